@@ -1,0 +1,82 @@
+// Package ktrace has the words that the tracing layer shares: kernel versions,
+// documented paths and their edges, verdicts, and the events that a source
+// sees. It holds types only and imports nothing of the project.
+package ktrace
+
+// Verdict says what became of one documented edge when it was held against an
+// observed call chain.
+type Verdict string
+
+const (
+	Seen          Verdict = "seen"           // caller directly above callee in an observed chain
+	TailCall      Verdict = "tail_call"      // the caller jumps to the callee and so leaves no frame
+	Inlined       Verdict = "inlined"        // the callee is compiled into its caller on this kernel
+	Renamed       Verdict = "renamed"        // seen under a compiler's name: .constprop.0, .isra.0, .part.0, or an alias
+	NotTaken      Verdict = "not_taken"      // belongs to a branch that this call did not take
+	Contradicted  Verdict = "contradicted"   // the observed chain says otherwise
+	NotObservable Verdict = "not_observable" // no source can see it here; the evidence says why
+	Inconclusive  Verdict = "inconclusive"   // records were lost
+	Undocumented  Verdict = "undocumented"   // observed and in no documented path
+)
+
+// Finding reports whether the verdict is one that somebody has to look at.
+func (v Verdict) Finding() bool { return v == Contradicted || v == Undocumented }
+
+// Kind says how a caller reaches its callee in the source.
+type Kind string
+
+const (
+	Direct     Kind = "direct"
+	Inline     Kind = "inline" // static inline of a header
+	Macro      Kind = "macro"
+	Pointer    Kind = "pointer" // through a function pointer: Edge.Pointer, Edge.SetBy
+	Tracepoint Kind = "tracepoint"
+)
+
+// Edge is one call of a documented path: Caller calls Callee.
+type Edge struct {
+	Caller, Callee string
+	File           string // where the call is written, relative to the kernel tree
+	Line           int    // of the call in the reviewed tree, 0 where no line is claimed
+	Kind           Kind
+	Pointer        string // for Kind Pointer: the expression, such as "entry->func"
+	SetBy          string // for Kind Pointer: the function that sets it
+	Branch         string // name of the branch that takes this edge, "" where all do
+	Since, Until   string // kernel versions: first that has it, first that no longer has it; "" is open, "A|B" a bracket
+	Note           string // what the callee does here, in one plain sentence
+
+	// Proved: this version's source was checked by a machine to hold the call.
+	// Only then may a missing frame be put down to inlining.
+	Proved bool
+	// Tail says on what ground the call is known to be compiled to a jump, ""
+	// where it is not: a reviewed build ("6.18 x86_64"), or the kernel's text.
+	Tail string
+}
+
+// Branch is a way through a path that its outcome decides: slept, timed out,
+// EAGAIN and so on.
+type Branch struct{ Name, Text string }
+
+// Path is a named set of edges as it holds for one kernel version.
+type Path struct {
+	Name      string
+	Title     string   // one line
+	Intro     string   // a paragraph
+	Kernel    string   // the version it was asked for
+	DecidedBy string   // what decided between variants: the version, a bracket, symbols
+	Roots     []string // the functions it starts at, outermost first
+	Branches  []Branch
+	Edges     []Edge
+	Functions map[string]Function
+}
+
+// Function is what a reader needs to know of one kernel function.
+type Function struct{ Name, File, Text string }
+
+// SymbolSet is what is known of a kernel's symbols.
+type SymbolSet interface {
+	// Variants returns the symbols that stand for the source function name:
+	// itself, its compiler variants (.constprop.0, .isra.0, .part.0) and the
+	// aliases at their addresses. Empty: the kernel has no such symbol.
+	Variants(name string) []string
+}
