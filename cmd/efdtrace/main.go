@@ -1,0 +1,98 @@
+// Command efdtrace shows the kernel's path behind eventfd, poll, select and
+// epoll calls: as documented for a kernel version, and as the running kernel
+// takes it.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// The exit statuses that every sub-command shares. run passes its program's on.
+const (
+	exitOK      = 0
+	exitFinding = 1 // a contradicted or undocumented edge
+	exitUsage   = 2
+	exitCannot  = 3 // unreadable file, not permitted, everything skipped
+)
+
+// command is one sub-command: a line for the list, a usage with an example,
+// and what it does. run gets the words after the sub-command's name.
+type command struct {
+	name, args, short string
+	run               func(env *env, args []string) int
+}
+
+// env is what a sub-command may touch of the outside.
+type env struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// commands is the list in the order in which help shows it.
+var commands = []command{}
+
+func main() {
+	os.Exit(run(&env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+}
+
+func run(e *env, args []string) int {
+	if len(args) == 0 {
+		usage(e.stderr)
+		return exitUsage
+	}
+	switch args[0] {
+	case "-h", "-help", "--help", "help":
+		usage(e.stdout)
+		return exitOK
+	}
+	for _, c := range commands {
+		if c.name == args[0] {
+			return c.run(e, args[1:])
+		}
+	}
+	fmt.Fprintf(e.stderr, "efdtrace: no sub-command %q; there are:", args[0])
+	for _, c := range commands {
+		fmt.Fprintf(e.stderr, " %s", c.name)
+	}
+	fmt.Fprintln(e.stderr)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "efdtrace shows the kernel's path behind eventfd, poll, select and epoll calls.\n\nusage: efdtrace SUB-COMMAND [ARGUMENTS]\n\n")
+	for _, c := range commands {
+		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.short)
+	}
+	fmt.Fprint(w, "\nefdtrace SUB-COMMAND -h explains one of them, with an example.\n")
+}
+
+// parse parses a sub-command's flags. Its second result is false where the
+// sub-command is to end at once with the status of the first: after -h, or a
+// flag that does not exist.
+func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (status int, ok bool) {
+	fs.Init(c.name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	help := func(w io.Writer) {
+		fmt.Fprintf(w, "%s\n\nusage: %s\n", c.short, strings.TrimSpace("efdtrace "+c.name+" "+c.args))
+		fs.SetOutput(w)
+		fs.PrintDefaults()
+		fs.SetOutput(io.Discard)
+		fmt.Fprintf(w, "\nexample:\n  %s\n", example)
+	}
+	switch err := fs.Parse(args); {
+	case err == nil:
+		return exitOK, true
+	case errors.Is(err, flag.ErrHelp):
+		help(e.stdout)
+		return exitOK, false
+	default:
+		fmt.Fprintf(e.stderr, "efdtrace %s: %v\n", c.name, err)
+		help(e.stderr)
+		return exitUsage, false
+	}
+}
