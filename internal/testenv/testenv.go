@@ -1,0 +1,29 @@
+// Package testenv decides for tests whether a missing privilege or tool is a
+// skip or a failure. It is a skip, with the missing thing named, unless
+// EFD_REQUIRE names its tier.
+package testenv
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Require ends the test when err says that tier is not to be had here: it
+// skips, or fails where the comma-separated EFD_REQUIRE names the tier.
+func Require(t testing.TB, tier string, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if Required(tier) {
+		t.Fatalf("%s is required by EFD_REQUIRE and missing: %v", tier, err)
+	}
+	t.Skipf("needs %s: %v", tier, err)
+}
+
+// Required reports whether EFD_REQUIRE names tier.
+func Required(tier string) bool {
+	return slices.Contains(strings.Split(os.Getenv("EFD_REQUIRE"), ","), tier)
+}
