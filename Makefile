@@ -1,0 +1,54 @@
+GO          ?= go
+FUZZTIME    ?= 10s
+KERNELS     ?=
+STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+TESTSUM      = $(GO) run ./internal/testsum $(if $(TOTAL),-total $(TOTAL))
+QEMU_ARCHES ?= arm64 s390x riscv64
+
+.PHONY: help demo test bench lint ports race cross fuzz matrix catalog-check clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read n t; do printf '  make %-14s %s\n' "$$n" "$$t"; done
+
+demo: ## the running kernel's path from a write to the waiter that it wakes
+	@$(GO) run ./cmd/efdtrace demo
+
+test: ## every test that this machine and user can run; says what was skipped and why
+	@TESTSUM_LABEL="$${TESTSUM_LABEL:-test}" $(TESTSUM) ./...
+
+bench: ## the handles against C, x/sys/unix and os.File, as ratios of one run
+	@$(GO) run ./internal/bench
+
+lint: ## gofmt, go vet, go mod tidy, staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "gofmt:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GO) run $(STATICCHECK) ./...
+
+ports: ## go vet for every Linux port of Go
+	@set -e; for a in $$($(GO) tool dist list | sed -n 's,^linux/,,p'); do \
+		echo "vet linux/$$a"; CGO_ENABLED=0 GOOS=linux GOARCH=$$a $(GO) vet ./...; done
+
+race: ## the tests under the race detector, also with GOMAXPROCS=1
+	@TESTSUM_LABEL="race" $(TESTSUM) -race -short ./...
+	@TESTSUM_LABEL="GOMAXPROCS=1" GOMAXPROCS=1 $(TESTSUM) -short .
+
+cross: ## the tests natively as 386, and under qemu-user as arm64, s390x and riscv64
+	@TESTSUM_LABEL="386" GOARCH=386 $(TESTSUM) -short ./...
+	@set -e; for a in $(QEMU_ARCHES); do \
+		case $$a in arm64) q=aarch64;; *) q=$$a;; esac; \
+		TESTSUM_LABEL="$$a, qemu-user" CGO_ENABLED=0 GOARCH=$$a $(TESTSUM) -short -timeout 20m -exec "qemu-$$q-static" . ./internal/uapi/... ./internal/ktrace/...; done
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -parallel 2 $$p; done; done
+
+matrix: ## the tests and verify on stock kernels under QEMU (KERNELS="6.1 6.12", or all)
+	@KERNELS="$(KERNELS)" $(GO) run ./internal/matrix
+
+catalog-check: ## proves each edge of the catalogue in the kernel's source
+	@$(GO) run ./internal/catalogcheck
+
+clean: ## what the targets above leave behind
+	@rm -rf bin .bench; $(GO) clean -testcache

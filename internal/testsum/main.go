@@ -1,0 +1,226 @@
+// Command testsum runs go test and says at the end how many tests passed,
+// failed and were skipped, and why each was skipped. Its arguments are those of
+// go test. It exits with go test's status.
+//
+// With -total FILE the counts and skips are also added to FILE, and testsum
+// -report FILE prints the sum of all runs that were added there.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	args := os.Args[1:]
+	total := ""
+	if len(args) >= 2 && (args[0] == "-total" || args[0] == "-report") {
+		total = args[1]
+		if args[0] == "-report" {
+			os.Exit(report(os.Stdout, total))
+		}
+		args = args[2:]
+	}
+	os.Exit(runTests(args, total))
+}
+
+// event is one line of go test -json (go doc test2json).
+type event struct {
+	Action, Package, ImportPath, Test, Output string
+	Elapsed                                   float64
+}
+
+func runTests(args []string, total string) int {
+	start := time.Now()
+	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testsum:", err)
+		return 1
+	}
+	s := summary{Label: os.Getenv("TESTSUM_LABEL")}
+	s.read(out, os.Stdout)
+	err = cmd.Wait()
+	if err != nil && s.Failed == 0 {
+		s.Failed++ // a package that did not build, or ended outside a test
+	}
+	s.print(os.Stdout)
+	fmt.Printf("in %.0f s\n", time.Since(start).Seconds())
+	if total != "" {
+		if err := s.appendTo(total); err != nil {
+			fmt.Fprintln(os.Stderr, "testsum:", err)
+			return 1
+		}
+	}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "testsum:", err)
+		return 1
+	}
+	return 0
+}
+
+// summary counts the results of one run, or of several.
+type summary struct {
+	Label                   string `json:",omitempty"`
+	Passed, Failed, Skipped int
+	Skips                   map[string][]string // reason to tests
+}
+
+// read takes in test2json lines and prints what a person wants to see on the
+// way: a line per package, and all that a failed test said.
+func (s *summary) read(r io.Reader, w io.Writer) {
+	said := map[string][]string{} // package and test to its output
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 16<<20)
+	for sc.Scan() {
+		var e event
+		if json.Unmarshal(sc.Bytes(), &e) != nil {
+			fmt.Fprintln(w, sc.Text())
+			continue
+		}
+		key := e.Package + " " + e.Test
+		switch e.Action {
+		case "output":
+			said[key] = append(said[key], e.Output)
+		case "build-output":
+			fmt.Fprint(w, e.Output)
+		case "pass", "fail", "skip":
+			s.result(e, said[key], w)
+			delete(said, key)
+		}
+	}
+}
+
+func (s *summary) result(e event, said []string, w io.Writer) {
+	if e.Test == "" {
+		switch e.Action {
+		case "fail":
+			fmt.Fprint(w, strings.Join(said, ""))
+			fmt.Fprintf(w, "FAIL  %s\n", e.Package)
+		case "pass":
+			fmt.Fprintf(w, "ok    %-55s %6.1f s\n", e.Package, e.Elapsed)
+		}
+		return
+	}
+	switch e.Action {
+	case "pass":
+		s.Passed++
+	case "fail":
+		s.Failed++
+		fmt.Fprintf(w, "FAIL  %s %s\n%s", e.Package, e.Test, strings.Join(said, ""))
+	case "skip":
+		s.Skipped++
+		s.addSkip(skipReason(said), e.Package+" "+e.Test)
+	}
+}
+
+func (s *summary) addSkip(reason string, tests ...string) {
+	if s.Skips == nil {
+		s.Skips = map[string][]string{}
+	}
+	s.Skips[reason] = append(s.Skips[reason], tests...)
+}
+
+// skipReason is what the test said last before it skipped, without its
+// position.
+func skipReason(said []string) string {
+	for _, line := range slices.Backward(said) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "===") || strings.HasPrefix(line, "---") {
+			continue
+		}
+		if _, text, ok := strings.Cut(line, ".go:"); ok {
+			if _, text, ok = strings.Cut(text, ": "); ok {
+				return text
+			}
+		}
+		return line
+	}
+	return "no reason given"
+}
+
+func (s *summary) print(w io.Writer) {
+	reasons := make([]string, 0, len(s.Skips))
+	for r := range s.Skips {
+		reasons = append(reasons, r)
+	}
+	slices.Sort(reasons)
+	for _, r := range reasons {
+		tests := s.Skips[r]
+		fmt.Fprintf(w, "skipped %d: %s (%s", len(tests), r, shortTest(tests[0]))
+		if len(tests) > 1 {
+			fmt.Fprintf(w, " and %d more", len(tests)-1)
+		}
+		fmt.Fprintln(w, ")")
+	}
+	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", s.Passed, s.Failed, s.Skipped)
+}
+
+func shortTest(t string) string {
+	if i := strings.LastIndex(t, " "); i >= 0 {
+		return t[i+1:]
+	}
+	return t
+}
+
+func (s *summary) appendTo(file string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(f).Encode(s); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// report prints each run of file, then their sum; it fails where a test did or
+// none ran.
+func report(w io.Writer, file string) int {
+	f, err := os.Open(file)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testsum:", err)
+		return 1
+	}
+	defer f.Close()
+	var sum summary
+	dec := json.NewDecoder(f)
+	for {
+		var s summary
+		if err := dec.Decode(&s); err == io.EOF {
+			break
+		} else if err != nil {
+			fmt.Fprintln(os.Stderr, "testsum:", err)
+			return 1
+		}
+		fmt.Fprintf(w, "%-32s %6d passed %4d failed %4d skipped\n", s.Label, s.Passed, s.Failed, s.Skipped)
+		sum.Passed += s.Passed
+		sum.Failed += s.Failed
+		sum.Skipped += s.Skipped
+		for r, tests := range s.Skips {
+			sum.addSkip(s.Label+": "+r, tests...)
+		}
+	}
+	sum.print(w)
+	if sum.Failed > 0 || sum.Passed == 0 {
+		return 1
+	}
+	return 0
+}
