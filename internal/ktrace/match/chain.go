@@ -1,0 +1,253 @@
+package match
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Chain is an observed chain, held against a Doc.
+type Chain struct {
+	Cut
+	Steps    []Step // outermost first
+	Callback string // the wait-queue entry's function next above the wake, "" where none is on the chain
+	// Begin is how many frames of Inner lie inside the documented part,
+	// counted from the leaf. What is above them is how the kernel got there.
+	Begin int
+}
+
+// Findings are the steps that somebody has to look at.
+func (c *Chain) Findings() []Step {
+	var out []Step
+	for _, s := range c.Steps {
+		if s.Verdict.Finding() {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Match holds the chain of ev against d. Leaf names the functions that the
+// event fires in ("try_to_wake_up" for a waking): a chain that does not end
+// in one of them has lost its inner end.
+func (d *Doc) Match(ev *ktrace.Event, leaf ...string) *Chain {
+	c := &Chain{Cut: Split(ev.Stack)}
+	frames := c.Inner
+	c.Callback = Callback(frames)
+	if len(frames) == 0 {
+		return c
+	}
+	names := make([][]string, len(frames))
+	for i, f := range frames {
+		names[i] = d.known(f)
+	}
+	begin, entered := d.begin(frames, names)
+	c.Begin = begin
+	switch {
+	case begin == 0 && ev.Truncated:
+		// The outer end is cut off: judge from the outermost documented frame on.
+		c.Begin = outermostKnown(names)
+	case begin == 0:
+		c.Begin = outermostKnown(names)
+		c.Steps = append(c.Steps, d.noRoot(frames, c.Begin))
+	}
+	if entered {
+		c.Steps = append(c.Steps, d.enter(frames[c.Begin], frames[c.Begin-1], names[c.Begin-1], ev.Source)...)
+	}
+	c.Steps = append(c.Steps, d.pairs(frames[:c.Begin], names[:c.Begin], ev.Source)...)
+	if s, ok := d.leafStep(frames[0], names[0], leaf); !ok {
+		c.Steps = append(c.Steps, s)
+	}
+	return c
+}
+
+// begin finds the outermost documented start on the chain and returns the
+// number of frames from the leaf up to it. entered: the start is a system
+// call whose own function left no frame below the kernel's entry.
+func (d *Doc) begin(frames []ktrace.Frame, names [][]string) (n int, entered bool) {
+	for i := len(frames) - 1; i >= 0; i-- {
+		if d.isRoot(names[i]) {
+			return i + 1, false
+		}
+	}
+	for i := len(frames) - 1; i > 0; i-- {
+		if isEntry(frames[i].Name) && !isEntry(frames[i-1].Name) && len(names[i-1]) > 0 {
+			for _, r := range d.roots {
+				for _, n := range names[i-1] {
+					if d.find(r, n) != nil {
+						return i, true
+					}
+				}
+			}
+		}
+	}
+	return 0, false
+}
+
+func outermostKnown(names [][]string) int {
+	for i := len(names) - 1; i >= 0; i-- {
+		if len(names[i]) > 0 {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func (d *Doc) noRoot(frames []ktrace.Frame, begin int) Step {
+	s := Step{Verdict: ktrace.Contradicted}
+	s.Edge.Caller, s.Edge.Callee = "?", frames[max(begin-1, 0)].Name
+	if begin < len(frames) {
+		s.Edge.Caller = frames[begin].Name
+	}
+	s.Evidence = fmt.Sprintf("the chain comes to %s from %s, and no documented start (%s) leads there", s.Edge.Callee, s.Edge.Caller, join(d.roots))
+	if begin == 0 {
+		s.Verdict = ktrace.Undocumented
+	}
+	return s
+}
+
+// enter judges the way from the kernel's entry to the first frame, through a
+// system call's function that left no frame itself.
+func (d *Doc) enter(entry, f ktrace.Frame, names []string, source string) []Step {
+	var best *walk
+	for _, r := range d.roots {
+		in := ktrace.Edge{Caller: baseName(entry.Name), Callee: r, Kind: ktrace.Pointer, Pointer: "sys_call_table[]", Proved: true, Note: "the system call's own function"}
+		for _, n := range names {
+			w := d.find(r, n)
+			if w == nil {
+				continue
+			}
+			c := d.missing(in, w.edges[0])
+			v := &walk{append([]ktrace.Edge{in}, w.edges...), append([]cause{c}, w.causes...), w.bad}
+			if !c.excused() {
+				v.bad++
+			}
+			if v.better(best) {
+				best = v
+			}
+		}
+	}
+	return best.steps(f, source)
+}
+
+// pairs judges the frames, adjacent frame by adjacent frame, outermost first.
+func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []Step {
+	var out []Step
+	for i := len(frames) - 1; i > 0; i-- {
+		caller, callee := frames[i], frames[i-1]
+		if len(names[i]) == 0 || len(names[i-1]) == 0 {
+			out = append(out, undocumented(caller, callee, names[i], names[i-1], source))
+			continue
+		}
+		var best *walk
+		var chosen string
+		for _, a := range names[i] {
+			for _, b := range names[i-1] {
+				if w := d.find(a, b); w != nil && w.better(best) {
+					best, chosen = w, b
+				}
+			}
+		}
+		if best == nil {
+			out = append(out, d.noWalk(caller, callee, names[i][0], names[i-1][0]))
+			continue
+		}
+		// What the callee was taken for here it stays as the next caller.
+		names[i-1] = []string{chosen}
+		out = append(out, best.steps(callee, source)...)
+	}
+	return out
+}
+
+func undocumented(caller, callee ktrace.Frame, a, b []string, source string) Step {
+	s := Step{Verdict: ktrace.Undocumented, Symbol: callee.Name}
+	s.Edge.Caller, s.Edge.Callee = pick(a, caller), pick(b, callee)
+	who := s.Edge.Callee
+	if len(b) > 0 {
+		who = s.Edge.Caller
+	}
+	s.Evidence = fmt.Sprintf("%s: %s is in no path that is documented for this call", source, who)
+	return s
+}
+
+func pick(names []string, f ktrace.Frame) string {
+	switch {
+	case len(names) > 0:
+		return names[0]
+	case f.Name == "":
+		return "(unknown)"
+	}
+	return f.Name
+}
+
+func (d *Doc) noWalk(caller, callee ktrace.Frame, a, b string) Step {
+	s := Step{Verdict: ktrace.Contradicted, Symbol: callee.Name}
+	s.Edge.Caller, s.Edge.Callee = a, b
+	s.Evidence = fmt.Sprintf("%s was observed directly above %s; documented are its calls of %s", caller.Name, callee.Name, d.callees(a))
+	return s
+}
+
+// leafStep judges the inner end of a chain.
+func (d *Doc) leafStep(f ktrace.Frame, names, leaf []string) (Step, bool) {
+	if len(leaf) == 0 || slices.ContainsFunc(sourceNames(f.Name), func(n string) bool { return slices.Contains(leaf, n) }) {
+		return Step{}, true
+	}
+	s := Step{Verdict: ktrace.Contradicted}
+	s.Edge.Caller, s.Edge.Callee = pick(names, f), leaf[0]
+	s.Evidence = fmt.Sprintf("the event fires in %s, but the chain ends in %s", join(leaf), f.Name)
+	return s, false
+}
+
+func join(s []string) string {
+	switch len(s) {
+	case 0:
+		return "none"
+	case 1:
+		return s[0]
+	}
+	out := s[0]
+	for _, x := range s[1 : len(s)-1] {
+		out += ", " + x
+	}
+	return out + " or " + s[len(s)-1]
+}
+
+// callbacks are the wait-queue entry functions that lie on chains: what
+// __wake_up_common calls through entry->func. The wake of a sleeper goes
+// through the last of them before try_to_wake_up.
+var wakeCore = map[string]bool{"__wake_up_common": true, "__wake_up_common_lock": true}
+
+// Callback returns the wait-queue entry's function that did the waking: the
+// outermost frame that __wake_up_common calls. For an epoll that is
+// ep_poll_callback, the entry on the object's own queue.
+func Callback(frames []ktrace.Frame) string {
+	for i := len(frames) - 1; i > 0; i-- {
+		if wakeCore[baseName(frames[i].Name)] && !wakeCore[baseName(frames[i-1].Name)] {
+			return documentedName(frames[i-1])
+		}
+	}
+	return ""
+}
+
+// Callbacks returns all of them, outermost first: ep_poll_callback, then
+// ep_autoremove_wake_function.
+func Callbacks(frames []ktrace.Frame) []string {
+	var out []string
+	for i := len(frames) - 1; i > 0; i-- {
+		if wakeCore[baseName(frames[i].Name)] && !wakeCore[baseName(frames[i-1].Name)] {
+			out = append(out, documentedName(frames[i-1]))
+		}
+	}
+	return out
+}
+
+func documentedName(f ktrace.Frame) string {
+	// default_wake_function jumps to try_to_wake_up, which then lies directly
+	// above the walk of the queue (kernels before 5.7 with epoll, before 6.4
+	// with a blocked read).
+	if n := baseName(f.Name); n != "try_to_wake_up" {
+		return n
+	}
+	return "default_wake_function"
+}

@@ -1,0 +1,105 @@
+package match
+
+import (
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Context is what the CPU was doing at the leaf of a chain.
+type Context string
+
+const (
+	Task    Context = "task"
+	SoftIRQ Context = "softirq"
+	HardIRQ Context = "hardirq"
+	KWorker Context = "kworker"
+)
+
+// Cut is a chain divided where an interrupt came in.
+type Cut struct {
+	Inner   []ktrace.Frame // leaf first: what ran on the CPU
+	Outer   []ktrace.Frame // what it interrupted, or the thread's start; not judged
+	Context Context
+	// Interrupted: Inner ran on top of a task that has nothing to do with it.
+	// A softirq that a task runs on the way out of its own send is Context
+	// SoftIRQ and not Interrupted.
+	Interrupted bool
+}
+
+// Split drops the tracer's own frames from the leaf and cuts the chain at
+// the entry of an interrupt.
+func Split(stack []ktrace.Frame) Cut {
+	for len(stack) > 0 && isTracer(stack[0].Name) {
+		stack = stack[1:]
+	}
+	c := Cut{Inner: stack, Context: Task}
+	for i, f := range stack {
+		soft, hard := isSoftIRQ(f.Name), isHardIRQ(f.Name)
+		if !soft && !hard {
+			continue
+		}
+		c.Inner, c.Outer = stack[:i], stack[i:]
+		c.Context = HardIRQ
+		if soft {
+			c.Context = SoftIRQ
+		}
+		for _, g := range stack[i:] {
+			if isHardIRQ(g.Name) {
+				c.Interrupted = true
+			}
+		}
+		return c
+	}
+	for _, f := range stack {
+		if f.Name == "worker_thread" || f.Name == "process_one_work" {
+			c.Context = KWorker
+			break
+		}
+	}
+	return c
+}
+
+// isTracer: the machinery of the tracepoint or watchpoint that took the chain.
+func isTracer(name string) bool {
+	for _, p := range []string{"__traceiter_", "perf_trace_", "trace_event_raw_event_", "__bpf_trace_", "trace_call_bpf", "perf_tp_event", "perf_swevent", "__perf_event_", "perf_event_", "perf_callchain", "get_perf_callchain", "perf_prepare_sample", "perf_output", "ftrace_"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func isSoftIRQ(name string) bool {
+	switch baseName(name) {
+	case "handle_softirqs", "__do_softirq", "__softirqentry_text_start", "__irq_exit_rcu", "irq_exit_rcu", "irq_exit":
+		return true
+	}
+	return false
+}
+
+func isHardIRQ(name string) bool {
+	if strings.HasPrefix(name, "asm_sysvec_") || strings.HasPrefix(name, "sysvec_") || strings.HasPrefix(name, "smp_") && strings.HasSuffix(name, "_interrupt") {
+		return true
+	}
+	switch baseName(name) {
+	case "asm_common_interrupt", "common_interrupt", "do_IRQ", "ret_from_intr", "apic_timer_interrupt", "asm_exc_nmi", "nmi",
+		"call_function_single_interrupt", "reschedule_interrupt", "el1h_64_irq", "el1h_64_irq_handler", "el1_interrupt", "el0t_64_irq",
+		"el0t_64_irq_handler", "el0_interrupt", "el1_irq", "el0_irq", "call_on_irq_stack", "do_interrupt_handler":
+		return true
+	}
+	return false
+}
+
+// isEntry: the way from user space to a system call's body.
+func isEntry(name string) bool {
+	switch baseName(name) {
+	case "entry_SYSCALL_64", "entry_SYSCALL_64_after_hwframe", "do_syscall_64", "do_syscall_x64", "x64_sys_call",
+		"entry_SYSENTER_compat", "entry_SYSENTER_compat_after_hwframe", "do_SYSENTER_32", "do_fast_syscall_32", "__do_fast_syscall_32",
+		"entry_INT80_compat", "asm_int80_emulation", "do_int80_emulation", "do_int80_syscall_32", "do_syscall_32_irqs_on", "ia32_sys_call",
+		"el0_sync", "el0_sync_handler", "el0t_64_sync", "el0t_64_sync_handler", "el0_svc", "do_el0_svc", "el0_svc_handler",
+		"el0_svc_common", "invoke_syscall", "__invoke_syscall", "system_call", "__do_syscall", "do_syscall":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,146 @@
+// Package match holds an observed kernel call chain against documented paths
+// and gives a verdict per edge. It knows no kernel: what it grants, it grants
+// on what the catalogue proved and on the symbols that exist.
+package match
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Doc is the union of the documented paths that may explain one chain: the
+// path of the call that was made and those of the call that it woke. Never
+// all paths at once, or a frame that is missing would be excused by a path
+// that was not taken.
+type Doc struct {
+	out   map[string][]ktrace.Edge // by caller
+	names map[string]bool
+	roots []string
+	syms  ktrace.SymbolSet
+}
+
+// NewDoc joins primary, whose roots a chain has to start at, with the paths
+// that may continue it. syms may be nil: then no missing frame is excused as
+// inlined, and the verdict says that the symbols are not known.
+func NewDoc(syms ktrace.SymbolSet, primary *ktrace.Path, more ...*ktrace.Path) *Doc {
+	d := &Doc{out: map[string][]ktrace.Edge{}, names: map[string]bool{}, syms: syms}
+	have := map[[2]string]int{}
+	for _, p := range append([]*ktrace.Path{primary}, more...) {
+		if p == nil {
+			continue
+		}
+		for _, e := range p.Edges {
+			d.names[e.Caller], d.names[e.Callee] = true, true
+			key := [2]string{e.Caller, e.Callee}
+			if i, ok := have[key]; ok {
+				merge(&d.out[e.Caller][i], e)
+				continue
+			}
+			have[key] = len(d.out[e.Caller])
+			d.out[e.Caller] = append(d.out[e.Caller], e)
+		}
+	}
+	if primary != nil {
+		d.roots = primary.Roots
+		for _, r := range primary.Roots {
+			d.names[r] = true
+		}
+	}
+	return d
+}
+
+// merge keeps what either of two paths knows of the same call.
+func merge(into *ktrace.Edge, e ktrace.Edge) {
+	if into.Tail == "" {
+		into.Tail = e.Tail
+	}
+	if into.Note == "" {
+		into.Note = e.Note
+	}
+	into.Proved = into.Proved || e.Proved
+}
+
+// suffixes are what compilers add to the name of a function's variant. What
+// is left of ".cold" is the function's own body, moved away.
+var suffixes = []string{".constprop.", ".isra.", ".part.", ".cold", ".llvm.", ".lto_priv."}
+
+// baseName strips the compiler's suffixes.
+func baseName(sym string) string {
+	for _, s := range suffixes {
+		if i := strings.Index(sym, s); i > 0 {
+			sym = sym[:i]
+		}
+	}
+	return sym
+}
+
+// sysPrefixes are the symbols behind SYSCALL_DEFINEn(NAME): the source's
+// sys_NAME is __x64_sys_NAME in a kernel for x86-64.
+var sysPrefixes = []string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__s390x_sys_", "__riscv_sys_", "__se_sys_", "__do_sys_", "__se_compat_sys_"}
+
+// sourceNames are the names under which the documentation may have a symbol:
+// as it is, without suffixes, and sys_NAME.
+func sourceNames(sym string) []string {
+	names := []string{sym}
+	base := baseName(sym)
+	if base != sym {
+		names = append(names, base)
+	}
+	for _, p := range sysPrefixes {
+		if rest, ok := strings.CutPrefix(base, p); ok {
+			names = append(names, "sys_"+rest)
+		}
+	}
+	return names
+}
+
+// known returns the documented names that a frame can stand for, the exact
+// one first.
+func (d *Doc) known(f ktrace.Frame) []string {
+	var out []string
+	for _, sym := range append([]string{f.Name}, f.Aliases...) {
+		for _, n := range sourceNames(sym) {
+			if d.names[n] && !slices.Contains(out, n) {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
+}
+
+// symbols returns the kernel's symbols for a source function; ok is false
+// where the kernel's symbols are not known.
+func (d *Doc) symbols(name string) (syms []string, ok bool) {
+	if d.syms == nil {
+		return nil, false
+	}
+	syms = d.syms.Variants(name)
+	if rest, isSys := strings.CutPrefix(name, "sys_"); isSys && len(syms) == 0 {
+		for _, p := range sysPrefixes {
+			syms = append(syms, d.syms.Variants(p+rest)...)
+		}
+	}
+	return syms, true
+}
+
+// isRoot reports whether one of a frame's documented names is a root.
+func (d *Doc) isRoot(names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(d.roots, n) })
+}
+
+// callees lists the documented callees of a function, for evidence.
+func (d *Doc) callees(name string) string {
+	var out []string
+	for _, e := range d.out[name] {
+		out = append(out, e.Callee)
+	}
+	if len(out) > 6 {
+		out = append(out[:6], "…")
+	}
+	if len(out) == 0 {
+		return "nothing"
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,161 @@
+package match
+
+import (
+	"fmt"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Step is one documented edge of a chain, with what became of it; or a pair
+// of frames that no path documents.
+type Step struct {
+	ktrace.Edge
+	Verdict  ktrace.Verdict
+	Evidence string
+	Symbol   string // the callee's frame as the kernel calls it, "" where it has none
+}
+
+// cause is why a function on a documented walk has no frame.
+type cause struct {
+	verdict  ktrace.Verdict
+	evidence string
+}
+
+func (c cause) excused() bool { return c.verdict == ktrace.Inlined || c.verdict == ktrace.TailCall }
+
+// missing says why the function between two documented edges left no frame.
+func (d *Doc) missing(in, out ktrace.Edge) cause {
+	g := in.Callee
+	if out.Tail != "" {
+		return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, out.Callee, out.Tail)}
+	}
+	syms, known := d.symbols(g)
+	switch {
+	case !known:
+		return cause{ktrace.Inconclusive, fmt.Sprintf("%s has no frame, and the kernel's symbols are not known", g)}
+	case len(syms) > 0:
+		return cause{ktrace.Contradicted, fmt.Sprintf("%s is a function of this kernel and is not known to end in a jump to %s, yet it has no frame here", g, out.Callee)}
+	case !in.Proved:
+		return cause{ktrace.Contradicted, fmt.Sprintf("%s has no frame and no symbol, and no source was checked that says that %s calls it", g, in.Caller)}
+	case in.Kind == ktrace.Macro:
+		return cause{ktrace.Inlined, fmt.Sprintf("%s is a macro%s", g, at(in))}
+	}
+	return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s: the kernel has no such symbol, and the source has the call%s", g, in.Caller, at(in))}
+}
+
+func at(e ktrace.Edge) string {
+	switch {
+	case e.File == "":
+		return ""
+	case e.Line == 0:
+		return " in " + e.File
+	}
+	return fmt.Sprintf(" at %s:%d", e.File, e.Line)
+}
+
+// maxWalk bounds the functions that may be missing between two frames.
+const maxWalk = 8
+
+// walk is a documented way from one frame to the next.
+type walk struct {
+	edges  []ktrace.Edge
+	causes []cause // of the function after each edge but the last
+	bad    int     // functions without an excuse
+}
+
+func (w *walk) better(o *walk) bool {
+	if o == nil || w.bad != o.bad {
+		return o == nil || w.bad < o.bad
+	}
+	return len(w.edges) < len(o.edges)
+}
+
+// find returns the best documented walk from caller to callee: the one with
+// the fewest unexcused functions, then the shortest. nil: there is none.
+func (d *Doc) find(caller, callee string) *walk {
+	var best *walk
+	seen := map[string]int{} // function -> fewest unexcused on the way to it
+	type state struct {
+		walk
+		at string
+	}
+	queue := []state{{at: caller}}
+	for len(queue) > 0 {
+		s := queue[0]
+		queue = queue[1:]
+		if len(s.edges) > maxWalk {
+			continue
+		}
+		for _, e := range d.out[s.at] {
+			n := walk{append(s.edges[:len(s.edges):len(s.edges)], e), s.causes[:len(s.causes):len(s.causes)], s.bad}
+			if len(s.edges) > 0 {
+				c := d.missing(s.edges[len(s.edges)-1], e)
+				n.causes = append(n.causes, c)
+				if !c.excused() {
+					n.bad++
+				}
+			}
+			if e.Callee == callee {
+				if n.better(best) {
+					best = &n
+				}
+				continue
+			}
+			// A function may be reached again with another edge in, which may
+			// excuse it better: the key is the edge and not the function.
+			key := e.Caller + ">" + e.Callee
+			if b, ok := seen[key]; ok && b <= n.bad {
+				continue
+			}
+			seen[key] = n.bad
+			queue = append(queue, state{n, e.Callee})
+		}
+	}
+	return best
+}
+
+// steps turns a walk that ends at the observed frame f into verdicts.
+func (w *walk) steps(f ktrace.Frame, source string) []Step {
+	out := make([]Step, 0, len(w.edges))
+	for i, e := range w.edges {
+		if i < len(w.causes) {
+			out = append(out, Step{Edge: e, Verdict: w.causes[i].verdict, Evidence: w.causes[i].evidence})
+			continue
+		}
+		out = append(out, w.last(e, f, source))
+	}
+	return out
+}
+
+// last judges the edge whose callee has the frame.
+func (w *walk) last(e ktrace.Edge, f ktrace.Frame, source string) Step {
+	s := Step{Edge: e, Verdict: ktrace.Seen, Evidence: source, Symbol: f.Name}
+	if n := len(w.causes); n > 0 {
+		switch c := w.causes[n-1]; c.verdict {
+		case ktrace.TailCall:
+			s.Verdict, s.Evidence = ktrace.TailCall, c.evidence
+			return s
+		case ktrace.Inlined:
+			s.Evidence = fmt.Sprintf("%s, from the body of %s inside %s", source, e.Caller, w.edges[0].Caller)
+		default:
+			s.Verdict, s.Evidence = c.verdict, c.evidence
+			return s
+		}
+	}
+	if f.Name != e.Callee && !isSysBody(f.Name, e.Callee) {
+		s.Verdict = ktrace.Renamed
+		s.Evidence = fmt.Sprintf("%s, as %s", s.Evidence, f.Name)
+	}
+	return s
+}
+
+// isSysBody: __x64_sys_write is no compiler's variant of sys_write, it is
+// what SYSCALL_DEFINE makes of it.
+func isSysBody(sym, name string) bool {
+	for _, p := range sysPrefixes {
+		if len(sym) > len(p) && sym[:len(p)] == p && "sys_"+sym[len(p):] == name {
+			return true
+		}
+	}
+	return false
+}
