@@ -1,0 +1,102 @@
+// Package render writes what was observed, or read from a log, for people and
+// for other programs: JSON lines, trace-event JSON, folded stacks, HTML.
+//
+// Every writer takes a Timeline. run, verify, replay and explain build one;
+// the writers know neither kernel nor log.
+package render
+
+import "github.com/efd-go/efd/internal/ktrace"
+
+// Timeline is one picture: threads, the calls they made, how those slept, who
+// woke whom, and the kernel paths behind it all.
+type Timeline struct {
+	Title   string // what was looked at: a program, a scenario, a log
+	Kernel  string // version that the paths hold for
+	Arch    string
+	Origin  string // where it comes from: "observed", "recording", "strace log"
+	Tier    string // of the observation, "" for a log
+	Clock   string // of the times: "CLOCK_MONOTONIC", "the log's", "line numbers"
+	Threads []Thread
+	Calls   []Call
+	Wakes   []Wake
+	Paths   []Path
+	Notes   []Note
+	Lost    uint64 // records that never arrived
+}
+
+// Thread is one track.
+type Thread struct {
+	PID, TID int
+	Comm     string
+	Note     string // what the thread is known as, such as "Go runtime poller"
+}
+
+// Call is one system call. Times are nanoseconds on the timeline's clock.
+type Call struct {
+	TID        int
+	Start, End int64
+	Open       bool // it had not returned when the picture ends; End is the end of the picture
+	Name       string
+	Text       string // as strace prints it
+	FD         int    // the descriptor that it is about, -1 where there is none
+	Object     string // "eventfd 7 (id 12)", "" where not known
+	Outcome    string // name of the branch that it took: "slept", "eagain", "timeout"
+	Summary    string // one plain sentence, "" where there is nothing to say
+	Sleeps     []Sleep
+	Path       int  // index into Timeline.Paths, -1 for none
+	Line       int  // of the log, 0 where there is none
+	Runtime    bool // the Go runtime's own, such as its poller's
+}
+
+// Sleep is a stretch in which the call's thread was off the CPU of its own
+// will.
+type Sleep struct {
+	From, To int64
+	Chain    []string // functions, outermost first
+}
+
+// Wake is one wake-up as it was observed. A log has none.
+type Wake struct {
+	Time      int64 // of the waking
+	Running   int64 // when the woken thread was on a CPU, 0 where that was not seen
+	Waker     Side
+	Wakee     Side
+	WakerCall int // index into Timeline.Calls, -1 where it is not known
+	WakeeCall int
+	Object    string
+	Callback  string // function of the wait-queue entry, by its kernel name
+	Path      int    // index into Timeline.Paths, -1 for none
+}
+
+// Side is one end of a wake. Context is task, softirq, hardirq or kworker.
+type Side struct {
+	PID, TID int
+	Comm     string
+	Syscall  string
+	FD       int // -1 where not known
+	Context  string
+}
+
+// Path is a documented path with what became of its edges. Verdicts is empty
+// where nothing was observed, otherwise as long as Edges.
+type Path struct {
+	ktrace.Path
+	Branch   string // the branch taken, "" where that is not known
+	Verdicts []Verdict
+	Chain    []string // the observed functions, outermost first; undocumented ones among them
+}
+
+// Verdict belongs to the edge of the same index.
+type Verdict struct {
+	Verdict  ktrace.Verdict
+	Evidence string
+}
+
+// Note is something that has to be said about the whole or about one place in
+// it. Kind is "warning", "lost" or "note".
+type Note struct {
+	Kind string
+	Text string
+	Call int // index into Timeline.Calls, -1 for the whole
+	Line int // of the log, 0 where there is none
+}
