@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/efd-go/efd/internal/matrix/wire"
+)
+
+const (
+	module     = "github.com/efd-go/efd"
+	guestSrc   = "src"  // where the guest has the module's files
+	guestTests = "test" // and its test programs
+	ordinary   = 1000   // a user without privileges
+)
+
+// testPackages are the module's packages that have tests for this architecture,
+// as paths below its root. The matrix does not test itself in a guest.
+func testPackages(ctx context.Context, root, arch string) ([]string, error) {
+	out, err := goTool(ctx, root, arch, "list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}", "./...")
+	if err != nil {
+		return nil, err
+	}
+	var pkgs []string
+	for p := range strings.FieldsSeq(string(out)) {
+		rel := strings.TrimPrefix(strings.TrimPrefix(p, module), "/")
+		if rel == "" {
+			rel = "."
+		}
+		if !strings.HasPrefix(rel, "internal/matrix") {
+			pkgs = append(pkgs, rel)
+		}
+	}
+	return pkgs, nil
+}
+
+func goTool(ctx context.Context, root, arch string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=")
+	out, err := cmd.Output()
+	if err != nil {
+		var stderr []byte
+		if e, ok := err.(*exec.ExitError); ok {
+			stderr = e.Stderr
+		}
+		return nil, fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, lastLines(string(stderr), 10))
+	}
+	return out, nil
+}
+
+// testName is the name of a package's test program and step: "internal/uapi" is "internal-uapi".
+func testName(pkg string) string {
+	if pkg == "." {
+		return "efd"
+	}
+	return strings.ReplaceAll(pkg, "/", "-")
+}
+
+// buildPrograms builds everything that runs in the guest, statically, into dir.
+func buildPrograms(ctx context.Context, root, arch, dir string, pkgs []string) error {
+	link := "-ldflags=-s -w"
+	for _, b := range []struct{ out, pkg string }{{"init", "./internal/matrix/guest"}, {"efdtrace", "./cmd/efdtrace"}} {
+		if _, err := goTool(ctx, root, arch, "build", link, "-o", filepath.Join(dir, b.out), b.pkg); err != nil {
+			return err
+		}
+	}
+	for _, p := range pkgs {
+		out := filepath.Join(dir, guestTests, testName(p)+".test")
+		if _, err := goTool(ctx, root, arch, "test", "-c", link, "-o", out, "./"+p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buildInitramfs writes the archive that all guests of one architecture share.
+// It is not compressed: QEMU loads it faster than a guest unpacks it.
+func buildInitramfs(ctx context.Context, root, arch, out string, job func(pkgs []string) ([]byte, error)) error {
+	pkgs, err := testPackages(ctx, root, arch)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(out), "programs-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := buildPrograms(ctx, root, arch, dir, pkgs); err != nil {
+		return err
+	}
+	f, err := os.Create(out)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c := newCpio(f)
+	for _, d := range []string{"proc", "sys", "dev", "tmp", "root", "bin", "mod"} {
+		c.dir(d)
+	}
+	c.char("dev/console", 0o600, 5, 1)
+	c.bytes("etc/passwd", 0o644, []byte("root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"))
+	c.bytes("etc/hosts", 0o644, []byte("127.0.0.1 localhost\n::1 localhost\n"))
+	if err := c.file("init", filepath.Join(dir, "init")); err != nil {
+		return err
+	}
+	if err := c.file("bin/efdtrace", filepath.Join(dir, "efdtrace")); err != nil {
+		return err
+	}
+	if len(pkgs) > 0 {
+		if err := c.tree(guestTests, filepath.Join(dir, guestTests)); err != nil {
+			return err
+		}
+	}
+	if err := addSources(c, root); err != nil {
+		return err
+	}
+	text, err := job(pkgs)
+	if err != nil {
+		return err
+	}
+	c.bytes(strings.TrimPrefix(wire.JobFile, "/"), 0o644, text)
+	if err := c.close(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// addSources adds the module's files, which tests read from their directory.
+func addSources(c *cpioWriter, root string) error {
+	return filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, p)
+		if d.IsDir() {
+			if rel != "." && (strings.HasPrefix(d.Name(), ".") || rel == "bin") {
+				return filepath.SkipDir
+			}
+			c.dir(path.Join(guestSrc, filepath.ToSlash(rel)))
+			return nil
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		return c.file(path.Join(guestSrc, filepath.ToSlash(rel)), p)
+	})
+}
+
+// withModules writes base and behind it an archive with the kernel's modules.
+func withModules(base string, k *kernel, out string) error {
+	f, err := os.Create(out)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, err := os.Open(base)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	n, err := f.ReadFrom(b)
+	if err != nil {
+		return err
+	}
+	c := newCpio(f)
+	c.pad(int(n % 4))
+	if err := c.tree("mod", filepath.Join(k.dir, "modules")); err != nil {
+		return err
+	}
+	if err := c.close(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// tiers are the privileges that every guest has: tests that need one of them
+// fail there instead of skipping.
+const tiers = "perf,tracefs,kallsyms,watch,ftrace"
+
+// makeJob is what a guest does: every package's tests as root, the library's
+// once more as an ordinary user, and the conformance of paths.
+func makeJob(pkgs []string, short bool) wire.Job {
+	job := wire.Job{Env: []string{"EFD_REQUIRE=" + tiers}}
+	test := func(p, suffix string, uid int) wire.Step {
+		args := []string{"/" + guestTests + "/" + testName(p) + ".test", "-test.v", "-test.timeout=280s"}
+		if short {
+			args = append(args, "-test.short")
+		}
+		return wire.Step{
+			Name: "test " + p + suffix, Dir: path.Join("/"+guestSrc, p), Args: args,
+			UID: uid, Timeout: 300 * time.Second,
+		}
+	}
+	for _, p := range pkgs {
+		job.Steps = append(job.Steps, test(p, "", 0))
+	}
+	for _, p := range pkgs {
+		if p == "." {
+			job.Steps = append(job.Steps, test(p, " as a user", ordinary))
+		}
+	}
+	return job
+}
+
+// verifyStep is the step that holds the catalogue against the kernel.
+const verifyStep = "efdtrace verify"

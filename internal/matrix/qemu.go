@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/efd-go/efd/internal/matrix/wire"
+)
+
+// limits of one guest.
+type limits struct {
+	silence time.Duration // without a frame: the guest hangs
+	total   time.Duration
+}
+
+// qemu is how each architecture is emulated. thread=single: with a thread for
+// each CPU, guests hang when the function tracer patches code.
+var qemu = map[string]struct {
+	program, console string
+	args             []string
+}{
+	"amd64": {"qemu-system-x86_64", "ttyS0", []string{"-accel", "tcg,thread=single", "-cpu", "max"}},
+	"arm64": {"qemu-system-aarch64", "ttyAMA0", []string{"-accel", "tcg,thread=single", "-M", "virt", "-cpu", "cortex-a76"}},
+}
+
+// trouble is what a kernel prints when it is lost.
+var trouble = regexp.MustCompile(`Kernel panic|Oops:|Unable to mount root|BUG: unable to handle|Unable to handle kernel`)
+
+// console keeps what a guest prints on its serial line.
+type console struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (c *console) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text.Write(bytes.ReplaceAll(b, []byte("\r"), nil))
+	return len(b), nil
+}
+
+func (c *console) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.String()
+}
+
+// boot runs one guest and hands on its frames. It returns what the guest
+// printed, and an error where the guest did not come to the end of its job.
+func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(wire.Frame, []byte)) (log string, err error) {
+	dir, err := os.MkdirTemp("", "efd-matrix-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	sock := filepath.Join(dir, "port")
+	l, err := net.Listen("unix", sock)
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+
+	ctx, cancel := context.WithTimeoutCause(ctx, lim.total, fmt.Errorf("the guest was not done after %v", lim.total))
+	defer cancel()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+
+	q := qemu[k.Arch]
+	cmd := exec.CommandContext(ctx, q.program, append([]string{
+		"-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio", "-m", "1024", "-smp", "2",
+		"-kernel", k.image(), "-initrd", initrd,
+		"-append", "console=" + q.console + " panic=-1 oops=panic",
+		"-device", "virtio-serial-pci", "-chardev", "socket,id=efd,path=" + sock,
+		"-device", "virtserialport,chardev=efd,name=" + wire.Port,
+	}, q.args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var out console
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	silence := time.AfterFunc(lim.silence, func() { fail(fmt.Errorf("the guest hangs: no sign of life for %v", lim.silence)) })
+	defer silence.Stop()
+	done := make(chan bool, 1)
+	go func() { done <- receive(l, silence, lim.silence, frame) }()
+
+	werr := cmd.Wait()
+	l.Close()
+	finished := <-done
+	log = out.String()
+	switch {
+	case finished:
+		return log, nil
+	case context.Cause(ctx) != nil:
+		return log, context.Cause(ctx)
+	case trouble.MatchString(log):
+		return log, errors.New("the guest panicked")
+	case werr != nil:
+		return log, fmt.Errorf("%s: %w", q.program, werr)
+	}
+	return log, errors.New("the guest ended before its job was done")
+}
+
+// receive reads the guest's frames up to the last; it reports whether the guest said that it was done.
+func receive(l net.Listener, silence *time.Timer, limit time.Duration, frame func(wire.Frame, []byte)) bool {
+	conn, err := l.Accept()
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	for {
+		f, body, err := wire.Read(r)
+		if err != nil {
+			return false
+		}
+		silence.Reset(limit)
+		if f.Kind == wire.Bye {
+			return true
+		}
+		frame(f, body)
+	}
+}
+
+// lastWords is the end of a guest's log, from the trouble on where there is some.
+func lastWords(log string) string {
+	if at := trouble.FindStringIndex(log); at != nil {
+		begin := strings.LastIndexByte(log[:at[0]], '\n') + 1
+		lines := strings.Split(log[begin:], "\n")
+		return strings.TrimSpace(strings.Join(lines[:min(len(lines), 20)], "\n"))
+	}
+	return lastLines(log, 20)
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"github.com/efd-go/efd/internal/matrix/wire"
+)
+
+// What became of a kernel or of one of its steps.
+const (
+	statusOK      = "ok"
+	statusFailed  = "failed"
+	statusSkipped = "skipped"
+)
+
+// result is what one kernel gave.
+type result struct {
+	Series  string `json:"series"`
+	Arch    string `json:"arch"`
+	Kernel  string `json:"kernel,omitempty"`
+	Package string `json:"package,omitempty"` // its version
+	Status  string `json:"status"`
+	Reason  string `json:"reason,omitempty"`
+	Log     string `json:"log,omitempty"` // the last lines of a guest that was lost
+
+	Seconds float64   `json:"seconds"`
+	Tests   []tests   `json:"tests,omitempty"`
+	Verify  []verdict `json:"verify,omitempty"`
+	Notes   []string  `json:"notes,omitempty"`
+}
+
+// tests is what one run of a test program gave.
+type tests struct {
+	Name    string   `json:"name"`
+	Status  string   `json:"status"`
+	Exit    int      `json:"exit"`
+	Seconds float64  `json:"seconds"`
+	Passed  int      `json:"passed"`
+	Failed  []string `json:"failed,omitempty"`
+	Skipped []string `json:"skipped,omitempty"` // "TestX: why"
+	Output  string   `json:"output,omitempty"`  // its end, where it failed
+}
+
+// verdict is one scenario of efdtrace verify.
+type verdict struct {
+	Name   string         `json:"name"`
+	System int            `json:"system"`
+	Status string         `json:"status"`
+	Reason string         `json:"reason,omitempty"`
+	Edges  map[string]int `json:"edges,omitempty"` // how many of each verdict
+	Open   []openEdge     `json:"open,omitempty"`  // those that were neither seen nor on another branch
+}
+
+// openEdge is an edge that the kernel did not show, with the reason.
+type openEdge struct {
+	Caller   string `json:"caller"`
+	Callee   string `json:"callee"`
+	Verdict  string `json:"verdict"`
+	Evidence string `json:"evidence,omitempty"`
+}
+
+// testLine is a verdict of the testing package, and logLine what a test logged.
+var (
+	testLine = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
+	logLine  = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)`)
+)
+
+// readTests reads the verbose output of a test program.
+func readTests(name string, end wire.Frame, output string) tests {
+	t := tests{Name: name, Status: statusOK, Exit: end.Status, Seconds: end.Seconds}
+	said := ""
+	for line := range strings.Lines(output) {
+		line = strings.TrimRight(line, "\n")
+		if m := logLine.FindStringSubmatch(line); m != nil {
+			said = m[1]
+			continue
+		}
+		m := testLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		switch m[1] {
+		case "PASS":
+			t.Passed++
+		case "FAIL":
+			t.Failed = append(t.Failed, m[2])
+		case "SKIP":
+			t.Skipped = append(t.Skipped, m[2]+": "+said)
+		}
+		said = ""
+	}
+	if end.Status != 0 {
+		t.Status = statusFailed
+		t.Output = lastLines(output, 60)
+		if end.Status == wire.TimedOut {
+			t.Output += "\nthe time of this step was up"
+		}
+		if end.Text != "" {
+			t.Output += "\n" + end.Text
+		}
+	}
+	return t
+}
+
+// report is the JSON that efdtrace verify prints.
+type report struct {
+	Scenarios []struct {
+		Name   string     `json:"name"`
+		System int        `json:"system"`
+		Status string     `json:"status"`
+		Reason string     `json:"reason"`
+		Edges  []openEdge `json:"edges"`
+	} `json:"scenarios"`
+}
+
+// settled are the verdicts that leave nothing to look at.
+var settled = map[string]bool{"seen": true, "renamed": true, "inlined": true, "not_taken": true}
+
+// readVerify reads what efdtrace verify -json printed.
+func readVerify(output string) ([]verdict, error) {
+	var rep report
+	if err := json.Unmarshal([]byte(output), &rep); err != nil {
+		return nil, err
+	}
+	var list []verdict
+	for _, s := range rep.Scenarios {
+		v := verdict{Name: s.Name, System: s.System, Status: s.Status, Reason: s.Reason, Edges: map[string]int{}}
+		for _, e := range s.Edges {
+			v.Edges[e.Verdict]++
+			if !settled[e.Verdict] {
+				v.Open = append(v.Open, e)
+			}
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// finish sets the status of a kernel from its parts.
+func (r *result) finish() {
+	if r.Status != "" {
+		return
+	}
+	r.Status = statusOK
+	var bad []string
+	for _, t := range r.Tests {
+		if t.Status != statusOK {
+			bad = append(bad, t.Name)
+		}
+	}
+	for _, v := range r.Verify {
+		if v.Status == statusFailed {
+			bad = append(bad, "scenario "+v.Name)
+		}
+	}
+	if len(bad) > 0 {
+		r.Status, r.Reason = statusFailed, strings.Join(bad, ", ")
+	}
+}
+
+// sums of a kernel, for the table.
+type sums struct {
+	passed, failed, skipped int // tests
+	ok, bad, left           int // scenarios
+	edges                   map[string]int
+}
+
+func (r *result) sums() sums {
+	s := sums{edges: map[string]int{}}
+	for _, t := range r.Tests {
+		s.passed += t.Passed
+		s.failed += len(t.Failed)
+		s.skipped += len(t.Skipped)
+	}
+	for _, v := range r.Verify {
+		switch v.Status {
+		case statusOK:
+			s.ok++
+		case statusFailed:
+			s.bad++
+		default:
+			s.left++
+		}
+		for k, n := range v.Edges {
+			s.edges[k] += n
+		}
+	}
+	return s
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/efd-go/efd/internal/matrix/wire"
+)
+
+// progress writes lines for people, with the time since the start.
+type progress struct {
+	mu    sync.Mutex
+	w     io.Writer
+	begin time.Time
+}
+
+func (p *progress) say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, "%4ds  %s\n", int(time.Since(p.begin).Seconds()), fmt.Sprintf(format, args...))
+}
+
+// guestLimits are generous: a loaded host makes a guest ten times slower.
+var guestLimits = limits{silence: 90 * time.Second, total: 20 * time.Minute}
+
+// runAll runs the kernels that were asked for, some at a time; the results are in their order.
+func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*result, error) {
+	chosen, missing, err := choose(list, strings.Fields(c.kernels))
+	if err != nil {
+		return nil, err
+	}
+	var results []*result
+	for _, w := range missing {
+		p.say("%s: skipped: the mirror does not have this series", w)
+		results = append(results, &result{Series: w, Arch: c.arch, Status: statusSkipped, Reason: "the mirror does not have this series"})
+	}
+	tmp, err := os.MkdirTemp("", "efd-matrix-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	base := filepath.Join(tmp, "base.cpio")
+	built := make(chan error, 1)
+	go func() { built <- c.build(ctx, base, p) }()
+	fetched := make([]error, len(chosen))
+	for i, k := range chosen {
+		fresh, err := k.fetch(ctx, c.cache)
+		if fetched[i] = err; fresh {
+			p.say("%s: fetched %s", k.spec(), k.ABI)
+		}
+	}
+	if err := <-built; err != nil {
+		return nil, err
+	}
+	slots := make(chan struct{}, c.jobs)
+	var wg sync.WaitGroup
+	for i, k := range chosen {
+		r := &result{Series: k.spec(), Arch: k.Arch, Kernel: k.ABI, Package: k.Version}
+		results = append(results, r)
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if err := fetched[i]; err != nil {
+				r.Status, r.Reason = statusFailed, err.Error()
+			} else {
+				c.runKernel(ctx, k, base, filepath.Join(tmp, k.ABI+".cpio"), r)
+			}
+			p.say("%s", r.line())
+		})
+	}
+	wg.Wait()
+	return results, ctx.Err()
+}
+
+func (c *config) build(ctx context.Context, out string, p *progress) error {
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	root, err := moduleRoot(wd)
+	if err != nil {
+		return err
+	}
+	err = buildInitramfs(ctx, root, c.arch, out, func(pkgs []string) ([]byte, error) {
+		job := makeJob(pkgs, c.short)
+		all := job.Steps
+		job.Steps = nil
+		for _, s := range all {
+			if c.steps.MatchString(s.Name) {
+				job.Steps = append(job.Steps, s)
+			}
+		}
+		return json.Marshal(job)
+	})
+	if fi, serr := os.Stat(out); err == nil && serr == nil {
+		p.say("built the guests' programs: %d MB", fi.Size()>>20)
+	}
+	return err
+}
+
+func moduleRoot(dir string) (string, error) {
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+			return d, nil
+		}
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("%s is in no Go module: run it in the module's directory", dir)
+		}
+	}
+}
+
+// runKernel boots one kernel and fills in its result.
+func (c *config) runKernel(ctx context.Context, k *kernel, base, initrd string, r *result) {
+	begin := time.Now()
+	defer func() {
+		r.Seconds = time.Since(begin).Seconds()
+		r.finish()
+	}()
+	if err := withModules(base, k, initrd); err != nil {
+		r.Status, r.Reason = statusFailed, err.Error()
+		return
+	}
+	defer os.Remove(initrd)
+	home := filepath.Join(c.out, k.ABI)
+	if err := os.RemoveAll(home); err != nil {
+		r.Status, r.Reason = statusFailed, err.Error()
+		return
+	}
+	os.MkdirAll(home, 0o755)
+	in := &intake{r: r, dir: home}
+	log, err := boot(ctx, k, initrd, guestLimits, in.frame)
+	os.WriteFile(filepath.Join(home, "console.log"), []byte(log), 0o644)
+	if err != nil {
+		r.Status, r.Reason = statusFailed, err.Error()
+		if in.current != "" {
+			r.Reason += " in: " + in.current
+		}
+		r.Log = lastWords(log)
+	} else if in.err != nil {
+		r.Status, r.Reason = statusFailed, in.err.Error()
+	}
+}
+
+// intake takes a guest's frames in.
+type intake struct {
+	r       *result
+	dir     string // where files go
+	current string // the step that runs
+	output  strings.Builder
+	err     error
+}
+
+func (in *intake) frame(f wire.Frame, body []byte) {
+	switch f.Kind {
+	case wire.Hello:
+		in.r.Notes = append(in.r.Notes, f.Detail...)
+		if f.Text != in.r.Kernel {
+			in.fail(fmt.Errorf("asked for %s, the guest runs %s", in.r.Kernel, f.Text))
+		}
+	case wire.Start:
+		in.current = f.Step
+		in.output.Reset()
+	case wire.Output:
+		in.output.Write(body)
+	case wire.File:
+		in.fail(in.save(f.Text, body))
+	case wire.End:
+		in.fail(in.save(strings.NewReplacer(" ", "-", "/", "-").Replace(f.Step)+".log", []byte(in.output.String())))
+		in.end(f)
+		in.current = ""
+	}
+}
+
+// end reads the output of a step that is over.
+func (in *intake) end(f wire.Frame) {
+	out := in.output.String()
+	if f.Step != verifyStep {
+		in.r.Tests = append(in.r.Tests, readTests(f.Step, f, out))
+		return
+	}
+	v, err := readVerify(out)
+	if err != nil || f.Status > 1 || f.Status < 0 {
+		t := readTests(f.Step, f, out)
+		t.Status = statusFailed
+		in.r.Tests = append(in.r.Tests, t)
+	}
+	in.r.Verify = v
+}
+
+func (in *intake) save(name string, body []byte) error {
+	name = filepath.Join(in.dir, filepath.Clean("/"+name))
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, body, 0o644)
+}
+
+func (in *intake) fail(err error) {
+	if in.err == nil {
+		in.err = err
+	}
+}
+
+// line is the one line that a kernel gets when it is done.
+func (r *result) line() string {
+	s := fmt.Sprintf("%s: %s", r.Series, r.Status)
+	if r.Kernel != "" {
+		s = fmt.Sprintf("%s (%s): %s", r.Series, r.Kernel, r.Status)
+	}
+	if n := r.sums(); n.passed+n.failed+n.skipped > 0 {
+		s += ", tests: " + count(n.passed, n.failed, n.skipped)
+		if len(r.Verify) > 0 {
+			s += "; scenarios: " + count(n.ok, n.bad, n.left)
+		}
+	}
+	s += fmt.Sprintf("; %.0f s", r.Seconds)
+	if r.Reason != "" {
+		reason, _, _ := strings.Cut(r.Reason, "\n")
+		s += ": " + reason
+	}
+	return s
+}

@@ -1,0 +1,99 @@
+// Package wire is what the matrix and its guests say to each other: a job,
+// which the guest finds in its initramfs, and frames, which it sends back over
+// a virtio port.
+package wire
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Port is the name of the virtio port that carries the frames.
+const Port = "efd.results"
+
+// JobFile is where the guest finds its job.
+const JobFile = "/job.json"
+
+// Job is what a guest has to do. It powers itself off at the end.
+type Job struct {
+	Env   []string // of every step
+	Steps []Step
+}
+
+// Step is one command that runs in the guest.
+type Step struct {
+	Name    string
+	Dir     string
+	Args    []string
+	UID     int // 0: root
+	Timeout time.Duration
+	Keep    string // a directory of the guest whose files come back, "" for none
+}
+
+// Kinds of frames.
+const (
+	Hello  = "hello"  // the guest is up: Text is uname -r, Detail what could not be loaded
+	Alive  = "alive"  // a heartbeat
+	Start  = "start"  // Step begins
+	Output = "output" // the body is all that Step wrote
+	File   = "file"   // the body is a file that Step left: Text is its name
+	End    = "end"    // Step is over: Status and Seconds
+	Bye    = "bye"    // the job is done
+)
+
+// Frame is one message: this header as a line of JSON, then Size bytes.
+type Frame struct {
+	Kind    string   `json:"kind"`
+	Step    string   `json:"step,omitempty"`
+	Text    string   `json:"text,omitempty"`
+	Detail  []string `json:"detail,omitempty"`
+	Status  int      `json:"status,omitempty"` // exit status, 128+n for a signal, TimedOut
+	Seconds float64  `json:"seconds,omitempty"`
+	Size    int      `json:"size,omitempty"`
+}
+
+// TimedOut is the status of a step that was killed because its time was up.
+const TimedOut = -1
+
+// maxBody bounds a frame's body, so that a broken guest cannot fill the host.
+const maxBody = 64 << 20
+
+// Write sends one frame in one piece.
+func Write(w io.Writer, f Frame, body []byte) error {
+	if len(body) > maxBody {
+		return fmt.Errorf("frame of %d bytes: at most %d", len(body), maxBody)
+	}
+	f.Size = len(body)
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(append(b, '\n'), body...))
+	return err
+}
+
+// Read receives the next frame; io.EOF after the last whole one.
+func Read(r *bufio.Reader) (Frame, []byte, error) {
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		if err == io.EOF && len(line) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return Frame{}, nil, err
+	}
+	var f Frame
+	if err := json.Unmarshal(line, &f); err != nil {
+		return Frame{}, nil, fmt.Errorf("frame header %q: %w", line, err)
+	}
+	if f.Size < 0 || f.Size > maxBody {
+		return Frame{}, nil, fmt.Errorf("frame of %d bytes: at most %d", f.Size, maxBody)
+	}
+	body := make([]byte, f.Size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return Frame{}, nil, fmt.Errorf("frame %q cut short: %w", f.Kind, err)
+	}
+	return f, body, nil
+}
