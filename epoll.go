@@ -1,0 +1,437 @@
+package efd
+
+import (
+	"context"
+	"math"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"weak"
+
+	"golang.org/x/sys/unix"
+)
+
+// EpollEvents is a set of epoll events and input flags. See epoll_ctl(2).
+type EpollEvents uint32
+
+const (
+	EPOLLIN        EpollEvents = unix.EPOLLIN
+	EPOLLPRI       EpollEvents = unix.EPOLLPRI
+	EPOLLOUT       EpollEvents = unix.EPOLLOUT
+	EPOLLERR       EpollEvents = unix.EPOLLERR
+	EPOLLHUP       EpollEvents = unix.EPOLLHUP
+	EPOLLRDNORM    EpollEvents = unix.EPOLLRDNORM
+	EPOLLRDBAND    EpollEvents = unix.EPOLLRDBAND
+	EPOLLWRNORM    EpollEvents = unix.EPOLLWRNORM
+	EPOLLWRBAND    EpollEvents = unix.EPOLLWRBAND
+	EPOLLMSG       EpollEvents = unix.EPOLLMSG
+	EPOLLRDHUP     EpollEvents = unix.EPOLLRDHUP
+	EPOLLEXCLUSIVE EpollEvents = unix.EPOLLEXCLUSIVE
+	EPOLLWAKEUP    EpollEvents = unix.EPOLLWAKEUP
+	EPOLLONESHOT   EpollEvents = unix.EPOLLONESHOT
+	EPOLLET        EpollEvents = 1 << 31
+)
+
+// String is the set as strace prints it.
+func (ev EpollEvents) String() string { return maskString(epollNames, uint32(ev)) }
+
+// Epoll is an epoll instance. See epoll(7).
+type Epoll struct {
+	d    descriptor
+	self weak.Pointer[Epoll]
+
+	mu   sync.Mutex
+	held map[*descriptor]struct{} // what AddConn registered, kept from the collector
+}
+
+// NewEpoll makes an epoll instance. See epoll_create1(2).
+func NewEpoll() (*Epoll, error) {
+	fd, errno := sysEpollCreate1(unix.EPOLL_CLOEXEC)
+	if errno != 0 {
+		return nil, opEpollCreate1.fail(errno)
+	}
+	p := new(Epoll)
+	p.d.init(fd, 0)
+	p.d.cleanup = runtime.AddCleanup(p, closeLost, p.d.fd)
+	p.self = weak.Make(p)
+	return p, nil
+}
+
+// Add registers fd.
+func (p *Epoll) Add(fd int, events EpollEvents, data uint64) error {
+	return p.ctl(unix.EPOLL_CTL_ADD, fd, events, data)
+}
+
+// Modify changes fd's registration.
+func (p *Epoll) Modify(fd int, events EpollEvents, data uint64) error {
+	return p.ctl(unix.EPOLL_CTL_MOD, fd, events, data)
+}
+
+// Delete takes fd's registration away.
+func (p *Epoll) Delete(fd int) error { return p.ctl(unix.EPOLL_CTL_DEL, fd, 0, 0) }
+
+func (p *Epoll) ctl(op, fd int, events EpollEvents, data uint64) error {
+	if !p.d.acquire() {
+		return os.ErrClosed
+	}
+	err := p.ctlAcquired(op, fd, events, data)
+	p.d.release()
+	return err
+}
+
+func (p *Epoll) ctlAcquired(op, fd int, events EpollEvents, data uint64) error {
+	switch {
+	case fd < 0:
+		return badArg(unix.EBADF, "Epoll: fd %d: want an open descriptor", fd)
+	case fd == int(p.d.fd):
+		return badArg(unix.EINVAL, "Epoll: fd %d is the epoll's own", fd)
+	}
+	if events&EPOLLEXCLUSIVE != 0 {
+		if err := checkExclusive(op, events); err != nil {
+			return err
+		}
+	}
+	ev := makeEpollEvent(events, data)
+	if errno := sysEpollCtl(int(p.d.fd), op, fd, &ev); errno != 0 {
+		return opEpollCtl.fail(errno)
+	}
+	return nil
+}
+
+// checkExclusive refuses what EPOLLEXCLUSIVE does not go with.
+func checkExclusive(op int, events EpollEvents) error {
+	const allowed = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
+	if op == unix.EPOLL_CTL_MOD {
+		return badArg(unix.EINVAL, "Epoll: events %v: EPOLLEXCLUSIVE can be given to Add only", events)
+	}
+	if bad := events &^ allowed; bad != 0 {
+		return badArg(unix.EINVAL, "Epoll: events %v: EPOLLEXCLUSIVE goes with EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLWAKEUP and EPOLLET, not with %v", events, bad)
+	}
+	return nil
+}
+
+// AddConn registers c.
+func (p *Epoll) AddConn(c syscall.Conn, events EpollEvents, data uint64) error {
+	return p.ctlConn(unix.EPOLL_CTL_ADD, c, events, data)
+}
+
+// ModifyConn changes c's registration.
+func (p *Epoll) ModifyConn(c syscall.Conn, events EpollEvents, data uint64) error {
+	return p.ctlConn(unix.EPOLL_CTL_MOD, c, events, data)
+}
+
+// DeleteConn takes c's registration away.
+func (p *Epoll) DeleteConn(c syscall.Conn) error {
+	return p.ctlConn(unix.EPOLL_CTL_DEL, c, 0, 0)
+}
+
+func (p *Epoll) ctlConn(op int, c syscall.Conn, events EpollEvents, data uint64) error {
+	switch h := c.(type) {
+	case *EventFD:
+		return p.ctlHandle(op, &h.d, events, data)
+	case *Epoll:
+		if op == unix.EPOLL_CTL_ADD && events&EPOLLEXCLUSIVE != 0 {
+			return badArg(unix.EINVAL, "Epoll: EPOLLEXCLUSIVE cannot be given to an epoll")
+		}
+		return p.ctlHandle(op, &h.d, events, data)
+	case nil:
+		return badArg(unix.EBADF, "Epoll: Conn is nil")
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var ctlErr error
+	if err := raw.Control(func(fd uintptr) { ctlErr = p.ctl(op, int(fd), events, data) }); err != nil {
+		return err
+	}
+	return ctlErr
+}
+
+// epollWatch takes a registration out of an Epoll before its number is closed.
+type epollWatch struct{ p weak.Pointer[Epoll] }
+
+func (w epollWatch) closing(d *descriptor) {
+	if p := w.p.Value(); p != nil && p.d.acquire() {
+		p.mu.Lock()
+		sysEpollCtl(int(p.d.fd), unix.EPOLL_CTL_DEL, int(d.fd), nil)
+		delete(p.held, d)
+		p.mu.Unlock()
+		p.d.release()
+	}
+}
+
+// ctlHandle registers a handle of this package. p.mu makes the call and the
+// note of it one step.
+func (p *Epoll) ctlHandle(op int, d *descriptor, events EpollEvents, data uint64) error {
+	if !d.acquire() {
+		return os.ErrClosed
+	}
+	defer d.release()
+	if !p.d.acquire() {
+		return os.ErrClosed
+	}
+	defer p.d.release()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ctlAcquired(op, int(d.fd), events, data); err != nil {
+		return err
+	}
+	switch op {
+	case unix.EPOLL_CTL_ADD:
+		if !d.watch(epollWatch{p.self}) {
+			sysEpollCtl(int(p.d.fd), unix.EPOLL_CTL_DEL, int(d.fd), nil)
+			return os.ErrClosed
+		}
+		if p.held == nil {
+			p.held = map[*descriptor]struct{}{}
+		}
+		p.held[d] = struct{}{}
+	case unix.EPOLL_CTL_DEL:
+		d.unwatch(epollWatch{p.self})
+		delete(p.held, d)
+	}
+	return nil
+}
+
+var errNoRoom = badArg(unix.EINVAL, "Epoll.Wait: events has no room")
+
+// Wait waits for events. See epoll_pwait2(2).
+func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
+	if len(events) == 0 {
+		return 0, errNoRoom
+	}
+	if !p.d.acquire() {
+		return 0, os.ErrClosed
+	}
+	var buf SigSet
+	n, err := p.wait(events, timeout, mask, waitMask(mask, &buf))
+	if p.d.closed() {
+		n, err = 0, os.ErrClosed
+	}
+	p.d.release()
+	return n, err
+}
+
+// noPwait2 is set once the kernel has refused epoll_pwait2, which is there
+// since Linux 5.11. Old seccomp filters say EPERM to it.
+var noPwait2 atomic.Bool
+
+const maxMsec = math.MaxInt32 * time.Millisecond
+
+func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask, blocked *SigSet) (int, error) {
+	fd := int(p.d.fd)
+	left := timeout
+	var start time.Time
+	if timeout > 0 {
+		start = time.Now()
+	}
+	for {
+		var n int
+		var errno unix.Errno
+		call, whole := opEpollPwait, true
+		if left > 0 && (left%time.Millisecond != 0 || left > maxMsec) && !noPwait2.Load() {
+			call = opEpollPwait2
+			var ts timespec
+			n, errno = sysEpollPwait2(fd, events, ts.set(left), blocked)
+		} else {
+			var msec int32
+			msec, whole = ceilMsec(left)
+			n, errno = sysEpollPwait(fd, events, msec, blocked)
+		}
+		if errno == 0 && (n > 0 || whole) {
+			if n > 0 {
+				raceSeen()
+			}
+			return n, nil
+		}
+		if timeout > 0 {
+			left = max(0, timeout-time.Since(start))
+		}
+		switch {
+		case errno == 0 || p.d.closed():
+		case errno == unix.EINTR && mask == nil:
+		case errno == unix.EINTR:
+			return 0, &InterruptedError{opNames[call], left}
+		case call == opEpollPwait2 && (errno == unix.ENOSYS || errno == unix.EPERM):
+			noPwait2.Store(true)
+		default:
+			return 0, call.fail(errno)
+		}
+		if p.d.closed() {
+			return 0, os.ErrClosed
+		}
+	}
+}
+
+// ceilMsec is d in milliseconds, rounded up, and whether that is all of d.
+func ceilMsec(d time.Duration) (msec int32, whole bool) {
+	switch {
+	case d < 0:
+		return -1, true
+	case d > maxMsec:
+		return math.MaxInt32, false
+	}
+	return int32((d + time.Millisecond - 1) / time.Millisecond), true
+}
+
+// WaitContext waits in Go's poller.
+func (p *Epoll) WaitContext(ctx context.Context, events []EpollEvent) (int, error) {
+	if len(events) == 0 {
+		return 0, errNoRoom
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if !p.d.acquire() {
+		return 0, os.ErrClosed
+	}
+	n, err := p.waitContext(ctx, events)
+	p.d.release()
+	return n, err
+}
+
+func (p *Epoll) waitContext(ctx context.Context, events []EpollEvent) (int, error) {
+	g, err := p.poller()
+	if err != nil {
+		return 0, err
+	}
+	s := &g.reader
+	if err := g.enter(ctx, s); err != nil {
+		return 0, err
+	}
+	s.events = events
+	err = g.run(ctx, s)
+	n, errno := s.n, s.errno
+	s.leave()
+	switch {
+	case err != nil:
+		return 0, err
+	case errno != 0:
+		return 0, opEpollPwait.fail(errno)
+	}
+	raceSeen()
+	return n, nil
+}
+
+func (p *Epoll) poller() (*poller, error) {
+	if g := p.d.poller(); g != nil {
+		return g, g.err
+	}
+	return p.d.getPoller(p.setupPoller)
+}
+
+func (p *Epoll) setupPoller(g *poller) {
+	s := &g.reader
+	s.try = func(uintptr) bool {
+		s.n, s.errno = sysEpollPwait(int(p.d.fd), s.events, 0, nil)
+		return s.n > 0 || s.errno != 0
+	}
+}
+
+// Interest is one registration of an [Epoll].
+type Interest struct {
+	FD     int
+	Events EpollEvents
+	Data   uint64
+}
+
+// Interest lists the registrations.
+func (p *Epoll) Interest() ([]Interest, error) {
+	if !p.d.acquire() {
+		return nil, os.ErrClosed
+	}
+	defer p.d.release()
+	text, err := readFDInfo(int(p.d.fd))
+	if err != nil {
+		return nil, err
+	}
+	return parseInterest(text), nil
+}
+
+// BusyPoll is struct epoll_params.
+type BusyPoll struct {
+	Usecs  uint32
+	Budget uint16
+	Prefer bool
+}
+
+// BusyPoll returns the busy poll parameters. See ioctl_eventpoll(2).
+func (p *Epoll) BusyPoll() (BusyPoll, error) {
+	var k epollParams
+	if err := p.params(unix.EPIOCGPARAMS, &k); err != nil {
+		return BusyPoll{}, err
+	}
+	return BusyPoll{k.usecs, k.budget, k.prefer != 0}, nil
+}
+
+// SetBusyPoll sets the busy poll parameters. See ioctl_eventpoll(2).
+func (p *Epoll) SetBusyPoll(b BusyPoll) error {
+	if b.Usecs > math.MaxInt32 {
+		return badArg(unix.EINVAL, "SetBusyPoll: Usecs %d: want at most %d", b.Usecs, math.MaxInt32)
+	}
+	k := epollParams{usecs: b.Usecs, budget: b.Budget}
+	if b.Prefer {
+		k.prefer = 1
+	}
+	return p.params(unix.EPIOCSPARAMS, &k)
+}
+
+func (p *Epoll) params(req uint32, k *epollParams) error {
+	if !p.d.acquire() {
+		return os.ErrClosed
+	}
+	errno := sysEpollParams(int(p.d.fd), req, k)
+	p.d.release()
+	if errno != 0 {
+		return opIoctl.fail(errno)
+	}
+	return nil
+}
+
+// FD returns the number.
+func (p *Epoll) FD() int { return p.d.number() }
+
+// SyscallConn returns the descriptor for raw use.
+func (p *Epoll) SyscallConn() (syscall.RawConn, error) {
+	if p.d.closed() {
+		return nil, os.ErrClosed
+	}
+	return rawConn{&p.d, p.poller}, nil
+}
+
+// Close closes the handle.
+func (p *Epoll) Close() error {
+	// The hold is what lets wakeSleepers use the number.
+	if !p.d.acquire() {
+		return os.ErrClosed
+	}
+	err := p.d.close()
+	if err == nil {
+		p.wakeSleepers()
+	}
+	p.d.release()
+	return err
+}
+
+// alwaysReady is an eventfd that is readable for good. Registered in an epoll,
+// it ends the waits there.
+var alwaysReady = sync.OnceValue(func() int {
+	fd, errno := sysEventfd2(1, unix.EFD_CLOEXEC)
+	if errno != 0 {
+		return -1
+	}
+	return fd
+})
+
+// wakeSleepers ends the Waits of a closing epoll.
+func (p *Epoll) wakeSleepers() {
+	if p.d.state.Load()&(isOpen-1) <= 1 {
+		return
+	}
+	ev := makeEpollEvent(EPOLLIN, 0)
+	sysEpollCtl(int(p.d.fd), unix.EPOLL_CTL_ADD, alwaysReady(), &ev)
+}

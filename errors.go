@@ -1,0 +1,83 @@
+package efd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// op is a system call, as its errors name it.
+type op uint8
+
+const (
+	opEventfd2 op = iota
+	opRead
+	opWrite
+	opFcntl
+	opPpoll
+	opPselect6
+	opEpollCreate1
+	opEpollCtl
+	opEpollPwait
+	opEpollPwait2
+	opIoctl
+	opRtSigprocmask
+	opOpenat
+	numOps
+)
+
+var opNames = [numOps]string{"eventfd2", "read", "write", "fcntl", "ppoll", "pselect6", "epoll_create1",
+	"epoll_ctl", "epoll_pwait", "epoll_pwait2", "ioctl", "rt_sigprocmask", "openat"}
+
+// prepared has the errors that calls have met so far, so that meeting one again
+// allocates nothing.
+var prepared [numOps][134]atomic.Pointer[os.SyscallError]
+
+// fail is the error of a call that failed with errno.
+func (o op) fail(errno unix.Errno) error {
+	if int(errno) >= len(prepared[o]) {
+		return os.NewSyscallError(opNames[o], errno)
+	}
+	p := &prepared[o][errno]
+	if p.Load() == nil {
+		p.CompareAndSwap(nil, &os.SyscallError{Syscall: opNames[o], Err: errno})
+	}
+	return p.Load()
+}
+
+// argError refuses an argument before the call. It stands for the errno that
+// the kernel would have given.
+type argError struct {
+	text  string
+	errno unix.Errno
+}
+
+func (e *argError) Error() string { return "efd: " + e.text + " (" + unix.ErrnoName(e.errno) + ")" }
+func (e *argError) Unwrap() error { return e.errno }
+
+func badArg(errno unix.Errno, format string, args ...any) error {
+	return &argError{fmt.Sprintf(format, args...), errno}
+}
+
+// InterruptedError says that a signal handler ran during a wait that had a
+// signal mask. It wraps [unix.EINTR].
+type InterruptedError struct {
+	Op        string        // the system call, such as "ppoll"
+	Remaining time.Duration // of the wait's time limit; Forever where it had none
+}
+
+func (e *InterruptedError) Error() string {
+	if e.Remaining < 0 {
+		return e.Op + ": " + unix.EINTR.Error()
+	}
+	return fmt.Sprintf("%s: %v with %v left", e.Op, unix.EINTR, e.Remaining)
+}
+
+// Unwrap returns [unix.EINTR].
+func (e *InterruptedError) Unwrap() error { return unix.EINTR }
+
+var errNotPollable = errors.New("efd: Go's poller does not take the descriptor")

@@ -1,0 +1,181 @@
+package efd
+
+import (
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// descriptor is what every handle has: a number that is used by many
+// goroutines and closed once, by the last of them.
+//
+// The low bits of state count the users. An open handle counts as one. To use
+// the number is to acquire, and to release afterwards:
+//
+//   - close clears isOpen and lets go of the handle's own use. From then on
+//     acquire fails, for which it may count itself for a moment.
+//   - whoever brings the count to 0 with isOpen clear tries to clear isLive.
+//     One succeeds, and closes the number.
+//
+// So the number is the handle's between acquire and release, whatever else
+// goes on. The zero descriptor is closed.
+type descriptor struct {
+	state   atomic.Uint64
+	fd      int32
+	flags   atomic.Uint32
+	extra   atomic.Pointer[extra]
+	cleanup runtime.Cleanup
+}
+
+const (
+	isLive = 1 << 63 // the number is not closed yet
+	isOpen = 1 << 62 // Close was not called
+)
+
+// Flags of a descriptor.
+const (
+	flagBlocking  = 1 << iota // had no O_NONBLOCK when it became ours
+	flagSemaphore             // known to be made with EFD_SEMAPHORE
+	flagShared                // others know the number or the description, and may clear O_NONBLOCK
+)
+
+// extra is what only some handles need.
+type extra struct {
+	poller atomic.Pointer[poller]
+
+	mu       sync.Mutex
+	watchers []watcher
+}
+
+// watcher is who has to know that a handle closes before its number does.
+type watcher interface {
+	// closing is told once, on the goroutine that calls Close, while d's
+	// number is still d's.
+	closing(d *descriptor)
+}
+
+// init makes d the owner of fd.
+func (d *descriptor) init(fd int, flags uint32) {
+	d.fd = int32(fd)
+	d.flags.Store(flags)
+	d.state.Store(isLive | isOpen | 1)
+}
+
+// closeLost closes the number of a handle that the collector found.
+func closeLost(fd int32) { sysClose(int(fd)) }
+
+// acquire reports whether the number may be used, until release.
+func (d *descriptor) acquire() bool {
+	if d.state.Add(1)&isOpen != 0 {
+		return true
+	}
+	d.release()
+	return false
+}
+
+func (d *descriptor) release() {
+	if d.state.Add(^uint64(0)) == isLive {
+		d.finish()
+	}
+}
+
+// finish closes the number, once.
+func (d *descriptor) finish() {
+	if !d.state.CompareAndSwap(isLive, 0) {
+		return
+	}
+	if p := d.poller(); p != nil {
+		p.file.Close()
+		return
+	}
+	d.cleanup.Stop()
+	sysClose(int(d.fd))
+}
+
+func (d *descriptor) closed() bool { return d.state.Load()&isOpen == 0 }
+
+// users is the number of uses under way, the handle's own left out.
+func (d *descriptor) users() int { return int(d.state.Load()&(isOpen-1)) - 1 }
+
+// close ends the handle: no use begins after it. Those under way end soon, or
+// are ended.
+func (d *descriptor) close() error {
+	for {
+		s := d.state.Load()
+		if s&isOpen == 0 {
+			return os.ErrClosed
+		}
+		if d.state.CompareAndSwap(s, s&^isOpen) {
+			break
+		}
+	}
+	if x := d.extra.Load(); x != nil {
+		x.mu.Lock()
+		watchers := x.watchers
+		x.watchers = nil
+		x.mu.Unlock()
+		for _, w := range watchers {
+			w.closing(d)
+		}
+		if p := x.poller.Load(); p != nil {
+			p.close()
+		}
+	}
+	d.release()
+	return nil
+}
+
+func (d *descriptor) getExtra() *extra {
+	if x := d.extra.Load(); x != nil {
+		return x
+	}
+	d.extra.CompareAndSwap(nil, new(extra))
+	return d.extra.Load()
+}
+
+// watch has w told when d closes. It reports false where d is closing already.
+func (d *descriptor) watch(w watcher) bool {
+	x := d.getExtra()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if d.closed() {
+		return false
+	}
+	if !slices.Contains(x.watchers, w) {
+		x.watchers = append(x.watchers, w)
+	}
+	return true
+}
+
+func (d *descriptor) unwatch(w watcher) {
+	x := d.extra.Load()
+	if x == nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if i := slices.Index(x.watchers, w); i >= 0 {
+		x.watchers = slices.Delete(x.watchers, i, i+1)
+	}
+}
+
+// number is the descriptor's number for somebody outside: -1 once closed.
+func (d *descriptor) number() int {
+	if d.closed() {
+		return -1
+	}
+	d.share()
+	return int(d.fd)
+}
+
+// share notes that others may now change the description's flags.
+func (d *descriptor) share() {
+	if d.flags.Load()&flagShared == 0 {
+		d.flags.Or(flagShared)
+	}
+}
+
+// sleeps reports whether a read or write may sleep in the kernel.
+func (d *descriptor) sleeps() bool { return d.flags.Load()&(flagBlocking|flagShared) != 0 }

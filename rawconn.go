@@ -1,0 +1,74 @@
+package efd
+
+import (
+	"context"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	_ syscall.Conn = (*EventFD)(nil)
+	_ syscall.Conn = (*Epoll)(nil)
+)
+
+// rawConn is a handle's syscall.RawConn.
+type rawConn struct {
+	d      *descriptor
+	poller func() (*poller, error)
+}
+
+func (c rawConn) Control(f func(fd uintptr)) error {
+	if !c.d.acquire() {
+		return os.ErrClosed
+	}
+	defer c.d.release()
+	c.d.share()
+	f(uintptr(c.d.fd))
+	return nil
+}
+
+func (c rawConn) Read(f func(fd uintptr) bool) error {
+	return c.run(f, func(p *poller) *waitSide { return &p.reader })
+}
+
+func (c rawConn) Write(f func(fd uintptr) bool) error {
+	return c.run(f, func(p *poller) *waitSide { return &p.writer })
+}
+
+func (c rawConn) run(f func(fd uintptr) bool, side func(*poller) *waitSide) error {
+	if !c.d.acquire() {
+		return os.ErrClosed
+	}
+	defer c.d.release()
+	c.d.share()
+	p, err := c.poller()
+	if err != nil {
+		return err
+	}
+	s := side(p)
+	if err := p.enter(context.Background(), s); err != nil {
+		return err
+	}
+	defer s.leave()
+	err = s.wait(f)
+	if err != nil && c.d.closed() {
+		return os.ErrClosed
+	}
+	return err
+}
+
+// dup returns a duplicate of d's number, close-on-exec.
+func (d *descriptor) dup() (int, error) {
+	if !d.acquire() {
+		return -1, os.ErrClosed
+	}
+	d.share()
+	fd, errno := sysFcntl(int(d.fd), unix.F_DUPFD_CLOEXEC, 0)
+	d.release()
+	if errno != 0 {
+		return -1, opFcntl.fail(errno)
+	}
+	return fd, nil
+}

@@ -1,0 +1,163 @@
+package efd
+
+import (
+	"iter"
+	"math"
+	"math/bits"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fdWord is the unsigned long that the kernel's fd_set is made of.
+type fdWord = uint
+
+const fdWordBits = bits.UintSize
+
+// maxFD is the largest number that fs.nr_open can allow.
+const maxFD = math.MaxInt32 &^ 63
+
+// FDSet is a set of descriptor numbers. The zero value is empty.
+type FDSet struct{ words []fdWord }
+
+// Add puts fd into the set.
+func (s *FDSet) Add(fd int) error {
+	if fd < 0 || fd >= maxFD {
+		return badArg(unix.EBADF, "FDSet.Add: fd %d: want 0 to %d", fd, maxFD-1)
+	}
+	s.grow(fd/fdWordBits + 1)
+	s.words[fd/fdWordBits] |= 1 << (fd % fdWordBits)
+	return nil
+}
+
+func (s *FDSet) grow(n int) {
+	if n > len(s.words) {
+		s.words = append(s.words, make([]fdWord, n-len(s.words))...)
+	}
+}
+
+// Remove takes fd out of the set.
+func (s *FDSet) Remove(fd int) {
+	if fd >= 0 && fd/fdWordBits < len(s.words) {
+		s.words[fd/fdWordBits] &^= 1 << (fd % fdWordBits)
+	}
+}
+
+// Has reports whether fd is in the set.
+func (s *FDSet) Has(fd int) bool {
+	return fd >= 0 && fd/fdWordBits < len(s.words) && s.words[fd/fdWordBits]&(1<<(fd%fdWordBits)) != 0
+}
+
+// Clear empties the set.
+func (s *FDSet) Clear() { clear(s.words) }
+
+// Len is the number of descriptors in the set.
+func (s *FDSet) Len() int {
+	n := 0
+	for _, w := range s.words {
+		n += bits.OnesCount(w)
+	}
+	return n
+}
+
+// All yields the descriptors, ascending.
+func (s *FDSet) All() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, w := range s.words {
+			for ; w != 0; w &= w - 1 {
+				if !yield(i*fdWordBits + bits.TrailingZeros(w)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// String is the set as strace prints it: "[0 3 1027]".
+func (s *FDSet) String() string {
+	var b strings.Builder
+	b.WriteByte('[')
+	sep := ""
+	for fd := range s.All() {
+		b.WriteString(sep)
+		b.WriteString(strconv.Itoa(fd))
+		sep = " "
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// nfds is 1 above the highest descriptor in the set.
+func (s *FDSet) nfds() int {
+	if s != nil {
+		for i := len(s.words) - 1; i >= 0; i-- {
+			if w := s.words[i]; w != 0 {
+				return i*fdWordBits + bits.Len(w)
+			}
+		}
+	}
+	return 0
+}
+
+// upTo is the set's words, grown to hold n bits; nil for no set.
+func (s *FDSet) upTo(n int) []fdWord {
+	if s == nil {
+		return nil
+	}
+	n = (n + fdWordBits - 1) / fdWordBits
+	s.grow(n)
+	return s.words[:n]
+}
+
+var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice")
+
+// Select waits until a descriptor of a set is ready. See pselect6(2).
+func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err error) {
+	if r != nil && (r == w || r == x) || w != nil && w == x {
+		return 0, errSameSet
+	}
+	var ts timespec
+	var buf SigSet
+	tsp, blocked := ts.set(timeout), waitMask(mask, &buf)
+	nfds := max(r.nfds(), w.nfds(), x.nfds())
+	rw, ww, xw := r.upTo(nfds), w.upTo(nfds), x.upTo(nfds)
+	for {
+		n, errno := sysPselect6(nfds, rw, ww, xw, tsp, blocked)
+		switch {
+		case errno == 0:
+			clearStale(n, rw, ww, xw)
+			if n > 0 {
+				raceSeen()
+			}
+			return n, nil
+		case errno == unix.EINTR && mask == nil:
+		case errno == unix.EINTR:
+			return 0, &InterruptedError{opNames[opPselect6], tsp.duration()}
+		case !timeFallback(errno):
+			return 0, opPselect6.fail(errno)
+		}
+	}
+}
+
+// clearStale clears the bits above the descriptor table, which the kernel
+// neither tests nor clears. What it reports is n bits below them.
+func clearStale(n int, sets ...[]fdWord) {
+	words := 0
+	for _, s := range sets {
+		words = max(words, len(s))
+	}
+	for i := range words {
+		stale := n <= 0
+		for _, s := range sets {
+			switch {
+			case i >= len(s):
+			case stale:
+				s[i] = 0
+			default:
+				n -= bits.OnesCount(s[i])
+			}
+		}
+	}
+}

@@ -1,0 +1,77 @@
+//go:build 386 || arm || mips || mipsle
+
+package efd
+
+import (
+	"math"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls with 64-bit time, since Linux 5.1, and the old ones.
+const (
+	nrFcntl       = unix.SYS_FCNTL64
+	nrPpoll       = unix.SYS_PPOLL_TIME64
+	nrPpollOld    = unix.SYS_PPOLL
+	nrPselect6    = unix.SYS_PSELECT6_TIME64
+	nrPselect6Old = unix.SYS_PSELECT6
+)
+
+// noTime64 is set once the kernel has refused a call with 64-bit time.
+var noTime64 atomic.Bool
+
+// timeFallback reports whether errno means that the call is to be made again
+// with the old time ABI. Old seccomp filters say EPERM to calls that they do
+// not know.
+func timeFallback(errno unix.Errno) bool {
+	if errno != unix.ENOSYS && errno != unix.EPERM {
+		return false
+	}
+	return noTime64.CompareAndSwap(false, true)
+}
+
+// timespec32 is struct old_timespec32.
+type timespec32 struct{ sec, nsec int32 }
+
+// narrow is t for the old ABI. 68 years is as far as that goes.
+func (t *timespec) narrow(to *timespec32) *timespec32 {
+	if t == nil {
+		return nil
+	}
+	*to = timespec32{int32(min(t.sec, math.MaxInt32)), int32(t.nsec)}
+	return to
+}
+
+// widen takes over the time left that the kernel wrote to from.
+func (t *timespec) widen(from *timespec32) {
+	if t != nil {
+		*t = timespec{int64(from.sec), int64(from.nsec)}
+	}
+}
+
+func rawPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	if !noTime64.Load() {
+		return rawPpollTime64(fds, ts, mask)
+	}
+	var old timespec32
+	r, _, errno := syscall.Syscall6(nrPpollOld, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
+		uintptr(unsafe.Pointer(ts.narrow(&old))), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
+	ts.widen(&old)
+	return int(r), errno
+}
+
+func rawPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	if !noTime64.Load() {
+		return rawPselect6Time64(nfds, r, w, x, ts, mask)
+	}
+	var old timespec32
+	arg := sigsetArg{mask, sigsetSize}
+	n, _, errno := syscall.Syscall6(nrPselect6Old, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
+		uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
+		uintptr(unsafe.Pointer(ts.narrow(&old))), uintptr(unsafe.Pointer(&arg)))
+	ts.widen(&old)
+	return int(n), errno
+}
