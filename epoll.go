@@ -321,6 +321,10 @@ func (p *Epoll) poller() (*poller, error) {
 	if g := p.d.poller(); g != nil {
 		return g, g.err
 	}
+	// Go's poller takes what is non-blocking. An epoll's own calls ignore the flag.
+	if _, errno := sysFcntl(int(p.d.fd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK); errno != 0 {
+		return nil, opFcntl.fail(errno)
+	}
 	return p.d.getPoller(p.setupPoller)
 }
 
