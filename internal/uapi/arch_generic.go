@@ -1,0 +1,15 @@
+//go:build !mips && !mipsle && !mips64 && !mips64le && !ppc64 && !ppc64le && !arm && !arm64
+
+package uapi
+
+// What this architecture numbers in its own way.
+const (
+	largeFile   = 0x8000 // the kernel's O_LARGEFILE: libc and Go have 0 where every file is large
+	pollWRNORM  = 0x100
+	pollWRBAND  = 0x200
+	iocDirShift = 30
+	iocRead     = 2
+	iocWrite    = 1
+	signalNames = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+	lastSignal  = 64
+)

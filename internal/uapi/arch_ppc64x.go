@@ -1,0 +1,15 @@
+//go:build ppc64 || ppc64le
+
+package uapi
+
+// What this architecture numbers in its own way.
+const (
+	largeFile   = 0x10000 // the kernel's O_LARGEFILE: libc and Go have 0 where every file is large
+	pollWRNORM  = 0x100
+	pollWRBAND  = 0x200
+	iocDirShift = 29
+	iocRead     = 2
+	iocWrite    = 4
+	signalNames = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+	lastSignal  = 64
+)

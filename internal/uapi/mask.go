@@ -1,0 +1,135 @@
+package uapi
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Name is a named value: a bit of a Mask or a member of an Enum.
+type Name struct {
+	Value uint64
+	Name  string
+}
+
+// Mask is an open set of named bits, in the order in which strace prints them.
+type Mask struct {
+	Unknown string // what strace puts into the comment behind bits that have no name: "POLL???"
+	Names   []Name
+}
+
+// String prints the names that v has, joined by |, and what is left in hex.
+func (m *Mask) String(v uint64) string {
+	s, _ := m.names(v)
+	return s
+}
+
+// Strace prints v as strace does: as String, and with a comment where no bit
+// has a name.
+func (m *Mask) Strace(v uint64) string {
+	s, known := m.names(v)
+	if known || v == 0 {
+		return s
+	}
+	return s + " /* " + m.Unknown + " */"
+}
+
+func (m *Mask) names(v uint64) (s string, known bool) {
+	if v == 0 {
+		return "0", false
+	}
+	b := make([]byte, 0, 64)
+	for i := range m.Names {
+		n := &m.Names[i]
+		if n.Value == 0 || v&n.Value != n.Value {
+			continue
+		}
+		v &^= n.Value
+		if known {
+			b = append(b, '|')
+		}
+		b = append(b, n.Name...)
+		known = true
+	}
+	if v != 0 {
+		if known {
+			b = append(b, '|')
+		}
+		b = append(b, "0x"...)
+		b = strconv.AppendUint(b, v, 16)
+	}
+	return string(b), known
+}
+
+// Parse reads what String and Strace print, and bare numbers in any base of
+// strconv.ParseUint.
+func (m *Mask) Parse(s string) (uint64, error) {
+	var v uint64
+	text, _, _ := strings.Cut(s, " /*")
+	for part := range strings.SplitSeq(text, "|") {
+		part = strings.TrimSpace(part)
+		if n, err := strconv.ParseUint(part, 0, 64); err == nil {
+			v |= n
+			continue
+		}
+		n, ok := lookup(m.Names, part)
+		if !ok {
+			return 0, fmt.Errorf("mask %q: no flag is called %q", s, part)
+		}
+		v |= n
+	}
+	return v, nil
+}
+
+// Enum is a list of named values of which a variable has one.
+type Enum struct {
+	Unknown string
+	Names   []Name
+}
+
+// Strace prints v as strace does: its name, or the number with a comment.
+func (e *Enum) Strace(v uint64) string {
+	for i := range e.Names {
+		if e.Names[i].Value == v {
+			return e.Names[i].Name
+		}
+	}
+	return Hex(v) + " /* " + e.Unknown + " */"
+}
+
+// Parse reads what Strace prints, and bare numbers.
+func (e *Enum) Parse(s string) (uint64, error) {
+	text, _, _ := strings.Cut(s, " /*")
+	if n, err := strconv.ParseUint(text, 0, 64); err == nil {
+		return n, nil
+	}
+	if n, ok := lookup(e.Names, text); ok {
+		return n, nil
+	}
+	return 0, fmt.Errorf("no value is called %q", s)
+}
+
+func lookup(names []Name, s string) (uint64, bool) {
+	for i := range names {
+		if names[i].Name == s {
+			return names[i].Value, true
+		}
+	}
+	return 0, false
+}
+
+// Hex prints v as C's %#x does: 0 has no prefix.
+func Hex(v uint64) string {
+	if v == 0 {
+		return "0"
+	}
+	return "0x" + strconv.FormatUint(v, 16)
+}
+
+// Addr prints an address of user space as strace does.
+func Addr(p uintptr) string {
+	if p == 0 {
+		return "NULL"
+	}
+	return Hex(uint64(p))
+}

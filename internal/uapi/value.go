@@ -1,0 +1,257 @@
+package uapi
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+)
+
+// maxItems is strace's -s: how many bytes of a buffer and how many elements of
+// an array it prints before the dots.
+const maxItems = 32
+
+// Timespec prints a struct timespec: nanoseconds below zero as the unsigned
+// number that strace makes of them.
+func Timespec(sec, nsec int64) string {
+	return "{tv_sec=" + strconv.FormatInt(sec, 10) + ", tv_nsec=" + strconv.FormatUint(uint64(nsec), 10) + "}"
+}
+
+// ParseTimespec reads what Timespec prints.
+func ParseTimespec(s string) (sec, nsec int64, ok bool) {
+	inner, ok1 := strings.CutPrefix(s, "{tv_sec=")
+	a, b, ok2 := strings.Cut(inner, ", tv_nsec=")
+	b, ok3 := strings.CutSuffix(b, "}")
+	sec, err1 := strconv.ParseInt(a, 10, 64)
+	u, err2 := strconv.ParseUint(b, 10, 64)
+	return sec, int64(u), ok1 && ok2 && ok3 && err1 == nil && err2 == nil
+}
+
+// Bytes prints a buffer as a C string, and dots after its 32nd byte.
+func Bytes(b []byte) string {
+	dots := ""
+	if len(b) > maxItems {
+		b, dots = b[:maxItems], "..."
+	}
+	return quote(b) + dots
+}
+
+// Text prints a string that the kernel reads to its NUL, such as a path.
+func Text(s string) string { return quote([]byte(s)) }
+
+func quote(b []byte) string {
+	q := make([]byte, 0, 4*len(b)+2)
+	q = append(q, '"')
+	for i, c := range b {
+		switch {
+		case c == '"' || c == '\\':
+			q = append(q, '\\', c)
+		case c >= '\t' && c <= '\r':
+			q = append(q, '\\', "tnvfr"[c-'\t'])
+		case c >= ' ' && c < 0x7f:
+			q = append(q, c)
+		default:
+			q = append(q, '\\')
+			if i+1 < len(b) && b[i+1] >= '0' && b[i+1] <= '7' {
+				q = append(q, '0'+c>>6, '0'+c>>3&7, '0'+c&7) // an octal digit follows: all three
+			} else {
+				q = strconv.AppendUint(q, uint64(c), 8)
+			}
+		}
+	}
+	return string(append(q, '"'))
+}
+
+// ParseBytes reads a C string as strace prints one, in octal or with -x in
+// hex. cut reports dots behind it.
+func ParseBytes(s string) (b []byte, cut bool, err error) {
+	s, cut = strings.CutSuffix(s, "...")
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return nil, cut, fmt.Errorf("buffer %.40q: want a quoted string", s)
+	}
+	body := s[1 : len(s)-1]
+	b = make([]byte, 0, len(body))
+	for i := 0; i < len(body); i++ {
+		if body[i] != '\\' {
+			b = append(b, body[i])
+			continue
+		}
+		i++
+		if i == len(body) {
+			return nil, cut, fmt.Errorf("buffer %.40q ends within an escape", s)
+		}
+		c := body[i]
+		base, end := 8, i
+		switch {
+		case strings.IndexByte("tnvfr", c) >= 0:
+			b = append(b, '\t'+byte(strings.IndexByte("tnvfr", c)))
+			continue
+		case c == '"' || c == '\\':
+			b = append(b, c)
+			continue
+		case c == 'x':
+			base, i = 16, i+1
+			for end = i; end < len(body) && end < i+2 && isHex(body[end]); end++ {
+			}
+		default:
+			for end = i; end < len(body) && end < i+3 && body[end] >= '0' && body[end] <= '7'; end++ {
+			}
+		}
+		v, err := strconv.ParseUint(body[i:end], base, 8)
+		if err != nil {
+			return nil, cut, fmt.Errorf("buffer %.40q: no escape: \\%.4s", s, body[i:])
+		}
+		b = append(b, byte(v))
+		i = end - 1
+	}
+	return b, cut, nil
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+// FDSet prints descriptors as strace prints an fd_set: "[0 3 1027]".
+func FDSet(fds iter.Seq[int]) string {
+	b := []byte{'['}
+	for fd := range fds {
+		if len(b) > 1 {
+			b = append(b, ' ')
+		}
+		b = strconv.AppendInt(b, int64(fd), 10)
+	}
+	return string(append(b, ']'))
+}
+
+// PollFD is struct pollfd.
+type PollFD struct {
+	FD              int32
+	Events, Revents int16
+}
+
+// PollFDs prints an array of pollfd as it goes into the call.
+func PollFDs(fds []PollFD) string {
+	b := []byte{'['}
+	for i := range fds {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		if i == maxItems {
+			b = append(b, "..."...)
+			break
+		}
+		b = strconv.AppendInt(append(b, "{fd="...), int64(fds[i].FD), 10)
+		if fds[i].FD >= 0 {
+			b = append(append(b, ", events="...), PollEvents.Strace(uint64(uint16(fds[i].Events)))...)
+		}
+		b = append(b, '}')
+	}
+	return string(append(b, ']'))
+}
+
+// auxRoom is what strace's buffer for the comment behind a result holds.
+const auxRoom = 1022
+
+// PollReady prints the ready members of an array of pollfd as strace does
+// behind the result: not more than 32, and not more than its buffer takes.
+func PollReady(fds []PollFD) string {
+	b := []byte{'['}
+	n := 0
+	for i := range fds {
+		if fds[i].Revents == 0 {
+			continue
+		}
+		if n > 0 {
+			b = append(b, ", "...)
+		}
+		item := "{fd=" + strconv.Itoa(int(fds[i].FD)) + ", revents=" + PollEvents.String(uint64(uint16(fds[i].Revents))) + "}"
+		if n == maxItems || len(b)+len(item) > 996 {
+			b = append(b, "..."...)
+			break
+		}
+		b = append(b, item...)
+		n++
+	}
+	return string(append(b, ']'))
+}
+
+// PollResult joins what ppoll left in its array and in its timeout ("" where
+// it had none) as strace prints them behind the result.
+func PollResult(ready, left string) string {
+	if left == "" {
+		return ready
+	}
+	if s := ready + ", left " + left; len(s) <= auxRoom {
+		return s
+	}
+	return ready + ", ..."
+}
+
+// SelectResult joins what pselect6 left in its three sets ("" where it had
+// none) and in its timeout, n bits in all, as strace 6.1 prints them behind
+// the result: with its limit, and with the bracket that it closes once too
+// often behind a set that is empty.
+func SelectResult(n int, in, out, except, left string) string {
+	b := make([]byte, 0, 128)
+	sep := ""
+	for i, set := range [...]string{in, out, except} {
+		if n <= 0 {
+			break
+		}
+		if set == "" {
+			continue
+		}
+		first := true
+		for fd := range strings.FieldsSeq(strings.Trim(set, "[]")) {
+			if len(b) < 999 {
+				if first {
+					b = append(append(append(b, sep...), [...]string{"in [", "out [", "except ["}[i]...), fd...)
+					first, sep = false, ", "
+				} else {
+					b = append(append(b, ' '), fd...)
+				}
+			}
+			if n--; n == 0 {
+				break
+			}
+		}
+		if len(b) > 0 {
+			b = append(b, ']')
+		}
+	}
+	if left != "" && len(b)+len(sep)+len("left ")+len(left) <= auxRoom {
+		b = append(append(append(b, sep...), "left "...), left...)
+	}
+	return string(b)
+}
+
+// EpollEvent is struct epoll_event without its layout.
+type EpollEvent struct {
+	Events uint32
+	Data   uint64
+}
+
+// String prints the event as strace 6.1 does: data as two of its union's members.
+func (e EpollEvent) String() string {
+	var mem [8]byte
+	binary.NativeEndian.PutUint64(mem[:], e.Data)
+	return "{events=" + EpollEvents.Strace(uint64(e.Events)) + ", data={u32=" + strconv.FormatUint(uint64(binary.NativeEndian.Uint32(mem[:])), 10) +
+		", u64=" + strconv.FormatUint(e.Data, 10) + "}}"
+}
+
+// EpollEventList prints the events that a wait returned.
+func EpollEventList(evs []EpollEvent) string {
+	b := []byte{'['}
+	for i, e := range evs {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		if i == maxItems {
+			b = append(b, "..."...)
+			break
+		}
+		b = append(b, e.String()...)
+	}
+	return string(append(b, ']'))
+}
