@@ -24,10 +24,11 @@ type Event struct {
 	TID    int
 	Comm   string
 
-	Target     int // Waking: who is woken. Switch: who runs next. Same namespace as TID where it can be known, else GlobalTarget alone is set
-	TargetComm string
-	Preempted  bool // Switch: the task was still runnable
-	State      int  // Switch: prev_state as the kernel gives it
+	Target       int // Waking: who is woken. Switch: who runs next. Same namespace as TID where it can be known, else GlobalTarget alone is set
+	GlobalTarget int // Target in the initial PID namespace, as the kernel's own records have it
+	TargetComm   string
+	Preempted    bool // Switch: the task was still runnable
+	State        int  // Switch: prev_state as the kernel gives it
 
 	Nr   int // SysEnter, SysExit
 	Args [6]uint64

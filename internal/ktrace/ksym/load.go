@@ -1,0 +1,226 @@
+package ksym
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Load reads the running kernel's symbols. Where the kernel hides the
+// addresses it returns a table of names and an *ktrace.AccessError.
+func Load() (*Table, error) {
+	f, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return nil, &ktrace.AccessError{
+			Tier: "kallsyms", Missing: "kernel symbols cannot be read: " + err.Error(),
+			Change: "mount /proc, and run a kernel with CONFIG_KALLSYMS", Err: err,
+		}
+	}
+	defer f.Close()
+	t, err := Parse(f)
+	if err != nil {
+		return nil, &ktrace.AccessError{Tier: "kallsyms", Missing: "/proc/kallsyms cannot be used: " + err.Error(), Err: err}
+	}
+	if t.hidden {
+		return t, hiddenError()
+	}
+	return t, nil
+}
+
+// ErrHidden is wrapped by the error of Load where all addresses are zero.
+var ErrHidden = errors.New("all addresses in /proc/kallsyms are zero")
+
+func hiddenError() error {
+	change := "give the process CAP_SYSLOG, or as root set kernel.kptr_restrict to 0 and kernel.perf_event_paranoid to 1"
+	restrict, err := os.ReadFile("/proc/sys/kernel/kptr_restrict")
+	if level := string(bytes.TrimSpace(restrict)); err == nil {
+		switch level {
+		case "1":
+			change = "give the process CAP_SYSLOG (kernel.kptr_restrict is 1)"
+		case "2":
+			change = "as root set kernel.kptr_restrict to 1 (it is 2, which hides them from root too)"
+		}
+	}
+	return &ktrace.AccessError{
+		Tier: "kallsyms", Missing: "the kernel hides its symbol addresses from this process",
+		Change: change, Err: ErrHidden,
+	}
+}
+
+// Parse reads symbols in the form of /proc/kallsyms. Lines of data symbols are
+// skipped; a line of another form is an error.
+func Parse(r io.Reader) (*Table, error) {
+	p := parser{t: &Table{
+		names: make([]byte, 0, 4<<20), syms: make([]symbol, 0, 1<<17),
+		mods: []string{""}, modsIndex: map[string]uint16{"": 0},
+	}, sorted: true, zero: true}
+	if err := p.run(r); err != nil {
+		return nil, err
+	}
+	t := p.t
+	if len(t.syms) == 0 {
+		return nil, errors.New("no function symbols in it")
+	}
+	t.hidden = p.zero
+	if !p.sorted && !t.hidden {
+		slices.SortStableFunc(t.syms, func(a, b symbol) int {
+			switch {
+			case a.addr < b.addr:
+				return -1
+			case a.addr > b.addr:
+				return 1
+			}
+			return 0
+		})
+	}
+	return t, nil
+}
+
+type parser struct {
+	t      *Table
+	last   uint64
+	line   int
+	sorted bool
+	zero   bool
+}
+
+// run parses while the next part is being read: the kernel takes as long to
+// print its symbols as all the rest of this.
+func (p *parser) run(r io.Reader) error {
+	type part struct {
+		b   []byte
+		err error
+	}
+	parts := make(chan part, 4)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		defer close(parts)
+		for {
+			b := make([]byte, 256<<10)
+			n, err := io.ReadFull(r, b)
+			if err == io.EOF || err == io.ErrUnexpectedEOF {
+				err = io.EOF
+			}
+			select {
+			case parts <- part{b[:n], err}:
+			case <-stop:
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	var rest []byte
+	for c := range parts {
+		b := c.b
+		if len(rest) > 0 {
+			// Complete the line that the part before ended in.
+			nl := bytes.IndexByte(b, '\n')
+			if nl < 0 {
+				nl = len(b) - 1
+			}
+			rest = append(rest, b[:nl+1]...)
+			b = b[nl+1:]
+			if len(rest) > 64<<10 {
+				return fmt.Errorf("line %d: longer than a symbol can be", p.line+1)
+			}
+			if rest[len(rest)-1] == '\n' {
+				if err := p.parse(rest); err != nil {
+					return err
+				}
+				rest = rest[:0]
+			}
+		}
+		if nl := bytes.LastIndexByte(b, '\n'); nl >= 0 {
+			if err := p.parse(b[:nl+1]); err != nil {
+				return err
+			}
+			b = b[nl+1:]
+		}
+		rest = append(rest, b...)
+		if c.err == io.EOF {
+			break
+		}
+		if c.err != nil {
+			return c.err
+		}
+	}
+	if len(rest) > 0 {
+		return p.parse(append(rest, '\n'))
+	}
+	return nil
+}
+
+// parse takes whole lines.
+func (p *parser) parse(b []byte) error {
+	for len(b) > 0 {
+		nl := bytes.IndexByte(b, '\n')
+		line := b[:nl]
+		b = b[nl+1:]
+		p.line++
+		if err := p.symbol(line); err != nil {
+			return fmt.Errorf("line %d: %w", p.line, err)
+		}
+	}
+	return nil
+}
+
+var errForm = errors.New(`not of the form "ADDRESS TYPE NAME [MODULE]"`)
+
+func (p *parser) symbol(line []byte) error {
+	var addr uint64
+	i := 0
+	for ; i < len(line) && line[i] != ' '; i++ {
+		var d byte
+		switch c := line[i]; {
+		case c >= '0' && c <= '9':
+			d = c - '0'
+		case c >= 'a' && c <= 'f':
+			d = c - 'a' + 10
+		default:
+			return errForm
+		}
+		addr = addr<<4 | uint64(d)
+	}
+	if i == 0 || i > 16 || len(line) < i+4 || line[i+2] != ' ' {
+		return errForm
+	}
+	switch line[i+1] {
+	case 't', 'T', 'w', 'W', 'i':
+	default:
+		return nil
+	}
+	name, mod := line[i+3:], []byte(nil)
+	if tab := bytes.IndexByte(name, '\t'); tab >= 0 {
+		name, mod = name[:tab], bytes.Trim(name[tab+1:], "[]")
+	}
+	if len(name) == 0 || len(name) > 1<<15 {
+		return errForm
+	}
+	if bytes.HasPrefix(name, []byte("__pfx_")) {
+		return nil // padding before a function
+	}
+	t := p.t
+	m, ok := t.modsIndex[string(mod)]
+	if !ok {
+		if len(t.mods) == 1<<16 {
+			return errors.New("more modules than a kernel can have")
+		}
+		m = uint16(len(t.mods))
+		t.mods = append(t.mods, string(mod))
+		t.modsIndex[string(mod)] = m
+	}
+	p.sorted = p.sorted && addr >= p.last
+	p.zero = p.zero && addr == 0
+	p.last = addr
+	t.syms = append(t.syms, symbol{addr: addr, name: uint32(len(t.names)), size: uint16(len(name)), mod: m})
+	t.names = append(t.names, name...)
+	return nil
+}

@@ -1,0 +1,246 @@
+package perf
+
+import (
+	"bytes"
+	"container/heap"
+	"encoding/binary"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/source"
+)
+
+// queue holds one CPU's events that were read and are not yet passed on.
+type queue struct {
+	events []ktrace.Event
+	next   int
+	last   int64 // time of the newest record seen
+	lost   uint64
+	from   int64 // time of the record before the first loss
+	twins  twins
+	onto   int  // who runs next by the latest sched_switch, as the kernel numbers tasks
+	said   bool // and the CPU has not got there yet
+	idle   int  // how often the idle task was switched to since it last left a record
+}
+
+// announced reports whether a sched_switch has already told that the task,
+// which now runs, was to run. A kernel may keep the records of an idle task to
+// itself: then nothing has.
+func (q *queue) announced(rs *Rings, tid int) bool {
+	global, said := q.onto, q.said
+	q.said = false
+	if tid <= 0 {
+		return true
+	}
+	if rs.local != nil {
+		global = rs.local(global)
+	}
+	return said && global == tid
+}
+
+// note remembers what a record says of the CPU's idle task.
+func (q *queue) note(e *ktrace.Event) {
+	if e.TID == 0 {
+		q.idle = 0
+	}
+	if e.Kind != ktrace.Switch {
+		return
+	}
+	q.onto, q.said = e.GlobalTarget, true
+	if e.GlobalTarget == 0 {
+		q.idle++
+	}
+}
+
+// add appends an event. Within one CPU records come in order but for those of
+// an interrupt, which may end before what it interrupted.
+func (q *queue) add(e ktrace.Event) {
+	q.events = append(q.events, e)
+	for i := len(q.events) - 1; i > q.next && q.events[i-1].Time > q.events[i].Time; i-- {
+		q.events[i-1], q.events[i] = q.events[i], q.events[i-1]
+	}
+}
+
+// compact gives the space of what was passed on back.
+func (q *queue) compact() {
+	if q.next == 0 {
+		return
+	}
+	n := copy(q.events, q.events[q.next:])
+	clear(q.events[n:])
+	q.events = q.events[:n]
+	q.next = 0
+	if cap(q.events) > 1<<14 && n < 1<<10 {
+		q.events = append([]ktrace.Event(nil), q.events...)
+	}
+}
+
+// drain moves all records from the rings to the queues.
+func (rs *Rings) drain(final bool) error {
+	rs.full = false
+	for _, r := range rs.rings {
+		q := rs.queues[r.cpu]
+		if q == nil {
+			q = &queue{}
+			rs.queues[r.cpu] = q
+		}
+		fill := r.each(func(rec []byte) { rs.record(q, rec) })
+		rs.full = rs.full || fill > len(r.data)/2
+		if rs.noLost && final && fill > len(r.data)-4096 {
+			q.lost++ // no room was left, and this kernel does not say for how many
+		}
+	}
+	return rs.account(final)
+}
+
+// record decodes one record.
+func (rs *Rings) record(q *queue, rec []byte) {
+	kind := binary.NativeEndian.Uint32(rec)
+	s := &rs.sample
+	if kind == recordSample {
+		rs.sampled(q, rec)
+		return
+	}
+	s.trailer(rec)
+	switch r := (reader{b: rec[8:]}); kind {
+	case recordLost:
+		r.u64()
+		if q.lost == 0 {
+			q.from = q.last
+		}
+		q.lost += r.u64()
+	case recordFork, recordExit:
+		pid, ppid, tid := int(r.u32()), int(r.u32()), int(r.u32())
+		e := ktrace.Event{Kind: kindFork, Time: s.Time, CPU: s.CPU, PID: pid, TID: tid, Target: ppid}
+		if kind == recordExit {
+			e.Kind = kindExit
+		}
+		q.add(e)
+	case recordSwitch, recordSwitchCPU:
+		if misc := binary.NativeEndian.Uint16(rec[4:]); misc&miscSwitchOut == 0 && !q.announced(rs, s.TID) {
+			q.add(ktrace.Event{Kind: ktrace.Switch, Source: switchIn, Time: s.Time, CPU: s.CPU, TID: -1, Target: s.TID})
+		}
+	case recordComm:
+		pid, tid := int(r.u32()), int(r.u32())
+		name, _, _ := bytes.Cut(r.b, []byte{0})
+		q.add(ktrace.Event{Kind: kindComm, Time: s.Time, CPU: s.CPU, PID: pid, TID: tid, Comm: string(name)})
+	}
+	q.last = max(q.last, s.Time)
+}
+
+func (rs *Rings) sampled(q *queue, rec []byte) {
+	s := &rs.sample
+	r := reader{b: rec[8:]}
+	s.head(&r)
+	o := rs.byID[s.ID]
+	if r.bad || o == nil {
+		return // of an event that was closed meanwhile
+	}
+	s.rest(&r, o.bits, rs.chain)
+	if r.bad {
+		return
+	}
+	q.last = max(q.last, s.Time)
+	e := ktrace.Event{Source: o.spec.Name, Time: s.Time, CPU: s.CPU, PID: s.PID, TID: s.TID, Truncated: s.Cut}
+	if !o.spec.Decode(s, &e) {
+		return
+	}
+	q.note(&e)
+	e.Stack = rs.stacks.Frames(s.Chain)
+	if rs.perTask && q.twins.again(s) {
+		return
+	}
+	if e.Time <= rs.until {
+		// Its place in the order has been passed: it comes too late to be of use.
+		rs.losses = append(rs.losses, ktrace.Loss{Source: o.spec.Name, Count: 1, From: e.Time, To: e.Time})
+		return
+	}
+	q.add(e)
+}
+
+// account turns the counts of the rings into losses per event.
+func (rs *Rings) account(final bool) error {
+	for _, r := range rs.rings {
+		q := rs.queues[r.cpu]
+		if q.lost == 0 && (!final || rs.noLost) {
+			continue
+		}
+		if rs.noLost {
+			rs.losses = append(rs.losses, ktrace.Loss{Source: "perf", Count: q.lost, From: q.from, To: q.last})
+			q.lost = 0
+			continue
+		}
+		from := q.from
+		if q.lost == 0 {
+			from = q.last
+		}
+		for _, o := range rs.events {
+			if o.ring != r {
+				continue
+			}
+			n, err := lostOf(o.fd)
+			if err != nil {
+				return err
+			}
+			if n > o.lost {
+				to := q.last
+				if final {
+					to = max(to, source.Now())
+				}
+				rs.losses = append(rs.losses, ktrace.Loss{Source: o.spec.Name, Count: n - o.lost, From: from, To: to})
+				o.lost = n
+			}
+		}
+		q.lost = 0
+	}
+	return nil
+}
+
+// Read drains the rings and passes on, in order, what happened up to until.
+// pass returns false for what is not to be in the result.
+func (rs *Rings) Read(until int64, buf []ktrace.Event, pass func(*ktrace.Event) bool) ([]ktrace.Event, error) {
+	if err := rs.drain(rs.stopped); err != nil {
+		return buf, err
+	}
+	rs.merged = rs.merged[:0]
+	for _, q := range rs.queues {
+		if q.next < len(q.events) {
+			rs.merged = append(rs.merged, q)
+		}
+	}
+	h := byTime(rs.merged)
+	heap.Init(&h)
+	for len(h) > 0 {
+		q := h[0]
+		e := &q.events[q.next]
+		if e.Time > until {
+			break
+		}
+		if pass == nil && e.Kind < kindFork || pass != nil && pass(e) {
+			buf = append(buf, *e)
+		}
+		if q.next++; q.next == len(q.events) {
+			heap.Pop(&h)
+		} else {
+			heap.Fix(&h, 0)
+		}
+	}
+	for _, q := range rs.queues {
+		q.compact()
+	}
+	rs.until = max(rs.until, until)
+	return buf, nil
+}
+
+// byTime is a heap of queues by their next event.
+type byTime []*queue
+
+func (h byTime) Len() int           { return len(h) }
+func (h byTime) Less(i, j int) bool { return h[i].events[h[i].next].Time < h[j].events[h[j].next].Time }
+func (h byTime) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *byTime) Push(x any)        { *h = append(*h, x.(*queue)) }
+func (h *byTime) Pop() any {
+	old := *h
+	q := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return q
+}

@@ -1,0 +1,287 @@
+package perf
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/testenv"
+	"golang.org/x/sys/unix"
+)
+
+var loadSymbols = sync.OnceValues(ksym.Load)
+
+// open starts an observation or ends the test with what is missing for it.
+func open(t testing.TB, c Config) *Source {
+	t.Helper()
+	syms, err := loadSymbols()
+	testenv.Require(t, "kallsyms", err)
+	c.Symbols = syms
+	s, err := Open(c)
+	if ae, ok := errors.AsType[*ktrace.AccessError](err); ok {
+		testenv.Require(t, ae.Tier, err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// asleep waits until a thread sleeps interruptibly in the system call.
+func asleep(t testing.TB, tid, nr int) {
+	t.Helper()
+	for {
+		b, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, _ := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/syscall")
+		if i := bytes.LastIndexByte(b, ')'); b[i+2] == 'S' && bytes.HasPrefix(call, []byte(strconv.Itoa(nr)+" ")) {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// wakeOnce lets one thread sleep in a read of an eventfd and another write to
+// it, and returns the two threads and the eventfd.
+func wakeOnce(t testing.TB) (waker, wakee, fd int) {
+	t.Helper()
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	tids := make(chan int)
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		tids <- unix.Gettid()
+		var b [8]byte
+		_, err := unix.Read(fd, b[:])
+		done <- err
+	}()
+	wakee = <-tids
+	asleep(t, wakee, unix.SYS_READ)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	waker = unix.Gettid()
+	if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return waker, wakee, fd
+}
+
+func stop(t testing.TB, s *Source) []ktrace.Event {
+	t.Helper()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.Read(source.End, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := s.Losses(); len(l) > 0 {
+		t.Fatalf("records were lost: %+v", l)
+	}
+	return events
+}
+
+func names(stack []ktrace.Frame) string {
+	var n []string
+	for _, f := range stack {
+		n = append(n, f.Name)
+	}
+	return strings.Join(n, " < ")
+}
+
+// check finds the wake among the events and holds what is around it against
+// what the two threads did.
+func check(t *testing.T, events []ktrace.Event, waker, wakee, fd int) {
+	t.Helper()
+	if !slices.IsSortedFunc(events, func(a, b ktrace.Event) int { return int(min(max(a.Time-b.Time, -1), 1)) }) {
+		t.Error("events are not in the order of their times")
+	}
+	wakes := 0
+	var order []string
+	for _, e := range events {
+		switch {
+		case e.Kind == ktrace.Waking && e.TID == waker && e.Target == wakee && strings.Contains(names(e.Stack), "eventfd_write"):
+			wakes++
+			order = append(order, "wake")
+			if e.PID != os.Getpid() || e.Comm == "" || e.TargetComm == "" {
+				t.Errorf("wake: PID %d, names %q and %q", e.PID, e.Comm, e.TargetComm)
+			}
+			if n := names(e.Stack); !strings.HasPrefix(n, "try_to_wake_up < ") || strings.Contains(n, "trace") {
+				t.Errorf("wake: stack is %s", n)
+			}
+		case e.Kind == ktrace.Switch && e.TID == wakee && !e.Preempted && strings.Contains(names(e.Stack), "eventfd_read"):
+			order = append(order, "sleep")
+		case e.Kind == ktrace.Switch && e.Target == wakee && wakes > 0 && order[len(order)-1] == "wake":
+			order = append(order, "run")
+		case e.Kind == ktrace.SysEnter && e.TID == waker && e.Nr == unix.SYS_WRITE && int(e.Args[0]) == fd:
+			order = append(order, "enter")
+			if e.Args[2] != 8 {
+				t.Errorf("write of %d bytes entered, want 8", e.Args[2])
+			}
+		case e.Kind == ktrace.SysExit && e.TID == wakee && e.Nr == unix.SYS_READ && e.Ret == 8 && wakes > 0:
+			order = append(order, "exit")
+		}
+	}
+	if wakes != 1 {
+		t.Errorf("%d wakes seen of 1", wakes)
+	}
+	if want := []string{"sleep", "enter", "wake", "run", "exit"}; !slices.Equal(order, want) {
+		t.Errorf("saw %v, want %v", order, want)
+		for _, e := range events {
+			t.Logf("%d cpu%d kind %d %d -> %d state %#x nr %d ret %d %s", e.Time, e.CPU, e.Kind, e.TID, e.Target, e.State, e.Nr, e.Ret, names(e.Stack))
+		}
+	}
+}
+
+func TestSystem(t *testing.T) {
+	s := open(t, Config{PIDs: []int{os.Getpid()}})
+	waker, wakee, fd := wakeOnce(t)
+	events := stop(t, s)
+	for _, e := range events {
+		if e.PID != os.Getpid() && s.tasks.processOf(e.Target) != os.Getpid() {
+			t.Errorf("event of another process: %+v", e)
+		}
+	}
+	check(t, events, waker, wakee, fd)
+}
+
+func TestTasks(t *testing.T) {
+	s := open(t, Config{Tasks: []int{os.Getpid()}})
+	waker, wakee, fd := wakeOnce(t)
+	check(t, stop(t, s), waker, wakee, fd)
+}
+
+func TestSyscallFilter(t *testing.T) {
+	s := open(t, Config{PIDs: []int{os.Getpid()}, Kinds: []ktrace.EventKind{ktrace.SysEnter, ktrace.SysExit}, Syscalls: []int{unix.SYS_WRITE}})
+	_, _, fd := wakeOnce(t)
+	found := false
+	for _, e := range stop(t, s) {
+		if e.Nr != unix.SYS_WRITE {
+			t.Errorf("system call %d passed a filter for %d", e.Nr, unix.SYS_WRITE)
+		}
+		found = found || e.Kind == ktrace.SysEnter && int(e.Args[0]) == fd
+	}
+	if !found {
+		t.Error("the write is not there")
+	}
+}
+
+func TestLoss(t *testing.T) {
+	s := open(t, Config{PIDs: []int{os.Getpid()}, Kinds: []ktrace.EventKind{ktrace.SysEnter}, Ring: os.Getpagesize()})
+	before := source.Now()
+	const calls = 20000
+	for range calls {
+		unix.Getppid()
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.Read(source.End, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := uint64(0)
+	for _, e := range events {
+		if e.PID == os.Getpid() && e.Nr == unix.SYS_GETPPID {
+			got++
+		}
+	}
+	lost := uint64(0)
+	for _, l := range s.Losses() {
+		if l.Source != "raw_syscalls:sys_enter" && !s.rings.noLost {
+			t.Errorf("loss of %q", l.Source)
+		}
+		if l.From > l.To || l.To < before {
+			t.Errorf("loss from %d to %d", l.From, l.To)
+		}
+		lost += l.Count
+	}
+	if lost == 0 || got+lost < calls {
+		t.Errorf("%d calls: %d recorded and %d counted as lost", calls, got, lost)
+	}
+	if s.Losses() != nil {
+		t.Error("a loss is reported twice")
+	}
+}
+
+func TestNothingLeftOpen(t *testing.T) {
+	count := func() int {
+		d, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(d)
+	}
+	open(t, Config{}).Close()
+	before := count()
+	for range 5 {
+		s := open(t, Config{})
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range fds {
+			n, _ := strconv.Atoi(d.Name())
+			if path, _ := os.Readlink("/proc/self/fd/" + d.Name()); !strings.Contains(path, "perf_event") {
+				continue
+			}
+			if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+				t.Errorf("perf descriptor %d is not closed on exec (%v)", n, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if after := count(); after != before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+func TestBadConfig(t *testing.T) {
+	for _, c := range []Config{{Ring: 1}, {Ring: 3 * os.Getpagesize()}, {Tasks: []int{}}, {Tasks: []int{1 << 30}}} {
+		s, err := Open(c)
+		if err == nil {
+			s.Close()
+			t.Errorf("Open(%+v) works", c)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("Open(%+v): %v: not one line", c, err)
+		}
+	}
+}
+
+func TestParseCPUs(t *testing.T) {
+	got, err := parseCPUs("0-2,8,10-11")
+	if want := []int{0, 1, 2, 8, 10, 11}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("parseCPUs = %v, %v", got, err)
+	}
+	for _, s := range []string{"", "a", "3-1", "0-", "0,,1", "-1", "0-99999999"} {
+		if got, err := parseCPUs(s); err == nil {
+			t.Errorf("parseCPUs(%q) = %v, want an error", s, got)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package perf
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ring is one CPU's buffer, shared with the kernel. The kernel moves head, the
+// reader moves tail; what lies between is the reader's.
+type ring struct {
+	cpu  int
+	fd   int // the event that the ring was made with
+	mem  []byte
+	page *unix.PerfEventMmapPage
+	data []byte
+	mask uint64
+
+	scratch []byte // a record that wraps around the end, in one piece
+}
+
+// mapRing maps a ring of at most size bytes for the event fd. Where the
+// kernel's limit of locked memory forbids that much, it tries half, down to a page.
+func mapRing(fd, cpu, size int) (*ring, error) {
+	pageSize := os.Getpagesize()
+	for {
+		mem, err := unix.Mmap(fd, 0, pageSize+size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err == nil {
+			return &ring{
+				cpu: cpu, fd: fd, mem: mem,
+				page: (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])),
+				data: mem[pageSize:], mask: uint64(size - 1),
+			}, nil
+		}
+		if (!errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOMEM)) || size <= pageSize {
+			return nil, os.NewSyscallError("mmap of a perf ring", err)
+		}
+		size /= 2
+	}
+}
+
+func (r *ring) unmap() error {
+	if r.mem == nil {
+		return nil
+	}
+	err := unix.Munmap(r.mem)
+	r.mem, r.page, r.data = nil, nil, nil
+	return err
+}
+
+// each hands every complete record to fn, header included, and then gives the
+// space back to the kernel. The bytes are valid during the call only. fill is
+// how many bytes were in the ring.
+func (r *ring) each(fn func(rec []byte)) (fill int) {
+	head := atomic.LoadUint64(&r.page.Data_head)
+	tail := atomic.LoadUint64(&r.page.Data_tail)
+	fill = int(head - tail)
+	for tail < head {
+		at := tail & r.mask
+		size := uint64(*(*uint16)(unsafe.Pointer(&r.data[at+6])))
+		if size < 8 || size > head-tail {
+			// The kernel never writes this; what follows cannot be told apart.
+			tail = head
+			break
+		}
+		if end := at + size; end <= uint64(len(r.data)) {
+			fn(r.data[at:end])
+		} else {
+			r.scratch = append(r.scratch[:0], r.data[at:]...)
+			r.scratch = append(r.scratch, r.data[:end-uint64(len(r.data))]...)
+			fn(r.scratch)
+		}
+		tail += size
+	}
+	atomic.StoreUint64(&r.page.Data_tail, tail)
+	return fill
+}

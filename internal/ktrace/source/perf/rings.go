@@ -1,0 +1,230 @@
+package perf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"golang.org/x/sys/unix"
+)
+
+// Spec is one kind of event to open.
+type Spec struct {
+	Name   string // in Event.Source and Loss.Source
+	Attr   unix.PerfEventAttr
+	Filter string // on a tracepoint's fields, in the kernel's syntax
+	Chain  bool   // with the kernel's call chain
+	Raw    bool   // with the tracepoint's record
+
+	// Decode fills in what the event says. It returns false for a record that
+	// is of no interest.
+	Decode func(*Sample, *ktrace.Event) bool
+}
+
+// Rings are one ring per CPU that all events of that CPU share.
+type Rings struct {
+	rings  []*ring
+	byCPU  map[int]*ring
+	events []*opened
+	byID   map[uint64]*opened
+	size   int
+	chain  int // depth at which the kernel cuts chains
+
+	perTask bool          // events belong to tasks: a wake is recorded for the waker and again for the woken
+	local   func(int) int // from the kernel's number of a task to the observer's; nil: they are the same
+	noLost  bool          // the kernel has no PERF_FORMAT_LOST (before 6.0)
+	stacks  *Stacks
+	sample  Sample
+	queues  map[int]*queue
+	merged  []*queue
+	losses  []ktrace.Loss
+	until   int64 // the last until of Read: nothing older may follow
+	stopped bool
+	full    bool // in the last reading a ring was more than half full
+}
+
+// opened is one open event.
+type opened struct {
+	spec *Spec
+	fd   int
+	ring *ring
+	bits uint64
+	lost uint64 // as last read from the kernel
+}
+
+// internal kinds of pending events, for records that say something of tasks.
+const (
+	kindFork ktrace.EventKind = 200 + iota
+	kindExit
+	kindComm
+)
+
+// NewRings prepares rings of size bytes each, a power of two of pages.
+// It opens nothing.
+func NewRings(size int, stacks *Stacks) *Rings {
+	depth, err := strconv.Atoi(sysctl("perf_event_max_stack"))
+	if err != nil || depth <= 0 {
+		depth = 127
+	}
+	return &Rings{size: size, stacks: stacks, chain: depth, byCPU: map[int]*ring{}, byID: map[uint64]*opened{}, queues: map[int]*queue{}}
+}
+
+// Event is an event that Add opened.
+type Event struct{ o *opened }
+
+// FD is the event's descriptor, for ioctl.
+func (e *Event) FD() int { return e.o.fd }
+
+// Add opens an event for a task (-1: all) on a CPU. It is not yet enabled.
+func (rs *Rings) Add(spec *Spec, pid, cpu int, inherit bool) (*Event, error) {
+	attr := spec.Attr
+	attr.Size = uint32(sizeofAttr)
+	attr.Sample_type = sampleBase
+	if spec.Chain {
+		attr.Sample_type |= sampleCallchain
+	}
+	if spec.Raw {
+		attr.Sample_type |= sampleRaw
+	}
+	attr.Read_format = formatID
+	if !rs.noLost {
+		attr.Read_format |= formatLost
+	}
+	attr.Bits |= unix.PerfBitDisabled | unix.PerfBitSampleIDAll | unix.PerfBitWatermark | unix.PerfBitUseClockID | unix.PerfBitExcludeCallchainUser
+	if inherit {
+		attr.Bits |= unix.PerfBitInherit
+	}
+	if attr.Sample == 0 {
+		attr.Sample = 1
+	}
+	// Nobody waits for the ring: as rarely as can be said, the kernel need not try to wake anyone.
+	attr.Wakeup = 1 << 31
+	attr.Clockid = unix.CLOCK_MONOTONIC
+
+	fd, err := unix.PerfEventOpen(&attr, pid, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if errors.Is(err, unix.EINVAL) && !rs.noLost {
+		attr.Read_format &^= formatLost
+		if fd, err = unix.PerfEventOpen(&attr, pid, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC); err == nil {
+			rs.noLost = true
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{spec: spec, fd: fd, bits: attr.Sample_type}
+	if err := rs.attach(o, cpu); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	rs.events = append(rs.events, o)
+	return &Event{o}, nil
+}
+
+// attach gives the event its filter and the ring of its CPU.
+func (rs *Rings) attach(o *opened, cpu int) error {
+	if o.spec.Filter != "" {
+		if err := ioctlString(o.fd, unix.PERF_EVENT_IOC_SET_FILTER, o.spec.Filter); err != nil {
+			return fmt.Errorf("filter %q on %s: %w", o.spec.Filter, o.spec.Name, err)
+		}
+	}
+	r := rs.byCPU[cpu]
+	if r == nil {
+		var err error
+		if r, err = mapRing(o.fd, cpu, rs.size); err != nil {
+			return err
+		}
+		rs.byCPU[cpu] = r
+		rs.rings = append(rs.rings, r)
+	} else if err := unix.IoctlSetInt(o.fd, unix.PERF_EVENT_IOC_SET_OUTPUT, r.fd); err != nil {
+		return os.NewSyscallError("ioctl PERF_EVENT_IOC_SET_OUTPUT", err)
+	}
+	o.ring = r
+	id, err := eventID(o.fd)
+	if err != nil {
+		return err
+	}
+	rs.byID[id] = o
+	return nil
+}
+
+// Enable starts all events.
+func (rs *Rings) Enable() error { return rs.ioctl(unix.PERF_EVENT_IOC_ENABLE) }
+
+// Stop ends all events. What is in the rings can still be read.
+func (rs *Rings) Stop() error {
+	if rs.stopped {
+		return nil
+	}
+	rs.stopped = true
+	return rs.ioctl(unix.PERF_EVENT_IOC_DISABLE)
+}
+
+func (rs *Rings) ioctl(req uint) error {
+	for _, o := range rs.events {
+		if err := unix.IoctlSetInt(o.fd, req, 0); err != nil {
+			return os.NewSyscallError("ioctl of a perf event", err)
+		}
+	}
+	return nil
+}
+
+// Close closes all events and rings.
+func (rs *Rings) Close() error {
+	var first error
+	for _, r := range rs.rings {
+		if err := r.unmap(); err != nil && first == nil {
+			first = err
+		}
+	}
+	for _, o := range rs.events {
+		if err := unix.Close(o.fd); err != nil && first == nil {
+			first = err
+		}
+	}
+	rs.rings, rs.events = nil, nil
+	clear(rs.byID)
+	clear(rs.byCPU)
+	return first
+}
+
+// Full reports whether in the last reading a ring was more than half full.
+func (rs *Rings) Full() bool { return rs.full }
+
+// Losses returns what was lost since it was last called.
+func (rs *Rings) Losses() []ktrace.Loss {
+	l := rs.losses
+	rs.losses = nil
+	return l
+}
+
+// CPUs lists the CPUs that are online.
+func CPUs() ([]int, error) {
+	b, err := os.ReadFile("/sys/devices/system/cpu/online")
+	if err != nil {
+		return nil, err
+	}
+	return parseCPUs(strings.TrimSpace(string(b)))
+}
+
+// parseCPUs reads a list such as 0-3,8,10-11.
+func parseCPUs(s string) ([]int, error) {
+	var cpus []int
+	for part := range strings.SplitSeq(s, ",") {
+		lo, hi, isRange := strings.Cut(part, "-")
+		a, err := strconv.Atoi(lo)
+		b := a
+		if err == nil && isRange {
+			b, err = strconv.Atoi(hi)
+		}
+		if err != nil || a < 0 || b < a || b > 1<<16 {
+			return nil, fmt.Errorf("%q is no list of CPUs", s)
+		}
+		for c := a; c <= b; c++ {
+			cpus = append(cpus, c)
+		}
+	}
+	return cpus, nil
+}

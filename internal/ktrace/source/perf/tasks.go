@@ -1,0 +1,155 @@
+package perf
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// maxTasks bounds what is remembered of tasks.
+const maxTasks = 1 << 16
+
+// initialPIDNS is the inode of the initial PID namespace, fixed by the kernel
+// (PROC_PID_INIT_INO).
+const initialPIDNS = "pid:[4026531836]"
+
+// tasks is what was learned of tasks on the way: their names, their processes,
+// and under which numbers the observer's PID namespace knows them. The kernel
+// puts its own numbers into the fields of a tracepoint and the observer's into
+// the head of a record.
+type tasks struct {
+	initial bool           // the observer is in the initial PID namespace: the numbers are the same
+	local   map[int]int    // kernel's number → observer's
+	comm    map[int]string // TID → name
+	texts   map[string]string
+	process map[int]int // TID → PID
+}
+
+func newTasks() *tasks {
+	ns, err := os.Readlink("/proc/self/ns/pid")
+	return &tasks{
+		initial: err == nil && ns == initialPIDNS,
+		local:   map[int]int{}, comm: map[int]string{}, texts: map[string]string{}, process: map[int]int{},
+	}
+}
+
+// named notes a task's name as a record has it.
+func (t *tasks) named(tid int, comm []byte) string {
+	if tid <= 0 {
+		return string(comm)
+	}
+	if known, ok := t.comm[tid]; ok && known == string(comm) {
+		return known
+	}
+	if len(t.comm) >= maxTasks {
+		clear(t.comm)
+	}
+	s := strings.ToValidUTF8(string(comm), "\uFFFD")
+	t.comm[tid] = s
+	return s
+}
+
+// name returns a task's name, from /proc where no record has told it.
+func (t *tasks) name(tid int) string {
+	if tid < 0 {
+		return ""
+	}
+	if tid == 0 {
+		return "swapper"
+	}
+	if s, ok := t.comm[tid]; ok {
+		return s
+	}
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/comm")
+	if n := len(b); n > 0 {
+		b = b[:n-1]
+	}
+	return t.named(tid, b)
+}
+
+func (t *tasks) belongs(tid, pid int) {
+	if p, ok := t.process[tid]; ok && p == pid {
+		return
+	}
+	if len(t.process) >= maxTasks {
+		clear(t.process)
+	}
+	t.process[tid] = pid
+}
+
+// processOf returns the process of a thread, 0 where it is gone.
+func (t *tasks) processOf(tid int) int {
+	if p, ok := t.process[tid]; ok {
+		return p
+	}
+	p := tgid(tid)
+	t.belongs(tid, p)
+	return p
+}
+
+func tgid(tid int) int {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "Tgid:"); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(v))
+			return n
+		}
+	}
+	return 0
+}
+
+// sameTask learns that the kernel's number and the observer's are one task.
+func (t *tasks) sameTask(global, local int) {
+	if t.initial || local <= 0 {
+		return
+	}
+	if l, ok := t.local[global]; ok && l == local {
+		return
+	}
+	if len(t.local) >= maxTasks {
+		clear(t.local)
+	}
+	t.local[global] = local
+}
+
+// target fills in Target from GlobalTarget as far as it is known.
+func (t *tasks) target(e *ktrace.Event) {
+	if e.Source == switchIn {
+		return // the observer's numbers already
+	}
+	if t.initial {
+		e.Target = e.GlobalTarget
+	} else if l, ok := t.local[e.GlobalTarget]; ok {
+		e.Target = l
+	}
+}
+
+// switchIn is the Source of a record that a task got a CPU.
+const switchIn = "perf:switch"
+
+// apply takes in what a record says of tasks. It reports whether the event was
+// such a record and nothing else.
+func (t *tasks) apply(e *ktrace.Event) bool {
+	switch e.Kind {
+	case kindFork:
+		t.belongs(e.TID, e.PID)
+		if c, ok := t.comm[e.Target]; ok {
+			t.named(e.TID, []byte(c))
+		} else {
+			delete(t.comm, e.TID)
+		}
+	case kindExit:
+		delete(t.comm, e.TID)
+		delete(t.process, e.TID)
+	case kindComm:
+		t.named(e.TID, []byte(e.Comm))
+	default:
+		return false
+	}
+	return true
+}
