@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,11 +86,7 @@ func buildPrograms(ctx context.Context, root, arch, dir string, pkgs []string) e
 
 // buildInitramfs writes the archive that all guests of one architecture share.
 // It is not compressed: QEMU loads it faster than a guest unpacks it.
-func buildInitramfs(ctx context.Context, root, arch, out string, job func(pkgs []string) ([]byte, error)) error {
-	pkgs, err := testPackages(ctx, root, arch)
-	if err != nil {
-		return err
-	}
+func buildInitramfs(ctx context.Context, root, arch, out string, pkgs []string) error {
 	dir, err := os.MkdirTemp(filepath.Dir(out), "programs-")
 	if err != nil {
 		return err
@@ -122,11 +121,6 @@ func buildInitramfs(ctx context.Context, root, arch, out string, job func(pkgs [
 	if err := addSources(c, root); err != nil {
 		return err
 	}
-	text, err := job(pkgs)
-	if err != nil {
-		return err
-	}
-	c.bytes(strings.TrimPrefix(wire.JobFile, "/"), 0o644, text)
 	if err := c.close(); err != nil {
 		return err
 	}
@@ -154,8 +148,13 @@ func addSources(c *cpioWriter, root string) error {
 	})
 }
 
-// withModules writes base and behind it an archive with the kernel's modules.
-func withModules(base string, k *kernel, out string) error {
+// addKernel writes base and behind it an archive with the kernel's modules and
+// its job.
+func addKernel(base string, k *kernel, job wire.Job, out string) error {
+	text, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
 	f, err := os.Create(out)
 	if err != nil {
 		return err
@@ -175,40 +174,54 @@ func withModules(base string, k *kernel, out string) error {
 	if err := c.tree("mod", filepath.Join(k.dir, "modules")); err != nil {
 		return err
 	}
+	c.bytes(strings.TrimPrefix(wire.JobFile, "/"), 0o644, text)
 	if err := c.close(); err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-// tiers are the privileges that every guest has: tests that need one of them
-// fail there instead of skipping.
-const tiers = "perf,tracefs,kallsyms,watch,ftrace"
-
-// makeJob is what a guest does: every package's tests as root, the library's
-// once more as an ordinary user, and the conformance of paths.
-func makeJob(pkgs []string, short bool) wire.Job {
-	job := wire.Job{Env: []string{"EFD_REQUIRE=" + tiers}}
-	test := func(p, suffix string, uid int) wire.Step {
-		args := []string{"/" + guestTests + "/" + testName(p) + ".test", "-test.v", "-test.timeout=280s"}
-		if short {
-			args = append(args, "-test.short")
-		}
-		return wire.Step{
-			Name: "test " + p + suffix, Dir: path.Join("/"+guestSrc, p), Args: args,
-			UID: uid, Timeout: 300 * time.Second,
-		}
+// tiers are what a guest has: tests that need one of them fail there instead
+// of skipping.
+func (k *kernel) tiers() string {
+	t := "perf,tracefs,kallsyms,watch,ftrace"
+	if k.Arch == "amd64" {
+		t += ",kvm,vhost"
 	}
-	for _, p := range pkgs {
-		job.Steps = append(job.Steps, test(p, "", 0))
+	if k.Flavour == "" {
+		t += ",uinput"
 	}
-	for _, p := range pkgs {
-		if p == "." {
-			job.Steps = append(job.Steps, test(p, " as a user", ordinary))
-		}
-	}
-	return job
+	return t
 }
 
 // verifyStep is the step that holds the catalogue against the kernel.
 const verifyStep = "efdtrace verify"
+
+// job is what a guest does: every package's tests as root, the library's once
+// more as an ordinary user, and the conformance of paths.
+func (k *kernel) job(pkgs []string, short bool, keep *regexp.Regexp) wire.Job {
+	var steps []wire.Step
+	for _, p := range pkgs {
+		steps = append(steps, testStep(p, 0, short))
+		if p == "." {
+			steps = append(steps, testStep(p, ordinary, short))
+		}
+	}
+	steps = slices.DeleteFunc(steps, func(s wire.Step) bool { return !keep.MatchString(s.Name) })
+	return wire.Job{Env: []string{"EFD_REQUIRE=" + k.tiers()}, Steps: steps}
+}
+
+func testStep(pkg string, uid int, short bool) wire.Step {
+	s := wire.Step{
+		Name: "test " + pkg, Dir: path.Join("/"+guestSrc, pkg), UID: uid,
+		Args:    []string{"/" + guestTests + "/" + testName(pkg) + ".test", "-test.v", "-test.timeout=280s"},
+		Timeout: 300 * time.Second,
+	}
+	if uid != 0 {
+		s.Name += " as a user"
+	}
+	if short {
+		s.Args = append(s.Args, "-test.short")
+	}
+	return s
+}

@@ -33,8 +33,9 @@ import (
 	"time"
 )
 
-// defaultKernels is what runs without KERNELS.
-const defaultKernels = "5.10 6.1 6.12 6.18 newest"
+// defaultKernels is what runs without KERNELS. One is a plain kernel, for the
+// drivers that cloud kernels lack.
+const defaultKernels = "5.10 6.1-plain 6.12 6.18 newest"
 
 // config is what one run was asked for.
 type config struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -47,8 +46,13 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 	}
 	defer os.RemoveAll(tmp)
 	base := filepath.Join(tmp, "base.cpio")
+	var pkgs []string
 	built := make(chan error, 1)
-	go func() { built <- c.build(ctx, base, p) }()
+	go func() {
+		var err error
+		pkgs, err = c.build(ctx, base, p)
+		built <- err
+	}()
 	fetched := make([]error, len(chosen))
 	for i, k := range chosen {
 		fresh, err := k.fetch(ctx, c.cache)
@@ -70,7 +74,7 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 			if err := fetched[i]; err != nil {
 				r.Status, r.Reason = statusFailed, err.Error()
 			} else {
-				c.runKernel(ctx, k, base, filepath.Join(tmp, k.ABI+".cpio"), r)
+				c.runKernel(ctx, k, base, filepath.Join(tmp, k.ABI+".cpio"), k.job(pkgs, c.short, c.steps), r)
 			}
 			p.say("%s", r.line())
 		})
@@ -79,30 +83,30 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 	return results, ctx.Err()
 }
 
-func (c *config) build(ctx context.Context, out string, p *progress) error {
+// build makes the initramfs that all guests share and returns the packages
+// whose tests are in it.
+func (c *config) build(ctx context.Context, out string, p *progress) ([]string, error) {
 	wd, err := os.Getwd()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	root, err := moduleRoot(wd)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	err = buildInitramfs(ctx, root, c.arch, out, func(pkgs []string) ([]byte, error) {
-		job := makeJob(pkgs, c.short)
-		all := job.Steps
-		job.Steps = nil
-		for _, s := range all {
-			if c.steps.MatchString(s.Name) {
-				job.Steps = append(job.Steps, s)
-			}
-		}
-		return json.Marshal(job)
-	})
-	if fi, serr := os.Stat(out); err == nil && serr == nil {
-		p.say("built the guests' programs: %d MB", fi.Size()>>20)
+	pkgs, err := testPackages(ctx, root, c.arch)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	if err := buildInitramfs(ctx, root, c.arch, out, pkgs); err != nil {
+		return nil, err
+	}
+	fi, err := os.Stat(out)
+	if err != nil {
+		return nil, err
+	}
+	p.say("built the guests' programs: %d MB", fi.Size()>>20)
+	return pkgs, nil
 }
 
 func moduleRoot(dir string) (string, error) {
@@ -117,13 +121,13 @@ func moduleRoot(dir string) (string, error) {
 }
 
 // runKernel boots one kernel and fills in its result.
-func (c *config) runKernel(ctx context.Context, k *kernel, base, initrd string, r *result) {
+func (c *config) runKernel(ctx context.Context, k *kernel, base, initrd string, job wire.Job, r *result) {
 	begin := time.Now()
 	defer func() {
 		r.Seconds = time.Since(begin).Seconds()
 		r.finish()
 	}()
-	if err := withModules(base, k, initrd); err != nil {
+	if err := addKernel(base, k, job, initrd); err != nil {
 		r.Status, r.Reason = statusFailed, err.Error()
 		return
 	}

@@ -1,0 +1,25 @@
+//go:build !amd64 && !arm64
+
+package uinput
+
+import "errors"
+
+var errArch = errors.New("the layout of input events is known for amd64 and arm64 only")
+
+// Available says what is missing for a keyboard here.
+func Available() error { return errArch }
+
+// Keyboard is a keyboard with one key.
+type Keyboard struct{}
+
+// New fails on this architecture.
+func New() (*Keyboard, error) { return nil, errArch }
+
+// Path is empty.
+func (*Keyboard) Path() string { return "" }
+
+// Press fails.
+func (*Keyboard) Press() error { return errArch }
+
+// Close does nothing.
+func (*Keyboard) Close() error { return nil }
