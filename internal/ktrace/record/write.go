@@ -1,0 +1,194 @@
+package record
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Options say what is to be left out of a recording.
+type Options struct {
+	NoComm bool // names of tasks
+	NoArgs bool // arguments of system calls
+}
+
+// maxStacks bounds the memory of both sides: beyond it all are forgotten.
+const maxStacks = 1 << 14
+
+// Writer writes a recording. Its methods are for one goroutine.
+type Writer struct {
+	opts   Options
+	out    *bufio.Writer
+	enc    *json.Encoder
+	frames map[string]int
+	stacks map[string]int
+	byPtr  map[*ktrace.Frame]int // the same stack is mostly the same slice
+	key    []byte
+	n      endLine
+	last   int64
+	close  []func() error
+	err    error
+}
+
+// Create makes a recording in a new file, which only its owner can read. Where
+// the name ends in .gz it is compressed.
+func Create(path string, h Header, opts Options) (*Writer, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	var out io.Writer = f
+	closers := []func() error{f.Close}
+	if strings.HasSuffix(path, ".gz") {
+		z := gzip.NewWriter(f)
+		out, closers = z, []func() error{z.Close, f.Close}
+	}
+	w, err := NewWriter(out, h, opts)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	w.close = closers
+	return w, nil
+}
+
+// NewWriter writes a recording to out.
+func NewWriter(out io.Writer, h Header, opts Options) (*Writer, error) {
+	w := &Writer{opts: opts, out: bufio.NewWriterSize(out, 64<<10)}
+	w.enc = json.NewEncoder(w.out)
+	w.enc.SetEscapeHTML(false)
+	w.reset()
+	h.Version = Version
+	h.Stripped = nil
+	if opts.NoComm {
+		h.Stripped = append(h.Stripped, "comm")
+	}
+	if opts.NoArgs {
+		h.Stripped = append(h.Stripped, "args")
+	}
+	if h.Symbols == nil {
+		h.Symbols = map[string][]string{}
+	}
+	w.put(&line{Recording: &h})
+	return w, w.err
+}
+
+func (w *Writer) reset() {
+	w.frames, w.stacks, w.byPtr = map[string]int{}, map[string]int{}, map[*ktrace.Frame]int{}
+}
+
+func (w *Writer) put(l *line) {
+	if w.err == nil {
+		w.err = w.enc.Encode(l)
+	}
+}
+
+// Write adds events and what was lost beside them.
+func (w *Writer) Write(events []ktrace.Event, losses []ktrace.Loss) error {
+	for i := range events {
+		w.event(&events[i])
+	}
+	for _, l := range losses {
+		w.put(&line{Loss: &lossLine{l.Source, l.Count, l.From, l.To}})
+		w.n.Losses += l.Count
+	}
+	return w.err
+}
+
+// Note adds a note.
+func (w *Writer) Note(n Note) error {
+	w.put(&line{Note: &n})
+	return w.err
+}
+
+func (w *Writer) event(e *ktrace.Event) {
+	kind, ok := kinds[e.Kind]
+	if !ok {
+		w.err = errors.Join(w.err, fmt.Errorf("event of unknown kind %d", e.Kind))
+		return
+	}
+	l := eventLine{
+		Kind: kind, Source: e.Source, Time: e.Time, CPU: e.CPU, PID: e.PID, TID: e.TID, Comm: e.Comm,
+		Target: e.Target, GlobalTarget: e.GlobalTarget, TargetComm: e.TargetComm, Preempted: e.Preempted, State: e.State,
+		Nr: e.Nr, Ret: e.Ret, Object: e.Object, Field: e.Field, Truncated: e.Truncated,
+	}
+	if w.opts.NoComm {
+		l.Comm, l.TargetComm = "", ""
+	}
+	if e.Kind == ktrace.SysEnter && !w.opts.NoArgs {
+		l.Args = &e.Args
+	}
+	l.Stack = w.stack(e.Stack)
+	w.put(&line{Event: &l})
+	w.n.Events++
+	w.last = max(w.last, e.Time)
+}
+
+// stack returns the number of a stack, and writes it when it is new.
+func (w *Writer) stack(frames []ktrace.Frame) int {
+	if len(frames) == 0 {
+		return 0
+	}
+	if id, ok := w.byPtr[&frames[0]]; ok {
+		return id
+	}
+	if len(w.stacks) >= maxStacks {
+		w.put(&line{Forget: true})
+		w.reset()
+	}
+	pairs := make([][2]uint32, len(frames))
+	w.key = w.key[:0]
+	for i := range frames {
+		f := &frames[i]
+		pairs[i] = [2]uint32{uint32(w.frame(f)), f.Off}
+		w.key = fmt.Appendf(w.key, "%d+%d,", pairs[i][0], f.Off)
+	}
+	id, ok := w.stacks[string(w.key)]
+	if !ok {
+		id = len(w.stacks) + 1
+		w.stacks[string(w.key)] = id
+		w.put(&line{Stack: &stackLine{id, pairs}})
+	}
+	if len(w.byPtr) < maxStacks {
+		w.byPtr[&frames[0]] = id
+	}
+	return id
+}
+
+func (w *Writer) frame(f *ktrace.Frame) int {
+	key := f.Name + "\x00" + f.Module + "\x00" + strings.Join(f.Aliases, "\x00")
+	if id, ok := w.frames[key]; ok {
+		return id
+	}
+	id := len(w.frames) + 1
+	w.frames[key] = id
+	w.put(&line{Frame: &frameLine{id, f.Name, f.Aliases, f.Module}})
+	return id
+}
+
+// Flush writes out what is buffered.
+func (w *Writer) Flush() error {
+	if w.err == nil {
+		w.err = w.out.Flush()
+	}
+	return w.err
+}
+
+// Close writes the last line and closes the file.
+func (w *Writer) Close() error {
+	w.n.Time = w.last
+	w.put(&line{End: &w.n})
+	err := w.Flush()
+	for _, c := range w.close {
+		err = errors.Join(err, c())
+	}
+	w.close = nil
+	return err
+}
