@@ -51,11 +51,21 @@ type Edge struct {
 	// Tail says on what ground the call is known to be compiled to a jump, ""
 	// where it is not: a reviewed build ("6.18 x86_64"), or the kernel's text.
 	Tail string
+	// Inlined says in which reviewed build the callee is compiled into this
+	// caller although the kernel has a symbol for it, "" where none is known.
+	Inlined string
 }
 
 // Branch is a way through a path that its outcome decides: slept, timed out,
 // EAGAIN and so on.
 type Branch struct{ Name, Text string }
+
+// Struct is a kernel structure that a path runs over.
+type Struct struct{ Name, Text string }
+
+// Correction is what a widely read text says wrong about a path; About names
+// the text.
+type Correction struct{ About, Text string }
 
 // Path is a named set of edges as it holds for one kernel version.
 type Path struct {
@@ -68,6 +78,11 @@ type Path struct {
 	Branches  []Branch
 	Edges     []Edge
 	Functions map[string]Function
+
+	Tree        string // the reviewed tree that Edge.Line counts in, "" where no line is given
+	Structs     []Struct
+	Limits      []string
+	Corrections []Correction
 }
 
 // Function is what a reader needs to know of one kernel function.

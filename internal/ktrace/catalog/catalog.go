@@ -1,0 +1,88 @@
+// Package catalog has the documented kernel paths: which function calls which
+// between a system call and the task that it wakes, for every kernel version
+// from 4.19 on. The paths are text files (data/README.md has their form),
+// embedded in the program and replaceable by a directory.
+package catalog
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+//go:embed data
+var embedded embed.FS
+
+// Default is the embedded catalogue, read when it is first asked for.
+var Default = sync.OnceValue(func() *Catalog {
+	sub, err := fs.Sub(embedded, "data")
+	if err != nil {
+		panic(err)
+	}
+	c, err := Load(sub)
+	if err != nil {
+		panic("embedded catalogue: " + err.Error()) // a test loads it
+	}
+	return c
+})
+
+// Catalog is a set of documented paths. Its methods may be called from many
+// goroutines.
+type Catalog struct {
+	names   []string
+	paths   map[string]*document
+	parts   map[string]*document
+	funcs   map[string]ktrace.Function
+	changes map[string]*Change
+	order   []*Change
+	builds  map[call]build
+	trees   []Tree
+	cache   sync.Map // lookup -> *ktrace.Path
+}
+
+type call struct{ caller, callee string }
+
+type lookup struct {
+	name string
+	v    ktrace.Version
+	syms ktrace.SymbolSet
+}
+
+// Names returns the names of the paths, in the order in which a reader meets
+// them: the calls, the wakes, the sources, sleeping and waking.
+func (c *Catalog) Names() []string { return slices.Clone(c.names) }
+
+// Trees returns the reviewed kernel trees, oldest first.
+func (c *Catalog) Trees() []Tree { return slices.Clone(c.trees) }
+
+// Path returns the path as it holds for kernel v. Where syms is not nil and
+// knows the kernel's functions, they choose between variants that a stable or
+// vendor kernel may have taken over from a later one. The result is shared:
+// it is not to be changed.
+func (c *Catalog) Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*ktrace.Path, error) {
+	cacheable := syms == nil || reflect.TypeOf(syms).Comparable()
+	key := lookup{name, v, syms}
+	if cacheable {
+		if p, ok := c.cache.Load(key); ok {
+			return p.(*ktrace.Path), nil
+		}
+	}
+	d := c.paths[name]
+	if d == nil {
+		return nil, fmt.Errorf("no path %q; there are: %s", name, strings.Join(c.names, " "))
+	}
+	if syms != nil && len(syms.Variants("try_to_wake_up")) == 0 {
+		syms = nil // no symbol is known here at all
+	}
+	p := c.resolve(d, v, syms)
+	if cacheable {
+		c.cache.Store(key, p)
+	}
+	return p, nil
+}

@@ -1,0 +1,280 @@
+package catalog_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
+)
+
+func version(t testing.TB, s string) ktrace.Version {
+	t.Helper()
+	v, err := ktrace.ParseVersion(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func get(t testing.TB, name, v string, syms ktrace.SymbolSet) *ktrace.Path {
+	t.Helper()
+	p, err := catalog.Default().Path(name, version(t, v), syms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// unproved lists what the catalogue claims of its reviewed trees and no proof
+// is there for.
+func unproved(c *catalog.Catalog) []string {
+	var out []string
+	for _, tree := range c.Trees() {
+		present, _ := c.Claims(tree.Version)
+		for _, cl := range present {
+			if tree.Line(cl.ID) == 0 {
+				out = append(out, fmt.Sprintf("%s: %s: %s -> %s", tree.Version, cl.Where, cl.Caller, cl.Callee))
+			}
+		}
+	}
+	return out
+}
+
+func TestEveryCallIsProved(t *testing.T) {
+	if bad := unproved(catalog.Default()); len(bad) > 0 {
+		t.Errorf("%d calls are not proved; run make catalog-check and write the proofs anew:\n%s", len(bad), strings.Join(bad, "\n"))
+	}
+}
+
+func TestProofsAreNotEdited(t *testing.T) {
+	b, err := os.ReadFile("data/proved.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(b), "\nsum ")
+	want, body, _ := strings.Cut(rest, "\n")
+	if got := fmt.Sprintf("%x", sha256.Sum256([]byte(body))); !ok || got != want {
+		t.Errorf("proved.txt was edited: its sum is %s, it says %s", got, want)
+	}
+}
+
+// copyData is the catalogue's data with one replacement in one file.
+func copyData(t *testing.T, file, old, new string) fs.FS {
+	t.Helper()
+	out := fstest.MapFS{}
+	root := os.DirFS("data")
+	err := fs.WalkDir(root, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(root, p)
+		if p == file {
+			s := strings.Replace(string(b), old, new, 1)
+			if s == string(b) {
+				t.Fatalf("%s holds no %q", file, old)
+			}
+			b = []byte(s)
+		}
+		out[p] = &fstest.MapFile{Data: b}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestMisspeltCalleeIsNotProved(t *testing.T) {
+	c, err := catalog.Load(copyData(t, "parts/wake_locked.txt", "__wake_up_locked_key -> __wake_up_common", "__wake_up_locked_key -> __wake_up_comon"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bad := unproved(c); len(bad) < len(c.Trees()) {
+		t.Errorf("a misspelt callee has proofs: %d unproved claims in %d trees", len(bad), len(c.Trees()))
+	}
+	p, err := c.Path("eventfd_write", version(t, "6.18"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range p.Edges {
+		if e.Callee == "__wake_up_comon" && e.Proved {
+			t.Error("the misspelt call counts as proved")
+		}
+	}
+}
+
+func TestBadDataIsNamed(t *testing.T) {
+	for _, tc := range []struct{ file, old, new, want string }{
+		{"parts/wake_locked.txt", "->", "-->", "parts/wake_locked.txt:4"},
+		{"parts/wake_epoll.txt", "+ep_wake_sync", "+ep_wake_sunc", `no change "ep_wake_sunc"`},
+		{"paths/eventfd_write.txt", "[irqfd]", "[irqf]", `has no branch "irqf"`},
+		{"paths/eventfd_write.txt", "use wake_poller", "use wake_pollers", `no part "wake_pollers"`},
+		{"changes.txt", "since 6.8|6.9", "since six", "changes.txt:"},
+		{"builds.txt", "tail wake_up_process", "tale wake_up_process", `unknown word "tale"`},
+		{"proved.txt", "4.19=", "4.20=", "proved.txt:"},
+	} {
+		_, err := catalog.Load(copyData(t, tc.file, tc.old, tc.new))
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%q for %q in %s: error %v, want one with %q", tc.new, tc.old, tc.file, err, tc.want)
+		}
+	}
+}
+
+// symbols is a set of kernel symbols.
+type symbols map[string]bool
+
+func (s symbols) Variants(name string) []string {
+	if s[name] {
+		return []string{name}
+	}
+	return nil
+}
+
+func has(p *ktrace.Path, caller, callee string) bool {
+	for _, e := range p.Edges {
+		if e.Caller == caller && e.Callee == callee {
+			return true
+		}
+	}
+	return false
+}
+
+func TestSymbolsDecide(t *testing.T) {
+	plain := get(t, "epoll_wake", "5.10", nil)
+	if !has(plain, "__wake_up_common", "autoremove_wake_function") || has(plain, "__wake_up_common", "ep_autoremove_wake_function") {
+		t.Errorf("5.10 by version: the waiter has the wrong wake function")
+	}
+	stable := get(t, "epoll_wake", "5.10", symbols{"try_to_wake_up": true, "ep_autoremove_wake_function": true})
+	if has(stable, "__wake_up_common", "autoremove_wake_function") || !has(stable, "__wake_up_common", "ep_autoremove_wake_function") {
+		t.Errorf("a 5.10 with ep_autoremove_wake_function: the waiter has the wrong wake function")
+	}
+	if !strings.Contains(stable.DecidedBy, "has ep_autoremove_wake_function") {
+		t.Errorf("DecidedBy is %q and does not name the symbol", stable.DecidedBy)
+	}
+	// A kernel whose symbols cannot be read decides nothing.
+	if p := get(t, "epoll_wake", "5.10", symbols{}); len(p.Edges) != len(plain.Edges) || strings.Contains(p.DecidedBy, "symbols") {
+		t.Errorf("an empty symbol table decided: %q", p.DecidedBy)
+	}
+}
+
+func TestNearestVersion(t *testing.T) {
+	for _, tc := range []struct{ v, want string }{
+		{"4.19", "version 4.19, reviewed"},
+		{"3.10", "older than the oldest reviewed kernel"},
+		{"9.1", "newer than the newest reviewed kernel"},
+		{"6.18", "reviewed as 6.18.2"},
+		{"6.3", "the change log between 6.1.192 and 6.4.4 decides"},
+	} {
+		if got := get(t, "eventfd_write", tc.v, nil).DecidedBy; !strings.Contains(got, tc.want) {
+			t.Errorf("%s: DecidedBy is %q, want %q in it", tc.v, got, tc.want)
+		}
+	}
+}
+
+func TestUnknownPath(t *testing.T) {
+	_, err := catalog.Default().Path("eventfd_wright", version(t, "6.18"), nil)
+	if err == nil || !strings.Contains(err.Error(), "eventfd_write") {
+		t.Errorf("error is %v, want one with the names that exist", err)
+	}
+}
+
+// TestPathsAreComplete: on every kernel each path has its texts, and each
+// function on it a sentence.
+func TestPathsAreComplete(t *testing.T) {
+	c := catalog.Default()
+	for _, n := range c.Names() {
+		for _, tree := range c.Trees() {
+			p, err := c.Path(n, tree.Version, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Title == "" || p.Intro == "" {
+				t.Errorf("%s: no title or no introduction", n)
+			}
+			for name, f := range p.Functions {
+				if f.Text == "" {
+					t.Errorf("%s %s: no sentence on %s", n, p.Kernel, name)
+				}
+			}
+			for _, e := range p.Edges {
+				if !e.Proved || e.Line == 0 {
+					t.Errorf("%s %s: %s -> %s is not proved", n, p.Kernel, e.Caller, e.Callee)
+				}
+			}
+		}
+	}
+}
+
+// best is the shortest of some runs: what the code costs, without what else
+// the machine does.
+func best(n int, f func()) time.Duration {
+	min := time.Hour
+	for range n {
+		start := time.Now()
+		f()
+		if d := time.Since(start); d < min {
+			min = d
+		}
+	}
+	return min
+}
+
+func TestCost(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector slows it down")
+	}
+	data := os.DirFS("data")
+	if d := best(20, func() {
+		if _, err := catalog.Load(data); err != nil {
+			t.Fatal(err)
+		}
+	}); d > 5*time.Millisecond {
+		t.Errorf("loading takes %v, want under 5ms", d)
+	}
+	v := version(t, "6.18")
+	c := catalog.Default()
+	const n = 1000
+	if d := best(20, func() {
+		for range n {
+			if _, err := c.Path("ppoll", v, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}); d > n*time.Microsecond {
+		t.Errorf("a lookup takes %v, want under 1µs", d/n)
+	}
+	var size int64
+	if err := fs.WalkDir(data, ".", func(_ string, d fs.DirEntry, err error) error {
+		if info, e := d.Info(); e == nil && !d.IsDir() {
+			size += info.Size()
+		}
+		return err
+	}); err != nil || size > 900_000 {
+		t.Errorf("the data has %d bytes, %v; want under 900000, so that code and data stay under 1 MB", size, err)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	data := os.DirFS("data")
+	for b.Loop() {
+		if _, err := catalog.Load(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPath(b *testing.B) {
+	v := version(b, "6.18")
+	for b.Loop() {
+		if _, err := catalog.Default().Path("ppoll", v, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

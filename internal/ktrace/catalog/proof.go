@@ -1,0 +1,130 @@
+package catalog
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Tree is a kernel source tree against which the calls were proved.
+type Tree struct {
+	Version ktrace.Version
+	Source  string // what it is: "linux-source-6.1 6.1.192-2", "mainline import"
+	lines   map[string]int
+}
+
+// build says what a compiler made of a call in builds that were looked at.
+type build struct{ tail, inlined string }
+
+// id is all that a proof is about: where it changes, the edge is to be proved
+// again.
+func (e *edge) id() string {
+	s := e.Caller + " " + e.Callee + " " + e.File
+	if e.Kind == ktrace.Pointer {
+		s += " " + e.Pointer + " " + e.SetBy + " " + e.setIn
+	}
+	return s
+}
+
+// readProved reads what catalog-check wrote: "tree VERSION SOURCE" for each
+// tree, then for each edge its id and below it TREE=LINE for each tree that
+// has it.
+func (c *Catalog) readProved(lines []line) error {
+	byName := map[string]int{}
+	for _, l := range lines {
+		key, rest := word(l.text)
+		if key == "sum" {
+			continue
+		}
+		if key != "tree" {
+			for f := range strings.FieldsSeq(l.more) {
+				name, n, _ := strings.Cut(f, "=")
+				i, ok := byName[name]
+				at, err := strconv.Atoi(n)
+				if !ok || err != nil {
+					return fmt.Errorf("%s: %q is not TREE=LINE", l.where, f)
+				}
+				c.trees[i].lines[l.text] = at
+			}
+			continue
+		}
+		name, source := word(rest)
+		v, err := ktrace.ParseVersion(name)
+		if err != nil {
+			return fmt.Errorf("%s: %v", l.where, err)
+		}
+		byName[name] = len(c.trees)
+		c.trees = append(c.trees, Tree{Version: v, Source: source, lines: map[string]int{}})
+	}
+	sort.Slice(c.trees, func(i, j int) bool { return c.trees[i].Version.Compare(c.trees[j].Version) < 0 })
+	return nil
+}
+
+// treeOf is the reviewed tree that answers for v with its line numbers: v
+// itself, or for a bare series the earliest tree of it.
+func (c *Catalog) treeOf(v ktrace.Version) *Tree {
+	for i := range c.trees {
+		if t := &c.trees[i]; t.Version == v || v.Patch == 0 && v.RC == 0 && t.Version.Series() == v.Series() {
+			return t
+		}
+	}
+	return nil
+}
+
+// around are the reviewed trees next to v, nil where there is none.
+func (c *Catalog) around(v ktrace.Version) (lo, hi *Tree) {
+	for i := range c.trees {
+		if t := &c.trees[i]; t.Version.Compare(v) <= 0 {
+			lo = t
+		} else if hi == nil {
+			hi = t
+		}
+	}
+	return lo, hi
+}
+
+// proved reports whether a reviewed tree beside v holds the call; any tree
+// will do where the kernel's own symbols chose the variant.
+func (c *Catalog) proved(id string, v ktrace.Version, bySymbol bool) bool {
+	lo, hi := c.around(v)
+	for _, t := range []*Tree{lo, hi} {
+		if t != nil && t.lines[id] > 0 {
+			return true
+		}
+	}
+	if bySymbol {
+		for i := range c.trees {
+			if c.trees[i].lines[id] > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// readBuilds reads "tail CALLER CALLEE GROUND" and "inlined CALLER CALLEE
+// GROUND".
+func (c *Catalog) readBuilds(lines []line) error {
+	for _, l := range lines {
+		how, rest := word(l.text)
+		caller, rest := word(rest)
+		callee, rest := word(rest)
+		ground := l.whole(rest)
+		b := c.builds[call{caller, callee}]
+		switch {
+		case ground == "":
+			return fmt.Errorf("%s: want tail|inlined CALLER CALLEE GROUND", l.where)
+		case how == "tail":
+			b.tail = ground
+		case how == "inlined":
+			b.inlined = ground
+		default:
+			return fmt.Errorf("%s: unknown word %q", l.where, how)
+		}
+		c.builds[call{caller, callee}] = b
+	}
+	return nil
+}
