@@ -3,6 +3,7 @@ package match
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 )
@@ -33,7 +34,8 @@ func (c *Chain) Findings() []Step {
 // in one of them has lost its inner end.
 func (d *Doc) Match(ev *ktrace.Event, leaf ...string) *Chain {
 	c := &Chain{Cut: Split(ev.Stack)}
-	frames := c.Inner
+	frames := toLeaf(c.Inner, leaf)
+	c.Inner = frames
 	c.Callback = Callback(frames)
 	if len(frames) == 0 {
 		return c
@@ -58,6 +60,8 @@ func (d *Doc) Match(ev *ktrace.Event, leaf ...string) *Chain {
 	c.Steps = append(c.Steps, d.pairs(frames[:c.Begin], names[:c.Begin], ev.Source)...)
 	if s, ok := d.leafStep(frames[0], names[0], leaf); !ok {
 		c.Steps = append(c.Steps, s)
+	} else {
+		c.Steps = append(c.Steps, d.fired(names[0], ev.Source)...)
 	}
 	return c
 }
@@ -112,7 +116,7 @@ func (d *Doc) noRoot(frames []ktrace.Frame, begin int) Step {
 func (d *Doc) enter(entry, f ktrace.Frame, names []string, source string) []Step {
 	var best *walk
 	for _, r := range d.roots {
-		in := ktrace.Edge{Caller: baseName(entry.Name), Callee: r, Kind: ktrace.Pointer, Pointer: "sys_call_table[]", Proved: true, Note: "the system call's own function"}
+		in := ktrace.Edge{Caller: BaseName(entry.Name), Callee: r, Kind: ktrace.Pointer, Pointer: "sys_call_table[]", Proved: true, Note: "the system call's own function"}
 		for _, n := range names {
 			w := d.find(r, n)
 			if w == nil {
@@ -188,6 +192,17 @@ func (d *Doc) noWalk(caller, callee ktrace.Frame, a, b string) Step {
 	return s
 }
 
+// toLeaf drops what the function that the event fires in calls to fire it:
+// schedule's __schedule is no part of any path.
+func toLeaf(frames []ktrace.Frame, leaf []string) []ktrace.Frame {
+	for i := 0; i < min(len(frames), 4); i++ {
+		if slices.ContainsFunc(sourceNames(frames[i].Name), func(n string) bool { return slices.Contains(leaf, n) }) {
+			return frames[i:]
+		}
+	}
+	return frames
+}
+
 // leafStep judges the inner end of a chain.
 func (d *Doc) leafStep(f ktrace.Frame, names, leaf []string) (Step, bool) {
 	if len(leaf) == 0 || slices.ContainsFunc(sourceNames(f.Name), func(n string) bool { return slices.Contains(leaf, n) }) {
@@ -197,6 +212,20 @@ func (d *Doc) leafStep(f ktrace.Frame, names, leaf []string) (Step, bool) {
 	s.Edge.Caller, s.Edge.Callee = pick(names, f), leaf[0]
 	s.Evidence = fmt.Sprintf("the event fires in %s, but the chain ends in %s", join(leaf), f.Name)
 	return s, false
+}
+
+// fired: that the event is there shows that the innermost function reached
+// its tracepoint.
+func (d *Doc) fired(names []string, source string) []Step {
+	_, tracepoint, _ := strings.Cut(source, ":")
+	for _, n := range names {
+		for _, e := range d.out[n] {
+			if e.Kind == ktrace.Tracepoint && e.Callee == "trace_"+tracepoint {
+				return []Step{{Edge: e, Verdict: ktrace.Seen, Evidence: source}}
+			}
+		}
+	}
+	return nil
 }
 
 func join(s []string) string {
@@ -223,7 +252,7 @@ var wakeCore = map[string]bool{"__wake_up_common": true, "__wake_up_common_lock"
 // ep_poll_callback, the entry on the object's own queue.
 func Callback(frames []ktrace.Frame) string {
 	for i := len(frames) - 1; i > 0; i-- {
-		if wakeCore[baseName(frames[i].Name)] && !wakeCore[baseName(frames[i-1].Name)] {
+		if wakeCore[BaseName(frames[i].Name)] && !wakeCore[BaseName(frames[i-1].Name)] {
 			return documentedName(frames[i-1])
 		}
 	}
@@ -235,7 +264,7 @@ func Callback(frames []ktrace.Frame) string {
 func Callbacks(frames []ktrace.Frame) []string {
 	var out []string
 	for i := len(frames) - 1; i > 0; i-- {
-		if wakeCore[baseName(frames[i].Name)] && !wakeCore[baseName(frames[i-1].Name)] {
+		if wakeCore[BaseName(frames[i].Name)] && !wakeCore[BaseName(frames[i-1].Name)] {
 			out = append(out, documentedName(frames[i-1]))
 		}
 	}
@@ -246,7 +275,7 @@ func documentedName(f ktrace.Frame) string {
 	// default_wake_function jumps to try_to_wake_up, which then lies directly
 	// above the walk of the queue (kernels before 5.7 with epoll, before 6.4
 	// with a blocked read).
-	if n := baseName(f.Name); n != "try_to_wake_up" {
+	if n := BaseName(f.Name); n != "try_to_wake_up" {
 		return n
 	}
 	return "default_wake_function"

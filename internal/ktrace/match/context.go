@@ -71,7 +71,7 @@ func isTracer(name string) bool {
 }
 
 func isSoftIRQ(name string) bool {
-	switch baseName(name) {
+	switch BaseName(name) {
 	case "handle_softirqs", "__do_softirq", "__softirqentry_text_start", "__irq_exit_rcu", "irq_exit_rcu", "irq_exit":
 		return true
 	}
@@ -82,7 +82,7 @@ func isHardIRQ(name string) bool {
 	if strings.HasPrefix(name, "asm_sysvec_") || strings.HasPrefix(name, "sysvec_") || strings.HasPrefix(name, "smp_") && strings.HasSuffix(name, "_interrupt") {
 		return true
 	}
-	switch baseName(name) {
+	switch BaseName(name) {
 	case "asm_common_interrupt", "common_interrupt", "do_IRQ", "ret_from_intr", "apic_timer_interrupt", "asm_exc_nmi", "nmi",
 		"call_function_single_interrupt", "reschedule_interrupt", "el1h_64_irq", "el1h_64_irq_handler", "el1_interrupt", "el0t_64_irq",
 		"el0t_64_irq_handler", "el0_interrupt", "el1_irq", "el0_irq", "call_on_irq_stack", "do_interrupt_handler":
@@ -93,7 +93,7 @@ func isHardIRQ(name string) bool {
 
 // isEntry: the way from user space to a system call's body.
 func isEntry(name string) bool {
-	switch baseName(name) {
+	switch BaseName(name) {
 	case "entry_SYSCALL_64", "entry_SYSCALL_64_after_hwframe", "do_syscall_64", "do_syscall_x64", "x64_sys_call",
 		"entry_SYSENTER_compat", "entry_SYSENTER_compat_after_hwframe", "do_SYSENTER_32", "do_fast_syscall_32", "__do_fast_syscall_32",
 		"entry_INT80_compat", "asm_int80_emulation", "do_int80_emulation", "do_int80_syscall_32", "do_syscall_32_irqs_on", "ia32_sys_call",

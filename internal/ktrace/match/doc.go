@@ -22,9 +22,10 @@ type Doc struct {
 }
 
 // NewDoc joins primary, whose roots a chain has to start at, with the paths
-// that may continue it. syms may be nil: then no missing frame is excused as
-// inlined, and the verdict says that the symbols are not known.
-func NewDoc(syms ktrace.SymbolSet, primary *ktrace.Path, more ...*ktrace.Path) *Doc {
+// that may continue it, leaving out the branches that cannot have been taken.
+// syms may be nil: then no missing frame is excused as inlined, and the
+// verdict says that the symbols are not known.
+func NewDoc(syms ktrace.SymbolSet, without []string, primary *ktrace.Path, more ...*ktrace.Path) *Doc {
 	d := &Doc{out: map[string][]ktrace.Edge{}, names: map[string]bool{}, syms: syms}
 	have := map[[2]string]int{}
 	for _, p := range append([]*ktrace.Path{primary}, more...) {
@@ -32,6 +33,11 @@ func NewDoc(syms ktrace.SymbolSet, primary *ktrace.Path, more ...*ktrace.Path) *
 			continue
 		}
 		for _, e := range p.Edges {
+			// The pointer is where a branch parts from the others. What its
+			// functions call, other branches may call too.
+			if e.Kind == ktrace.Pointer && slices.Contains(without, e.Branch) {
+				continue
+			}
 			d.names[e.Caller], d.names[e.Callee] = true, true
 			key := [2]string{e.Caller, e.Callee}
 			if i, ok := have[key]; ok {
@@ -66,8 +72,8 @@ func merge(into *ktrace.Edge, e ktrace.Edge) {
 // is left of ".cold" is the function's own body, moved away.
 var suffixes = []string{".constprop.", ".isra.", ".part.", ".cold", ".llvm.", ".lto_priv."}
 
-// baseName strips the compiler's suffixes.
-func baseName(sym string) string {
+// BaseName strips the compiler's suffixes.
+func BaseName(sym string) string {
 	for _, s := range suffixes {
 		if i := strings.Index(sym, s); i > 0 {
 			sym = sym[:i]
@@ -84,9 +90,13 @@ var sysPrefixes = []string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__s390x
 // as it is, without suffixes, and sys_NAME.
 func sourceNames(sym string) []string {
 	names := []string{sym}
-	base := baseName(sym)
+	base := BaseName(sym)
 	if base != sym {
 		names = append(names, base)
+	}
+	// A label inside the function, at which its frames begin.
+	if fn, ok := strings.CutSuffix(base, "_after_hwframe"); ok {
+		names = append(names, fn)
 	}
 	for _, p := range sysPrefixes {
 		if rest, ok := strings.CutPrefix(base, p); ok {
@@ -143,4 +153,53 @@ func (d *Doc) callees(name string) string {
 		return "nothing"
 	}
 	return strings.Join(out, ", ")
+}
+
+// Route is the shortest documented way from a root over the given functions
+// to the last of them, whatever frames it would leave; nil where there is
+// none. Functions that this kernel does not have are passed over.
+func (d *Doc) Route(via ...string) []ktrace.Edge {
+	for _, r := range d.roots {
+		at, edges, ok := r, []ktrace.Edge(nil), true
+		for _, v := range via {
+			if !d.names[v] {
+				continue
+			}
+			part := d.shortest(at, v)
+			if part == nil {
+				ok = false
+				break
+			}
+			edges, at = append(edges, part...), v
+		}
+		if ok && len(edges) > 0 {
+			return edges
+		}
+	}
+	return nil
+}
+
+// shortest is a breadth-first search.
+func (d *Doc) shortest(from, to string) []ktrace.Edge {
+	came := map[string]ktrace.Edge{}
+	queue := []string{from}
+	for len(queue) > 0 {
+		at := queue[0]
+		queue = queue[1:]
+		for _, e := range d.out[at] {
+			if _, ok := came[e.Callee]; ok || e.Callee == from && to != from {
+				continue
+			}
+			came[e.Callee] = e
+			if e.Callee == to {
+				out := []ktrace.Edge{e}
+				for out[0].Caller != from {
+					out = append([]ktrace.Edge{came[out[0].Caller]}, out...)
+				}
+				return out
+			}
+			queue = append(queue, e.Callee)
+		}
+	}
+	return nil
 }

@@ -16,7 +16,7 @@ func (s symset) Variants(name string) []string { return s[name] }
 func syms(names ...string) symset {
 	s := symset{}
 	for _, n := range names {
-		base := baseName(n)
+		base := BaseName(n)
 		s[base] = append(s[base], n)
 	}
 	return s
@@ -124,10 +124,10 @@ func TestUnchangedChainsHaveNoFinding(t *testing.T) {
 		leaf  string
 		cb    string
 	}{
-		"read":  {readWake, NewDoc(syms618, write618()), "try_to_wake_up", "autoremove_wake_function"},
-		"ppoll": {ppollWake, NewDoc(syms618, write618(), pollWake618()), "try_to_wake_up", "pollwake"},
-		"epoll": {epollWake, NewDoc(syms618, write618(), epollWake618()), "try_to_wake_up", "ep_poll_callback"},
-		"sleep": {ppollSlp, NewDoc(syms618, ppoll618()), "schedule", ""},
+		"read":  {readWake, NewDoc(syms618, nil, write618()), "try_to_wake_up", "autoremove_wake_function"},
+		"ppoll": {ppollWake, NewDoc(syms618, nil, write618(), pollWake618()), "try_to_wake_up", "pollwake"},
+		"epoll": {epollWake, NewDoc(syms618, nil, write618(), epollWake618()), "try_to_wake_up", "ep_poll_callback"},
+		"sleep": {ppollSlp, NewDoc(syms618, nil, ppoll618()), "schedule", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := c.doc.Match(event(c.chain), c.leaf)
@@ -145,7 +145,7 @@ func TestUnchangedChainsHaveNoFinding(t *testing.T) {
 }
 
 func TestCausesOfMissingFrames(t *testing.T) {
-	c := NewDoc(syms618, write618(), pollWake618()).Match(event(ppollWake), "try_to_wake_up")
+	c := NewDoc(syms618, nil, write618(), pollWake618()).Match(event(ppollWake), "try_to_wake_up")
 	for _, w := range []struct {
 		caller, callee string
 		verdict        ktrace.Verdict
@@ -166,7 +166,7 @@ func TestCausesOfMissingFrames(t *testing.T) {
 			t.Errorf("%s -> %s: %s (%s), want %s (…%s…)", w.caller, w.callee, s.Verdict, s.Evidence, w.verdict, w.evidence)
 		}
 	}
-	c = NewDoc(syms618, ppoll618()).Match(event(ppollSlp), "schedule")
+	c = NewDoc(syms618, nil, ppoll618()).Match(event(ppollSlp), "schedule")
 	if s := verdictOf(t, c, "do_poll", "poll_schedule_timeout"); s.Verdict != ktrace.Renamed || !strings.Contains(s.Evidence, "poll_schedule_timeout.constprop.0") {
 		t.Errorf("do_poll -> poll_schedule_timeout: %s (%s)", s.Verdict, s.Evidence)
 	}
@@ -176,10 +176,10 @@ func TestCausesOfMissingFrames(t *testing.T) {
 // chain: none of these frames is left out by a jump or by inlining.
 func TestRemovedFrameIsContradicted(t *testing.T) {
 	for chain, doc := range map[string]*Doc{
-		readWake:  NewDoc(syms618, write618()),
-		ppollWake: NewDoc(syms618, write618(), pollWake618()),
-		epollWake: NewDoc(syms618, write618(), epollWake618()),
-		ppollSlp:  NewDoc(syms618, ppoll618()),
+		readWake:  NewDoc(syms618, nil, write618()),
+		ppollWake: NewDoc(syms618, nil, write618(), pollWake618()),
+		epollWake: NewDoc(syms618, nil, write618(), epollWake618()),
+		ppollSlp:  NewDoc(syms618, nil, ppoll618()),
 	} {
 		leaf := strings.Fields(chain)[0]
 		for i, name := range strings.Fields(chain) {
@@ -208,7 +208,7 @@ func TestMisspeltCalleeIsContradicted(t *testing.T) {
 	}
 	for _, c := range cases {
 		leaf := strings.Fields(c.chain)[0]
-		onChain := NewDoc(syms618, c.paths()[0], c.paths()[1:]...).Match(event(c.chain), leaf)
+		onChain := NewDoc(syms618, nil, c.paths()[0], c.paths()[1:]...).Match(event(c.chain), leaf)
 		for _, s := range onChain.Steps {
 			for _, everywhere := range []bool{false, true} {
 				paths := c.paths()
@@ -226,7 +226,7 @@ func TestMisspeltCalleeIsContradicted(t *testing.T) {
 				if s.Callee == paths[0].Roots[0] {
 					continue // the call table's edge is not the catalogue's
 				}
-				got := NewDoc(syms618, paths[0], paths[1:]...).Match(event(c.chain), leaf)
+				got := NewDoc(syms618, nil, paths[0], paths[1:]...).Match(event(c.chain), leaf)
 				if len(got.Findings()) == 0 {
 					t.Errorf("%s misspelt (everywhere: %v) under %s: %v", s.Callee, everywhere, s.Caller, brief(got))
 				}
@@ -238,7 +238,7 @@ func TestMisspeltCalleeIsContradicted(t *testing.T) {
 // With every path at once, a frame that is gone would be excused by another
 // path's call: a wake of epoll goes __wake_up_common -> ... -> __wake_up_common.
 func TestUnknownFrameIsUndocumented(t *testing.T) {
-	doc := NewDoc(syms618, write618(), pollWake618())
+	doc := NewDoc(syms618, nil, write618(), pollWake618())
 	got := doc.Match(event(strings.Replace(ppollWake, "vfs_write", "surprise vfs_write", 1)), "try_to_wake_up")
 	if s := verdictOf(t, got, "vfs_write", "surprise"); s.Verdict != ktrace.Undocumented {
 		t.Errorf("vfs_write -> surprise: %s", s.Verdict)
@@ -250,10 +250,10 @@ func TestUnknownFrameIsUndocumented(t *testing.T) {
 }
 
 func TestAliasesAndSuffixes(t *testing.T) {
-	doc := NewDoc(syms618, ppoll618())
-	got := doc.Match(event(strings.Replace(ppollSlp, "do_sys_poll", "compat_sys_poll_body=do_sys_poll", 1)), "schedule")
-	if s := verdictOf(t, got, "sys_ppoll", "do_sys_poll"); s.Verdict != ktrace.Renamed || len(got.Findings()) != 0 {
-		t.Errorf("an alias: %s, %v", s.Verdict, got.Findings())
+	doc := NewDoc(syms618, nil, ppoll618())
+	got := doc.Match(event(strings.Replace(ppollSlp, "do_sys_poll", "do_compat_poll.part.0=do_sys_poll.part.0", 1)), "schedule")
+	if s := verdictOf(t, got, "sys_ppoll", "do_sys_poll"); s.Verdict != ktrace.Renamed || s.Symbol != "do_sys_poll.part.0" || len(got.Findings()) != 0 {
+		t.Errorf("an alias: %s as %s, %v", s.Verdict, s.Symbol, got.Findings())
 	}
 	got = doc.Match(event(strings.Replace(ppollSlp, "do_sys_poll", "do_sys_poll.cold", 1)), "schedule")
 	if s := verdictOf(t, got, "sys_ppoll", "do_sys_poll"); s.Verdict != ktrace.Renamed {
@@ -265,7 +265,7 @@ func TestAliasesAndSuffixes(t *testing.T) {
 // chain has eventfd_write in it, and the write has nothing to do with it.
 func TestInterruptIsNotBlamedOnTheInterrupted(t *testing.T) {
 	chain := "try_to_wake_up hrtimer_wakeup __hrtimer_run_queues hrtimer_interrupt __sysvec_apic_timer_interrupt sysvec_apic_timer_interrupt asm_sysvec_apic_timer_interrupt _raw_spin_unlock_irq " + without(ppollWake, "try_to_wake_up")
-	got := NewDoc(syms618, write618(), pollWake618()).Match(event(chain), "try_to_wake_up")
+	got := NewDoc(syms618, nil, write618(), pollWake618()).Match(event(chain), "try_to_wake_up")
 	if got.Context != HardIRQ || !got.Interrupted || got.Callback != "" {
 		t.Errorf("context %s, interrupted %v, callback %q", got.Context, got.Interrupted, got.Callback)
 	}
@@ -274,7 +274,7 @@ func TestInterruptIsNotBlamedOnTheInterrupted(t *testing.T) {
 		edge("hrtimer_wakeup", "wake_up_process"), edge("wake_up_process", "try_to_wake_up", "tail"),
 	}}
 	all := syms("hrtimer_interrupt", "__hrtimer_run_queues", "hrtimer_wakeup", "wake_up_process", "try_to_wake_up")
-	got = NewDoc(all, timeout).Match(event(chain), "try_to_wake_up")
+	got = NewDoc(all, nil, timeout).Match(event(chain), "try_to_wake_up")
 	if f := got.Findings(); len(f) != 0 {
 		t.Errorf("the timer's own path: %+v", f)
 	}
@@ -302,7 +302,7 @@ func TestContexts(t *testing.T) {
 func TestTruncatedChain(t *testing.T) {
 	f := strings.Fields(ppollWake)
 	ev := event(strings.Join(f[:4], " "))
-	doc := NewDoc(syms618, write618(), pollWake618())
+	doc := NewDoc(syms618, nil, write618(), pollWake618())
 	if got := doc.Match(ev, "try_to_wake_up"); len(got.Findings()) == 0 {
 		t.Errorf("a chain without its start passed: %v", brief(got))
 	}
@@ -315,21 +315,21 @@ func TestTruncatedChain(t *testing.T) {
 // Without symbols nothing is excused as inlined, and nothing is contradicted
 // by its absence either.
 func TestUnknownSymbols(t *testing.T) {
-	c := NewDoc(nil, write618(), pollWake618()).Match(event(ppollWake), "try_to_wake_up")
+	c := NewDoc(nil, nil, write618(), pollWake618()).Match(event(ppollWake), "try_to_wake_up")
 	if s := verdictOf(t, c, "pollwake", "__pollwake"); s.Verdict != ktrace.Inconclusive {
 		t.Errorf("%s (%s)", s.Verdict, s.Evidence)
 	}
 }
 
 func TestTracerFramesAreDropped(t *testing.T) {
-	got := NewDoc(syms618, write618(), pollWake618()).Match(event("perf_trace_sched_wakeup_template __traceiter_sched_waking "+ppollWake), "try_to_wake_up")
+	got := NewDoc(syms618, nil, write618(), pollWake618()).Match(event("perf_trace_sched_wakeup_template __traceiter_sched_waking "+ppollWake), "try_to_wake_up")
 	if len(got.Findings()) != 0 || got.Inner[0].Name != "try_to_wake_up" {
 		t.Errorf("%v", brief(got))
 	}
 }
 
 func BenchmarkMatchEpoll(b *testing.B) {
-	doc := NewDoc(syms618, write618(), epollWake618())
+	doc := NewDoc(syms618, nil, write618(), epollWake618())
 	ev := event(epollWake)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/efd-go/efd/internal/ktrace"
 )
@@ -13,12 +14,14 @@ type Step struct {
 	Verdict  ktrace.Verdict
 	Evidence string
 	Symbol   string // the callee's frame as the kernel calls it, "" where it has none
+	Why      string // in short, why the callee has no frame of its own
 }
 
 // cause is why a function on a documented walk has no frame.
 type cause struct {
 	verdict  ktrace.Verdict
 	evidence string
+	why      string
 }
 
 func (c cause) excused() bool { return c.verdict == ktrace.Inlined || c.verdict == ktrace.TailCall }
@@ -27,20 +30,22 @@ func (c cause) excused() bool { return c.verdict == ktrace.Inlined || c.verdict 
 func (d *Doc) missing(in, out ktrace.Edge) cause {
 	g := in.Callee
 	if out.Tail != "" {
-		return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, out.Callee, out.Tail)}
+		return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, out.Callee, out.Tail), "jumps to " + out.Callee}
 	}
 	syms, known := d.symbols(g)
 	switch {
 	case !known:
-		return cause{ktrace.Inconclusive, fmt.Sprintf("%s has no frame, and the kernel's symbols are not known", g)}
+		return cause{ktrace.Inconclusive, fmt.Sprintf("%s has no frame, and the kernel's symbols are not known", g), ""}
+	case in.Inlined != "" && in.Proved:
+		return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, in.Inlined, at(in)), "compiled into " + in.Caller}
 	case len(syms) > 0:
-		return cause{ktrace.Contradicted, fmt.Sprintf("%s is a function of this kernel and is not known to end in a jump to %s, yet it has no frame here", g, out.Callee)}
+		return cause{ktrace.Contradicted, fmt.Sprintf("%s is a function of this kernel and is not known to end in a jump to %s, yet it has no frame here", g, out.Callee), ""}
 	case !in.Proved:
-		return cause{ktrace.Contradicted, fmt.Sprintf("%s has no frame and no symbol, and no source was checked that says that %s calls it", g, in.Caller)}
+		return cause{ktrace.Contradicted, fmt.Sprintf("%s has no frame and no symbol, and no source was checked that says that %s calls it", g, in.Caller), ""}
 	case in.Kind == ktrace.Macro:
-		return cause{ktrace.Inlined, fmt.Sprintf("%s is a macro%s", g, at(in))}
+		return cause{ktrace.Inlined, fmt.Sprintf("%s is a macro%s", g, at(in)), "a macro in " + in.Caller}
 	}
-	return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s: the kernel has no such symbol, and the source has the call%s", g, in.Caller, at(in))}
+	return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s: the kernel has no such symbol, and the source has the call%s", g, in.Caller, at(in)), "compiled into " + in.Caller}
 }
 
 func at(e ktrace.Edge) string {
@@ -119,7 +124,7 @@ func (w *walk) steps(f ktrace.Frame, source string) []Step {
 	out := make([]Step, 0, len(w.edges))
 	for i, e := range w.edges {
 		if i < len(w.causes) {
-			out = append(out, Step{Edge: e, Verdict: w.causes[i].verdict, Evidence: w.causes[i].evidence})
+			out = append(out, Step{Edge: e, Verdict: w.causes[i].verdict, Evidence: w.causes[i].evidence, Why: w.causes[i].why})
 			continue
 		}
 		out = append(out, w.last(e, f, source))
@@ -129,7 +134,7 @@ func (w *walk) steps(f ktrace.Frame, source string) []Step {
 
 // last judges the edge whose callee has the frame.
 func (w *walk) last(e ktrace.Edge, f ktrace.Frame, source string) Step {
-	s := Step{Edge: e, Verdict: ktrace.Seen, Evidence: source, Symbol: f.Name}
+	s := Step{Edge: e, Verdict: ktrace.Seen, Evidence: source, Symbol: symbolFor(f, e.Callee)}
 	if n := len(w.causes); n > 0 {
 		switch c := w.causes[n-1]; c.verdict {
 		case ktrace.TailCall:
@@ -142,11 +147,22 @@ func (w *walk) last(e ktrace.Edge, f ktrace.Frame, source string) Step {
 			return s
 		}
 	}
-	if f.Name != e.Callee && !isSysBody(f.Name, e.Callee) {
+	if s.Symbol != e.Callee && !isSysBody(s.Symbol, e.Callee) {
 		s.Verdict = ktrace.Renamed
-		s.Evidence = fmt.Sprintf("%s, as %s", s.Evidence, f.Name)
+		s.Evidence = fmt.Sprintf("%s, as %s", s.Evidence, s.Symbol)
 	}
 	return s
+}
+
+// symbolFor is the symbol at a frame's address that stands for a source
+// function: identical functions may have been folded into one.
+func symbolFor(f ktrace.Frame, name string) string {
+	for _, sym := range append([]string{f.Name}, f.Aliases...) {
+		if slices.Contains(sourceNames(sym), name) {
+			return sym
+		}
+	}
+	return f.Name
 }
 
 // isSysBody: __x64_sys_write is no compiler's variant of sys_write, it is

@@ -1,0 +1,242 @@
+package observe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+)
+
+// Judged is a wake with its chains held against the documented paths.
+type Judged struct {
+	*Wake
+	WakerSyscall string   // "" outside of any, as in an interrupt
+	WakeeSyscall string   // that the woken thread slept in
+	WakePaths    []string // the documented paths that apply, the waker's own first; none: no path is documented for it
+	SleepPaths   []string
+	Without      []string     // branches of WakePaths that cannot have been taken
+	WakeChain    *match.Chain // nil without a documented path
+	SleepChain   *match.Chain
+}
+
+// sources tell by a function on the chain what it was that woke: the object's
+// own code, innermost first where one lies above another.
+var sources = []struct{ function, path string }{
+	{"hrtimer_wakeup", "timeout"},
+	{"timerfd_tmrproc", "timerfd"},
+	{"eventfd_write", "eventfd_write"},
+	{"eventfd_read", "eventfd_read"},
+	{"ioeventfd_write", "kvm_ioeventfd"},
+	{"aio_complete", "aio"}, {"iocb_put", "aio"}, {"aio_complete_rw", "aio"}, {"aio_poll_complete_work", "aio"},
+	{"io_eventfd_signal", "io_uring"}, {"__io_eventfd_signal", "io_uring"}, {"io_eventfd_flush_signal", "io_uring"}, {"io_cqring_ev_posted", "io_uring"}, {"__io_commit_cqring_flush", "io_uring"},
+	{"mem_cgroup_threshold", "memcg"}, {"__mem_cgroup_threshold", "memcg"}, {"memcg1_check_events", "memcg"},
+	{"vfio_msihandler", "vfio"},
+	{"eventfd_signal", "eventfd_signal"}, {"eventfd_signal_mask", "eventfd_signal"},
+	{"anon_pipe_write", "pipe"}, {"pipe_write", "pipe"}, {"anon_pipe_read", "pipe"}, {"pipe_read", "pipe"},
+	{"tcp_v4_rcv", "tcp_receive"}, {"tcp_v6_rcv", "tcp_receive"}, {"tcp_rcv_established", "tcp_receive"},
+	{"unix_stream_sendmsg", "unix"}, {"unix_dgram_sendmsg", "unix"},
+	{"udp_queue_rcv_skb", "udp"}, {"udp_queue_rcv_one_skb", "udp"}, {"__udp_enqueue_schedule_skb", "udp"}, {"udp_unicast_rcv_skb", "udp"},
+	{"do_notify_pidfd", "pidfd"}, {"do_notify_parent", "pidfd"},
+	{"flush_to_ldisc", "pty"}, {"n_tty_receive_buf_common", "pty"},
+	{"fsnotify_insert_event", "inotify"}, {"fsnotify", "inotify"}, {"inotify_handle_inode_event", "inotify"},
+	{"evdev_pass_values", "input"}, {"evdev_events", "input"}, {"input_event", "input"},
+	{"complete_signal", "signal"},
+	{"__send_signal_locked", "signalfd"}, {"__send_signal", "signalfd"},
+}
+
+// WakeSource names the documented path of what woke, by the functions on the
+// chain, "" where none is known.
+func WakeSource(inner []ktrace.Frame) string {
+	names := map[string]bool{}
+	for _, f := range inner {
+		names[match.BaseName(f.Name)] = true
+		for _, a := range f.Aliases {
+			names[match.BaseName(a)] = true
+		}
+	}
+	for _, s := range sources {
+		if names[s.function] {
+			return s.path
+		}
+	}
+	return ""
+}
+
+// WakePaths are the documented paths that apply to a wake of a thread in the
+// system call waiter: the source's own and the callback's.
+func WakePaths(source, waiter string, callbacks []string) []string {
+	if source == "" {
+		return nil
+	}
+	out := []string{source}
+	add := func(name string) {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	switch waiter {
+	case "poll", "ppoll", "select", "pselect6", "restart_syscall":
+		add("poll_wake")
+	case "epoll_wait", "epoll_pwait", "epoll_pwait2":
+		add("epoll_wake")
+	case "":
+		if slices.Contains(callbacks, "pollwake") {
+			add("poll_wake")
+		}
+	}
+	if slices.Contains(callbacks, "ep_poll_callback") {
+		add("epoll_wake")
+	}
+	return out
+}
+
+// notWoken are the branches of a wake's path that end in other kinds of
+// waiters than a thread in this system call. Left in, they would excuse a
+// frame that is missing: a blocked reader's wake has no pollwake.
+func notWoken(waiter string, callbacks []string) []string {
+	out := []string{"irqfd", "vhost"}
+	nested := 0
+	for _, c := range callbacks {
+		if c == "ep_poll_callback" {
+			nested++
+		}
+	}
+	poller := []string{"poller"}
+	epoll := []string{"epoll", "epoll-waiter", "sync"}
+	switch waiter {
+	case "poll", "ppoll", "select", "pselect6", "restart_syscall":
+		out = append(out, "blocked", "epoll-waiter")
+		if nested == 0 { // a poll on an epoll goes through the epoll's callback
+			out = append(out, "epoll", "sync", "epoll-outer")
+		}
+	case "epoll_wait", "epoll_pwait", "epoll_pwait2":
+		out = append(append(out, "blocked"), poller...)
+		if nested < 2 {
+			out = append(out, "epoll-outer")
+		}
+	case "":
+	default:
+		out = append(append(append(out, "epoll-outer"), poller...), epoll...)
+	}
+	return out
+}
+
+// sleepPaths are the documented paths of a sleep in a system call.
+func sleepPaths(name string, stack []ktrace.Frame) []string {
+	switch name {
+	case "poll", "ppoll", "select", "pselect6":
+		return []string{name}
+	case "epoll_wait", "epoll_pwait", "epoll_pwait2":
+		return []string{"epoll_wait"}
+	case "restart_syscall":
+		return []string{"poll_restart", "poll"}
+	case "read", "readv", "write", "writev":
+		for _, f := range stack {
+			switch match.BaseName(f.Name) {
+			case "eventfd_read", "eventfd_write":
+				return []string{match.BaseName(f.Name)}
+			}
+		}
+	}
+	return nil
+}
+
+// leaves are the functions that the scheduler's tracepoints fire in.
+var (
+	wakeLeaf  = []string{"try_to_wake_up"}
+	sleepLeaf = []string{"__schedule", "schedule"}
+)
+
+// Judge holds a wake against the documented paths of this kernel.
+func (k *Kernel) Judge(w *Wake) *Judged {
+	j := &Judged{Wake: w}
+	cut := match.Split(w.Waking.Stack)
+	if cut.Interrupted || cut.Context == match.KWorker {
+		j.WakerSyscall = ""
+	} else {
+		j.WakerSyscall = k.syscall(&w.Waker, append(slices.Clone(cut.Inner), cut.Outer...))
+	}
+	var sleep []ktrace.Frame
+	if w.Sleep != nil && w.Sleep.Chain != nil {
+		sleep = w.Sleep.Chain.Stack
+	}
+	j.WakeeSyscall = k.syscall(&w.Wakee, sleep)
+	j.WakePaths = WakePaths(WakeSource(cut.Inner), j.WakeeSyscall, w.Callbacks)
+	j.Without = notWoken(j.WakeeSyscall, w.Callbacks)
+	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
+		j.WakeChain = d.Match(&w.Waking, wakeLeaf...)
+	}
+	j.SleepPaths = sleepPaths(j.WakeeSyscall, sleep)
+	if d := k.Doc(j.SleepPaths, nil); d != nil && len(sleep) > 0 {
+		j.SleepChain = d.Match(w.Sleep.Chain, sleepLeaf...)
+	}
+	return j
+}
+
+// Describe says in a few words who woke and how.
+func (j *Judged) Describe() string {
+	who := fmt.Sprintf("thread %d (%s)", j.Waker.TID, j.Waker.Comm)
+	switch {
+	case j.Interrupted:
+		who = "a " + string(j.Context) + " on top of " + who
+	case j.Context != match.Task:
+		who = "a " + string(j.Context)
+	case j.WakerSyscall != "":
+		who += " in " + j.WakerSyscall
+	}
+	if j.Callback != "" {
+		who += ", through " + j.Callback
+	}
+	return who
+}
+
+// WakeRoute is the documented way of a wake: from the call that wakes, over
+// the callbacks, to the scheduler.
+func (k *Kernel) WakeRoute(source, waiter string, callbacks []string) []ktrace.Edge {
+	d := k.Doc(WakePaths(source, waiter, callbacks), notWoken(waiter, callbacks))
+	if d == nil {
+		return nil
+	}
+	return fromBody(d.Route(append(slices.Clone(callbacks), "try_to_wake_up")...))
+}
+
+// SleepRoute is the documented way from a system call to the scheduler.
+func (k *Kernel) SleepRoute(name string) []ktrace.Edge {
+	stack := []ktrace.Frame(nil)
+	if name == "read" {
+		stack = []ktrace.Frame{{Name: "eventfd_read"}}
+	}
+	d := k.Doc(sleepPaths(name, stack), nil)
+	if d == nil {
+		return nil
+	}
+	return fromBody(d.Route("schedule"))
+}
+
+// fromBody drops the way from user space to the system call's own function,
+// which is the same for all.
+func fromBody(edges []ktrace.Edge) []ktrace.Edge {
+	for i := len(edges) - 1; i >= 0; i-- {
+		if strings.Contains(edges[i].Caller, "_sys_") {
+			return edges[i:]
+		}
+	}
+	return edges
+}
+
+// Cover gives every edge of the documented paths of a wake and of the sleep
+// that it ended a verdict. more are further paths of the same calls, and
+// chains that may have taken them.
+func (k *Kernel) Cover(j *Judged, unseen string, lost uint64, more ...match.Group) []match.Step {
+	groups := []match.Group{
+		{Paths: k.Paths(j.SleepPaths...), Chains: []*match.Chain{j.SleepChain}},
+		{Paths: k.Paths(j.WakePaths...), Chains: []*match.Chain{j.WakeChain}, Without: j.Without},
+	}
+	groups = append(groups, more...)
+	for i := range groups {
+		groups[i].Without = append(otherArchs(k.Arch), groups[i].Without...)
+	}
+	return match.Cover(groups, unseen, lost)
+}

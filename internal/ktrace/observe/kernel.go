@@ -1,0 +1,74 @@
+package observe
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+)
+
+// Catalog is where documented paths come from.
+type Catalog interface {
+	Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*ktrace.Path, error)
+}
+
+// Kernel is the kernel that events come from, and what is documented of it.
+type Kernel struct {
+	Release string // as uname -r prints it
+	Arch    string // as GOARCH has it
+	Version ktrace.Version
+	Symbols ktrace.SymbolSet // nil: not known
+	Catalog Catalog
+
+	mu   sync.Mutex
+	docs map[string]*match.Doc
+}
+
+// Path returns a documented path as it holds for this kernel.
+func (k *Kernel) Path(name string) (*ktrace.Path, error) {
+	return k.Catalog.Path(name, k.Version, k.Symbols)
+}
+
+// Paths returns those of the named paths that the catalogue has.
+func (k *Kernel) Paths(names ...string) []*ktrace.Path {
+	var out []*ktrace.Path
+	for _, n := range names {
+		if p, err := k.Path(n); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Doc returns the union of the named paths less the branches; the first one's
+// roots are the starts. A name that the catalogue does not have adds nothing.
+func (k *Kernel) Doc(names, without []string) *match.Doc {
+	key := strings.Join(names, " ") + "-" + strings.Join(without, " ")
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if d, ok := k.docs[key]; ok {
+		return d
+	}
+	paths := k.Paths(names...)
+	var d *match.Doc
+	if len(paths) > 0 {
+		d = match.NewDoc(k.Symbols, append(otherArchs(k.Arch), without...), paths[0], paths[1:]...)
+	}
+	if k.docs == nil {
+		k.docs = map[string]*match.Doc{}
+	}
+	k.docs[key] = d
+	return d
+}
+
+// otherArchs are the branches that only other architectures take.
+func otherArchs(arch string) []string {
+	switch arch {
+	case "amd64":
+		return []string{"arm64"}
+	case "arm64":
+		return []string{"x86-64"}
+	}
+	return []string{"x86-64", "arm64"}
+}

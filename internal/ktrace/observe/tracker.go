@@ -1,0 +1,324 @@
+// Package observe is the pipeline from the kernel's events to what a reader
+// asks for: who woke whom, from which call, through which callback, on which
+// object, how long it took, and whether the way there is the documented one.
+package observe
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+)
+
+// Call is one system call of one thread.
+type Call struct {
+	PID, TID    int
+	Comm        string
+	Nr          int
+	Args        [6]uint64
+	Enter, Exit int64 // Enter 0: it began before the observation did. Exit 0: it has not ended
+	Ret         int64
+	Doubtful    bool // records were lost while it ran: it may have ended, and another begun
+	Sleeps      []Sleep
+}
+
+// Sleep is a stretch in which a thread was off the CPU of its own will.
+type Sleep struct {
+	From, To int64 // To 0: still
+	Chain    *ktrace.Event
+}
+
+// Side is one end of a wake.
+type Side struct {
+	PID, TID int // TID 0: not known in this PID namespace
+	Comm     string
+	Call     *Call // nil: in no system call, or not known
+}
+
+// Wake is one wake-up.
+type Wake struct {
+	Time    int64 // of sched_waking
+	Running int64 // when the woken thread got a CPU, 0: not seen
+	Waker   Side
+	Wakee   Side
+
+	Context     match.Context
+	Interrupted bool   // Waker is only whom the interrupt hit
+	Callback    string // the object's own wait-queue entry, "" where no queue was walked
+	Callbacks   []string
+
+	Waking ktrace.Event
+	Sleep  *Sleep // that it ended, nil where it was not seen
+	Lost   bool   // records were lost between the sleep and the run: sides may be incomplete
+
+	Object  string // what it happened on, "" where not known
+	FD      int    // of the waker's call, -1 where not known
+	Runtime bool   // the wakee is the Go runtime's own poller
+}
+
+// Latency is the time from the waking to the running, -1 where the running
+// was not seen.
+func (w *Wake) Latency() int64 {
+	if w.Running == 0 {
+		return -1
+	}
+	return w.Running - w.Time
+}
+
+type thread struct {
+	pid     int
+	comm    string
+	call    *Call
+	asleep  *Sleep // nil while it runs or is runnable
+	pending *Wake  // woken and not yet running
+	last    int64
+}
+
+// Tracker follows every thread through the events, which must come in the
+// order of their times.
+type Tracker struct {
+	// OnWake gets each wake once the woken thread runs, or at the end.
+	OnWake func(*Wake)
+	// OnCall gets each system call when it ends. It may be nil.
+	OnCall func(*Call)
+
+	threads map[int]*thread
+	now     int64
+	lost    []ktrace.Loss
+	Lost    uint64
+}
+
+// maxThreads bounds the memory spent on threads that may have ended.
+const maxThreads = 1 << 15
+
+// NewTracker returns a Tracker that knows no thread yet.
+func NewTracker() *Tracker { return &Tracker{threads: map[int]*thread{}} }
+
+// Known tells the tracker of a call that a thread is in already.
+func (t *Tracker) Known(pid, tid int, comm string, nr int, args [6]uint64) {
+	th := t.thread(tid)
+	th.pid, th.comm = pid, comm
+	th.call = &Call{PID: pid, TID: tid, Comm: comm, Nr: nr, Args: args}
+}
+
+func (t *Tracker) thread(tid int) *thread {
+	th := t.threads[tid]
+	if th == nil {
+		if len(t.threads) >= maxThreads {
+			t.forget()
+		}
+		th = &thread{}
+		t.threads[tid] = th
+	}
+	th.last = t.now
+	return th
+}
+
+// forget drops the half of the threads that was quiet for longest.
+func (t *Tracker) forget() {
+	var times []int64
+	for _, th := range t.threads {
+		times = append(times, th.last)
+	}
+	slices.Sort(times)
+	cut := times[len(times)/2]
+	for tid, th := range t.threads {
+		if th.last <= cut && th.pending == nil {
+			delete(t.threads, tid)
+		}
+	}
+}
+
+// Loss says that records are missing. What a thread was doing while they were
+// lost is in doubt from then on.
+func (t *Tracker) Loss(l ktrace.Loss) {
+	t.Lost += l.Count
+	t.lost = append(t.lost, l)
+	for _, th := range t.threads {
+		if th.call != nil {
+			th.call.Doubtful = true
+		}
+		if th.pending != nil {
+			th.pending.Lost = true
+		}
+	}
+	if len(t.lost) > 1024 {
+		t.lost = slices.Delete(t.lost, 0, 512)
+	}
+}
+
+// overlaps reports whether records were lost between two times.
+func (t *Tracker) overlaps(from, to int64) bool {
+	return slices.ContainsFunc(t.lost, func(l ktrace.Loss) bool { return l.From <= to && from <= l.To })
+}
+
+// Event takes the next event.
+func (t *Tracker) Event(ev *ktrace.Event) {
+	t.now = max(t.now, ev.Time)
+	switch ev.Kind {
+	case ktrace.SysEnter:
+		th := t.self(ev)
+		th.call = &Call{PID: ev.PID, TID: ev.TID, Comm: ev.Comm, Nr: ev.Nr, Args: ev.Args, Enter: ev.Time}
+	case ktrace.SysExit:
+		t.exit(ev)
+	case ktrace.Switch:
+		t.leave(ev)
+		t.arrive(ev)
+	case ktrace.Waking:
+		t.waking(ev)
+	}
+}
+
+// self is the thread that ran when ev happened.
+func (t *Tracker) self(ev *ktrace.Event) *thread {
+	th := t.thread(ev.TID)
+	th.pid, th.comm = ev.PID, ev.Comm
+	if ev.TID != 0 {
+		t.runs(th, ev.Time)
+	}
+	return th
+}
+
+// runs: a thread that does something is awake.
+func (t *Tracker) runs(th *thread, at int64) {
+	if th.asleep != nil {
+		th.asleep.To = at
+		th.asleep = nil
+	}
+	if w := th.pending; w != nil {
+		th.pending = nil
+		w.Running = at
+		t.deliver(w)
+	}
+}
+
+func (t *Tracker) exit(ev *ktrace.Event) {
+	th := t.self(ev)
+	c := th.call
+	th.call = nil
+	if c == nil {
+		c = &Call{Args: ev.Args}
+	}
+	if c.Nr != ev.Nr && c.Enter != 0 {
+		// The exit of a call whose enter was lost.
+		c = &Call{Doubtful: true}
+	}
+	c.PID, c.TID, c.Comm, c.Nr, c.Exit, c.Ret = ev.PID, ev.TID, ev.Comm, ev.Nr, ev.Time, ev.Ret
+	if t.OnCall != nil {
+		t.OnCall(c)
+	}
+}
+
+// leave: the thread that ran gives up the CPU.
+func (t *Tracker) leave(ev *ktrace.Event) {
+	if ev.TID == 0 {
+		return
+	}
+	th := t.self(ev)
+	if ev.Preempted || ev.State == 0 {
+		return
+	}
+	th.asleep = &Sleep{From: ev.Time, Chain: clone(ev)}
+	if th.call != nil {
+		// A call that loops over many sleeps keeps the last ones.
+		if len(th.call.Sleeps) >= 64 {
+			th.call.Sleeps = slices.Delete(th.call.Sleeps, 0, 32)
+		}
+		th.call.Sleeps = append(th.call.Sleeps, *th.asleep)
+	}
+}
+
+// arrive: the thread that runs next.
+func (t *Tracker) arrive(ev *ktrace.Event) {
+	if ev.Target == 0 {
+		return
+	}
+	th := t.thread(ev.Target)
+	if ev.TargetComm != "" {
+		th.comm = ev.TargetComm
+	}
+	if c := th.call; c != nil && th.asleep != nil && len(c.Sleeps) > 0 {
+		c.Sleeps[len(c.Sleeps)-1].To = ev.Time
+	}
+	t.runs(th, ev.Time)
+}
+
+func (t *Tracker) waking(ev *ktrace.Event) {
+	cut := match.Split(ev.Stack)
+	w := &Wake{Time: ev.Time, Waking: *clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1}
+	w.Callbacks = match.Callbacks(cut.Inner)
+	w.Callback = match.Callback(cut.Inner)
+	w.Waker = Side{PID: ev.PID, TID: ev.TID, Comm: ev.Comm}
+	if ev.TID != 0 {
+		waker := t.self(ev)
+		if !cut.Interrupted && cut.Context != match.KWorker {
+			w.Waker.Call = waker.call
+		}
+	}
+	w.Wakee = Side{TID: ev.Target, Comm: ev.TargetComm}
+	if ev.Target == 0 {
+		// Another PID namespace: its global number is all that is known.
+		w.Lost = t.overlaps(ev.Time, ev.Time)
+		t.deliver(w)
+		return
+	}
+	th := t.thread(ev.Target)
+	if th.pid != 0 {
+		w.Wakee.PID = th.pid
+	}
+	if w.Wakee.Comm == "" {
+		w.Wakee.Comm = th.comm
+	}
+	w.Wakee.Call, w.Sleep = th.call, th.asleep
+	from := ev.Time
+	if th.asleep != nil {
+		from = th.asleep.From
+	}
+	w.Lost = t.overlaps(from, ev.Time) || w.Waker.Call != nil && w.Waker.Call.Doubtful || w.Wakee.Call != nil && w.Wakee.Call.Doubtful
+	if th.pending != nil {
+		// Woken a second time before it ran: the first stands, and its running
+		// is the same.
+		t.deliver(th.pending)
+	}
+	th.pending = w
+}
+
+func (t *Tracker) deliver(w *Wake) {
+	if t.OnWake != nil {
+		t.OnWake(w)
+	}
+}
+
+// Flush delivers the wakes whose woken thread was not seen running, and ends
+// the picture.
+func (t *Tracker) Flush() {
+	var open []*Wake
+	for _, th := range t.threads {
+		if th.pending != nil {
+			open = append(open, th.pending)
+			th.pending = nil
+		}
+	}
+	slices.SortFunc(open, func(a, b *Wake) int { return cmp.Compare(a.Time, b.Time) })
+	for _, w := range open {
+		t.deliver(w)
+	}
+	var calls []*Call
+	for _, th := range t.threads {
+		if th.call != nil {
+			calls = append(calls, th.call)
+			th.call = nil
+		}
+	}
+	slices.SortFunc(calls, func(a, b *Call) int { return cmp.Compare(a.Enter, b.Enter) })
+	for _, c := range calls {
+		if t.OnCall != nil {
+			t.OnCall(c)
+		}
+	}
+}
+
+// clone keeps an event beyond the batch that it came in. Stacks are not
+// written to after they were made.
+func clone(ev *ktrace.Event) *ktrace.Event { c := *ev; return &c }
