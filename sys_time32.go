@@ -33,6 +33,16 @@ func timeFallback(errno unix.Errno) bool {
 	return noTime64.CompareAndSwap(false, true)
 }
 
+const fcntlName = "fcntl64"
+
+// timeCall is the name of a call with a time limit that is made as things are.
+func timeCall(name string) string {
+	if noTime64.Load() {
+		return name
+	}
+	return name + "_time64"
+}
+
 // timespec32 is struct old_timespec32.
 type timespec32 struct{ sec, nsec int32 }
 

@@ -18,6 +18,11 @@ const oldTime = false
 // with the old time ABI.
 func timeFallback(unix.Errno) bool { return false }
 
+const fcntlName = "fcntl"
+
+// timeCall is the name of a call with a time limit.
+func timeCall(name string) string { return name }
+
 func rawPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	return rawPpollTime64(fds, ts, mask)
 }

@@ -1,43 +1,256 @@
 package efd
 
-import "golang.org/x/sys/unix"
+import (
+	"runtime"
+	"slices"
+	"time"
+	"unsafe"
 
-func traceEventfd2(initval, flags uint32) (int, unix.Errno) { return rawEventfd2(initval, flags) }
+	"golang.org/x/sys/unix"
+)
 
-func traceRead(fd int, v *uint64, sleeps bool) (int, unix.Errno) { return rawRead(fd, v, sleeps) }
+// A traceX makes the same call as its rawX and keeps what memory held before
+// and after it. It copies, and names no formatting code: tell is set by
+// AddTracer alone, so that a program without tracers does not carry what
+// prints a call, and no argument of a call escapes to the heap.
 
-func traceWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) { return rawWrite(fd, v, sleeps) }
+// tell makes a Call of a record and hands it to the tracers. It is set before
+// tracing is for the first time.
+var tell func(*record)
 
-func traceClose(fd int) unix.Errno { return rawClose(fd) }
+// record is one system call as it was made.
+type record struct {
+	name          string
+	kind          recordKind
+	arg           [6]uintptr // as the kernel got them
+	before, after memory
+	ret           int
+	errno         unix.Errno
+	tid           int
+	start         time.Time
+	took          time.Duration
+}
 
-func traceFcntl(fd, cmd, arg int) (int, unix.Errno) { return rawFcntl(fd, cmd, arg) }
+// recordKind says how the arguments of a call print.
+type recordKind uint8
+
+const (
+	kindEventfd2 recordKind = iota
+	kindRead                // of a counter
+	kindReadText            // of fdinfo
+	kindWrite
+	kindClose
+	kindFcntl
+	kindPpoll
+	kindPselect6
+	kindEpollCreate1
+	kindEpollCtl
+	kindEpollPwait
+	kindEpollPwait2
+	kindIoctl
+	kindRtSigprocmask
+	kindOpenat
+)
+
+// memory is what the pointers among the arguments led to. Empty: the pointer
+// was nil.
+type memory struct {
+	bytes     []byte
+	fds       []PollFD
+	sets      [3][]fdWord
+	ts        []timespec
+	mask, old []SigSet
+	events    []EpollEvent
+	link      string // of a descriptor that is being closed
+}
+
+// begin locks the goroutine to its thread until done, so that the thread's id
+// is that of the call, and of what a tracer does.
+func begin(kind recordKind, name string, args ...uintptr) *record {
+	runtime.LockOSThread()
+	r := &record{kind: kind, name: name, tid: unix.Gettid()}
+	copy(r.arg[:], args)
+	return r
+}
+
+func (r *record) now() { r.start = time.Now() }
+
+func (r *record) end(ret int, errno unix.Errno) {
+	r.took = time.Since(r.start)
+	r.ret, r.errno = ret, errno
+	if errno != 0 {
+		r.ret = -1
+	}
+}
+
+func (r *record) done() {
+	defer runtime.UnlockOSThread()
+	tell(r)
+}
+
+func addr[T any](p *T) uintptr       { return uintptr(unsafe.Pointer(p)) }
+func addrSlice[T any](s []T) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
+func counterBytes(v *uint64) []byte  { return slices.Clone((*[8]byte)(unsafe.Pointer(v))[:]) }
+func deref[T any](p *T) (content []T) {
+	if p != nil {
+		content = []T{*p}
+	}
+	return content
+}
+
+func traceEventfd2(initval, flags uint32) (int, unix.Errno) {
+	r := begin(kindEventfd2, "eventfd2", uintptr(initval), uintptr(flags))
+	r.now()
+	fd, errno := rawEventfd2(initval, flags)
+	r.end(fd, errno)
+	r.done()
+	return fd, errno
+}
+
+func traceRead(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
+	r := begin(kindRead, "read", uintptr(fd), addr(v), 8)
+	r.now()
+	n, errno := rawRead(fd, v, sleeps)
+	r.end(n, errno)
+	r.after.bytes = counterBytes(v)
+	r.done()
+	return n, errno
+}
+
+func traceReadBytes(fd int, b []byte) (int, unix.Errno) {
+	r := begin(kindReadText, "read", uintptr(fd), addrSlice(b), uintptr(len(b)))
+	r.now()
+	n, errno := rawReadBytes(fd, b)
+	r.end(n, errno)
+	if errno == 0 {
+		r.after.bytes = slices.Clone(b[:n])
+	}
+	r.done()
+	return n, errno
+}
+
+func traceWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
+	r := begin(kindWrite, "write", uintptr(fd), addr(v), 8)
+	r.before.bytes = counterBytes(v)
+	r.now()
+	n, errno := rawWrite(fd, v, sleeps)
+	r.end(n, errno)
+	r.done()
+	return n, errno
+}
+
+func traceClose(fd int) unix.Errno {
+	r := begin(kindClose, "close", uintptr(fd))
+	r.before.link = fdLink(fd)
+	r.now()
+	errno := rawClose(fd)
+	r.end(0, errno)
+	r.done()
+	return errno
+}
+
+func traceFcntl(fd, cmd, arg int) (int, unix.Errno) {
+	r := begin(kindFcntl, fcntlName, uintptr(fd), uintptr(cmd), uintptr(arg))
+	r.now()
+	n, errno := rawFcntl(fd, cmd, arg)
+	r.end(n, errno)
+	r.done()
+	return n, errno
+}
 
 func tracePpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return rawPpoll(fds, ts, mask)
+	r := begin(kindPpoll, timeCall("ppoll"), addrSlice(fds), uintptr(len(fds)), addr(ts), addr(mask), sigsetSize)
+	r.before = memory{fds: slices.Clone(fds), ts: deref(ts), mask: deref(mask)}
+	r.now()
+	n, errno := rawPpoll(fds, ts, mask)
+	r.end(n, errno)
+	r.after = memory{fds: slices.Clone(fds), ts: deref(ts)}
+	r.done()
+	return n, errno
 }
 
-func tracePselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return rawPselect6(nfds, r, w, x, ts, mask)
+func tracePselect6(nfds int, rs, ws, xs []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	r := begin(kindPselect6, timeCall("pselect6"), uintptr(nfds), addrSlice(rs), addrSlice(ws), addrSlice(xs), addr(ts))
+	r.before = memory{sets: cloneSets(rs, ws, xs), ts: deref(ts), mask: deref(mask)}
+	r.now()
+	n, errno := rawPselect6(nfds, rs, ws, xs, ts, mask)
+	r.end(n, errno)
+	r.after = memory{sets: cloneSets(rs, ws, xs), ts: deref(ts)}
+	r.done()
+	return n, errno
 }
 
-func traceEpollCreate1(flags int) (int, unix.Errno) { return rawEpollCreate1(flags) }
+func cloneSets(r, w, x []fdWord) [3][]fdWord {
+	return [3][]fdWord{slices.Clone(r), slices.Clone(w), slices.Clone(x)}
+}
 
-func traceEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno { return rawEpollCtl(epfd, op, fd, ev) }
+func traceEpollCreate1(flags int) (int, unix.Errno) {
+	r := begin(kindEpollCreate1, "epoll_create1", uintptr(flags))
+	r.now()
+	fd, errno := rawEpollCreate1(flags)
+	r.end(fd, errno)
+	r.done()
+	return fd, errno
+}
+
+func traceEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
+	r := begin(kindEpollCtl, "epoll_ctl", uintptr(epfd), uintptr(op), uintptr(fd), addr(ev))
+	r.before.events = deref(ev)
+	r.now()
+	errno := rawEpollCtl(epfd, op, fd, ev)
+	r.end(0, errno)
+	r.done()
+	return errno
+}
 
 func traceEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
-	return rawEpollPwait(epfd, events, msec, mask)
+	r := begin(kindEpollPwait, "epoll_pwait", uintptr(epfd), addrSlice(events), uintptr(len(events)), uintptr(msec), addr(mask), sigsetSize)
+	r.before.mask = deref(mask)
+	r.now()
+	n, errno := rawEpollPwait(epfd, events, msec, mask)
+	r.end(n, errno)
+	r.after.events = slices.Clone(events[:max(r.ret, 0)])
+	r.done()
+	return n, errno
 }
 
 func traceEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return rawEpollPwait2(epfd, events, ts, mask)
+	r := begin(kindEpollPwait2, "epoll_pwait2", uintptr(epfd), addrSlice(events), uintptr(len(events)), addr(ts), addr(mask), sigsetSize)
+	r.before = memory{ts: deref(ts), mask: deref(mask)}
+	r.now()
+	n, errno := rawEpollPwait2(epfd, events, ts, mask)
+	r.end(n, errno)
+	r.after.events = slices.Clone(events[:max(r.ret, 0)])
+	r.done()
+	return n, errno
 }
 
 func traceEpollParams(epfd int, req uint32, p *epollParams) unix.Errno {
-	return rawEpollParams(epfd, req, p)
+	r := begin(kindIoctl, "ioctl", uintptr(epfd), uintptr(req), addr(p))
+	r.now()
+	errno := rawEpollParams(epfd, req, p)
+	r.end(0, errno)
+	r.done()
+	return errno
 }
 
-func traceRtSigprocmask(how int, set, old *SigSet) unix.Errno { return rawRtSigprocmask(how, set, old) }
+func traceRtSigprocmask(how int, set, old *SigSet) unix.Errno {
+	r := begin(kindRtSigprocmask, "rt_sigprocmask", uintptr(how), addr(set), addr(old), sigsetSize)
+	r.before.mask = deref(set)
+	r.now()
+	errno := rawRtSigprocmask(how, set, old)
+	r.end(0, errno)
+	r.after.old = deref(old)
+	r.done()
+	return errno
+}
 
-func traceOpen(path []byte) (int, unix.Errno) { return rawOpen(path) }
-
-func traceReadBytes(fd int, b []byte) (int, unix.Errno) { return rawReadBytes(fd, b) }
+func traceOpen(path []byte) (int, unix.Errno) {
+	r := begin(kindOpenat, "openat", 0, addrSlice(path))
+	r.before.bytes = slices.Clone(path[:len(path)-1])
+	r.now()
+	fd, errno := rawOpen(path)
+	r.end(fd, errno)
+	r.done()
+	return fd, errno
+}

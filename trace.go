@@ -1,8 +1,116 @@
 package efd
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Call is one system call that this package made.
+//
+// String prints it letter for letter as strace 6.1, Debian 12's, prints it
+// with -a1, which leaves out the blanks that align results. Two things differ
+// where a program runs under strace: the values of arguments that strace
+// prints as addresses, and the kernel's own restart codes, which user space
+// never sees: strace's "? ERESTARTNOHAND (To be restarted if no handler)" and
+// its like are EINTR here.
+type Call struct {
+	Syscall  string        // as strace names it: "ppoll", "epoll_pwait2"
+	Args     []Arg         // in order
+	Ret      int           // -1 where Errno is set
+	Errno    unix.Errno    // 0: success
+	TID      int           // the thread that made the call
+	Start    time.Time     // with monotonic clock reading
+	Duration time.Duration // of the call alone
+
+	path string // of the catalogue
+}
+
+// Arg is one argument of a [Call].
+type Arg struct {
+	Name string // as the manual page has it
+	In   string // what went in, as strace prints it
+	Out  string // what the call left there, "" where nothing
+}
 
 // tracing is nil while there is no tracer.
 var tracing atomic.Pointer[tracers]
 
-type tracers struct{}
+// tracers is never changed: AddTracer and remove put another in its place.
+type tracers struct{ list []*tracer }
+
+type tracer struct{ fn func(*Call) }
+
+var tracersMu sync.Mutex
+
+// AddTracer has fn called after every system call that the package makes from
+// now on, those repeated after a signal included. It needs no privileges. fn
+// runs on the goroutine that made the call, which is locked to its thread
+// meanwhile, and may run on many at once. It may keep the Call. Calls that it
+// makes itself are not traced; it must not use the handle that the call was
+// made for.
+//
+// What Go's runtime and package os call on behalf of a wait in Go's poller,
+// such as to register and to close the descriptor, is not among the calls.
+// While there are tracers, each call costs a gettid, and a close a readlinkat
+// before it, of which nothing is told.
+//
+// remove takes fn out again. Calls under way on other goroutines may still be
+// told. A second remove does nothing.
+func AddTracer(fn func(*Call)) (remove func()) {
+	t := &tracer{fn}
+	changeTracers(func(list []*tracer) []*tracer { return append(list, t) })
+	return func() {
+		changeTracers(func(list []*tracer) []*tracer {
+			return slices.DeleteFunc(list, func(x *tracer) bool { return x == t })
+		})
+	}
+}
+
+func changeTracers(change func([]*tracer) []*tracer) {
+	tracersMu.Lock()
+	defer tracersMu.Unlock()
+	if tell == nil {
+		tell = tellAll
+	}
+	var list []*tracer
+	if now := tracing.Load(); now != nil {
+		list = slices.Clone(now.list)
+	}
+	if list = change(list); len(list) == 0 {
+		tracing.Store(nil)
+		return
+	}
+	tracing.Store(&tracers{list})
+}
+
+// inTracer has the threads on which a tracer runs.
+var inTracer threadSet
+
+type threadSet struct {
+	mu   sync.Mutex
+	tids map[int]struct{}
+}
+
+// enter reports false where tid is in the set already.
+func (s *threadSet) enter(tid int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.tids[tid]; ok {
+		return false
+	}
+	if s.tids == nil {
+		s.tids = map[int]struct{}{}
+	}
+	s.tids[tid] = struct{}{}
+	return true
+}
+
+func (s *threadSet) leave(tid int) {
+	s.mu.Lock()
+	delete(s.tids, tid)
+	s.mu.Unlock()
+}
