@@ -11,6 +11,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,7 +37,7 @@ const (
 )
 
 // String is the set as strace prints it.
-func (ev EpollEvents) String() string { return maskString(epollNames, uint32(ev)) }
+func (ev EpollEvents) String() string { return uapi.EpollEvents.String(uint64(ev)) }
 
 // Epoll is an epoll instance. See epoll(7).
 type Epoll struct {

@@ -3,6 +3,7 @@ package efd
 import (
 	"time"
 
+	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,7 +29,7 @@ const (
 )
 
 // String is the set as strace prints it: "POLLIN|POLLHUP|0x4000".
-func (ev PollEvents) String() string { return maskString(pollNames, uint32(uint16(ev))) }
+func (ev PollEvents) String() string { return uapi.PollEvents.String(uint64(uint16(ev))) }
 
 // PollFD is struct pollfd, bit for bit. A negative FD is skipped.
 type PollFD struct {

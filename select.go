@@ -4,10 +4,9 @@ import (
 	"iter"
 	"math"
 	"math/bits"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,18 +75,7 @@ func (s *FDSet) All() iter.Seq[int] {
 }
 
 // String is the set as strace prints it: "[0 3 1027]".
-func (s *FDSet) String() string {
-	var b strings.Builder
-	b.WriteByte('[')
-	sep := ""
-	for fd := range s.All() {
-		b.WriteString(sep)
-		b.WriteString(strconv.Itoa(fd))
-		sep = " "
-	}
-	b.WriteByte(']')
-	return b.String()
-}
+func (s *FDSet) String() string { return uapi.FDSet(s.All()) }
 
 // nfds is 1 above the highest descriptor in the set.
 func (s *FDSet) nfds() int {

@@ -2,10 +2,9 @@ package efd
 
 import (
 	"runtime"
-	"strconv"
-	"strings"
 	"unsafe"
 
+	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
@@ -74,43 +73,7 @@ func sigBit(sig unix.Signal) sigWord { return 1 << (uint(sig-1) % uint(sigWordBi
 // String is the set as strace prints it: "[INT TERM]", or "~[HUP]" where the
 // signals left out are the shorter list.
 func (s SigSet) String() string {
-	n := 0
-	for sig := unix.Signal(1); isSignal(sig); sig++ {
-		if s.Has(sig) {
-			n++
-		}
-	}
-	invert := n >= numSignals*2/3
-	var b strings.Builder
-	if invert {
-		b.WriteByte('~')
-	}
-	b.WriteByte('[')
-	sep := ""
-	for sig := unix.Signal(1); isSignal(sig); sig++ {
-		if s.Has(sig) != invert {
-			b.WriteString(sep)
-			b.WriteString(signalName(sig))
-			sep = " "
-		}
-	}
-	b.WriteByte(']')
-	return b.String()
-}
-
-// signalName is sig without SIG, and RTMIN, RT_1, ... for the real-time ones.
-func signalName(sig unix.Signal) string {
-	const rtmin = 32
-	switch {
-	case sig == rtmin:
-		return "RTMIN"
-	case sig > rtmin:
-		return "RT_" + strconv.Itoa(int(sig)-rtmin)
-	}
-	if name := unix.SignalName(sig); name != "" {
-		return strings.TrimPrefix(name, "SIG")
-	}
-	return strconv.Itoa(int(sig))
+	return uapi.SigSet(numSignals, func(sig int) bool { return s.Has(unix.Signal(sig)) })
 }
 
 // For C libraries, 32 to 34 belong to the threads library, and Go's runtime

@@ -1,7 +1,6 @@
 package efd
 
 import (
-	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,12 +115,11 @@ func (r *record) pselect6Args() []Arg {
 }
 
 func setArg(words []fdWord, nfds int) string {
+	set := FDSet{words}
 	return uapi.FDSet(func(yield func(int) bool) {
-		for i, w := range words {
-			for ; w != 0; w &= w - 1 {
-				if fd := i*fdWordBits + bits.TrailingZeros(w); fd >= nfds || !yield(fd) {
-					return
-				}
+		for fd := range set.All() {
+			if fd >= nfds || !yield(fd) {
+				return
 			}
 		}
 	})
