@@ -3,9 +3,13 @@ package efd
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,6 +94,51 @@ func fdLink(fd int) string {
 	return string(buf[:n])
 }
 
-// Path is the documented path of the kernel that the call takes. Its Name is
-// "" for calls of which the catalogue has none, such as rt_sigprocmask.
-func (c *Call) Path() Path { return Path{Name: c.path} }
+// Path returns the documented path of the call, as it holds for the running
+// kernel. Its Name is "" for calls of which the catalogue has none, such as
+// rt_sigprocmask, and for the close of a descriptor that is neither an eventfd
+// nor an epoll. The first call reads the catalogue and /proc/kallsyms, which
+// takes some tenths of a second.
+func (c *Call) Path() Path {
+	if c.path == "" {
+		return Path{}
+	}
+	k := runningKernel()
+	doc, err := catalog.Default().Path(c.path, k.version, k.symbols)
+	if err != nil {
+		return Path{Name: c.path}
+	}
+	return publicPath(doc)
+}
+
+type kernel struct {
+	version ktrace.Version
+	symbols ktrace.SymbolSet
+}
+
+var theKernel struct {
+	once sync.Once
+	kernel
+}
+
+func runningKernel() kernel {
+	theKernel.once.Do(func() {
+		var u unix.Utsname
+		if unix.Uname(&u) == nil {
+			theKernel.version, _ = ktrace.ParseVersion(unix.ByteSliceToString(u.Release[:]))
+		}
+		// With hidden addresses there is an error, and the names that matter here.
+		if t, _ := ksym.Load(); t != nil {
+			theKernel.symbols = t
+		}
+	})
+	return theKernel.kernel
+}
+
+func publicPath(doc *ktrace.Path) Path {
+	p := Path{Name: doc.Name, Kernel: doc.Kernel, DecidedBy: doc.DecidedBy, Edges: make([]Edge, len(doc.Edges))}
+	for i, e := range doc.Edges {
+		p.Edges[i] = Edge{Caller: e.Caller, Callee: e.Callee, File: e.File, Line: e.Line, Kind: string(e.Kind), Note: e.Note}
+	}
+	return p
+}

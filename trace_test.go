@@ -244,6 +244,21 @@ func TestCallPathNames(t *testing.T) {
 	}
 }
 
+func TestCallPathOfRunningKernel(t *testing.T) {
+	e := newEventFD(t, 0, 0)
+	calls := traced(t, func() { e.Write(1) })
+	p := calls[0].Path()
+	if p.Name != "eventfd_write" || p.Kernel == "" || p.DecidedBy == "" {
+		t.Fatalf("Path = %+v", p)
+	}
+	for _, edge := range p.Edges {
+		if edge.Callee == "eventfd_write" && edge.File != "" && edge.Kind != "" && edge.Verdict == "" {
+			return
+		}
+	}
+	t.Errorf("no edge calls eventfd_write: %+v", p.Edges)
+}
+
 func ExampleAddTracer() {
 	remove := efd.AddTracer(func(c *efd.Call) { fmt.Println(c.Syscall, "=", c.Ret) })
 	defer remove()

@@ -19,18 +19,26 @@ import (
 //go:embed data
 var embedded embed.FS
 
-// Default is the embedded catalogue, read when it is first asked for.
-var Default = sync.OnceValue(func() *Catalog {
-	sub, err := fs.Sub(embedded, "data")
-	if err != nil {
-		panic(err)
-	}
-	c, err := Load(sub)
-	if err != nil {
-		panic("embedded catalogue: " + err.Error()) // a test loads it
-	}
-	return c
-})
+var defaultCatalog struct {
+	once sync.Once
+	c    *Catalog
+}
+
+// Default returns the embedded catalogue, read when it is first asked for. It
+// is a function, and nothing in the package is computed at start, so that a
+// program that imports the package and never calls it is linked without it.
+func Default() *Catalog {
+	defaultCatalog.once.Do(func() {
+		sub, err := fs.Sub(embedded, "data")
+		if err != nil {
+			panic(err)
+		}
+		if defaultCatalog.c, err = Load(sub); err != nil {
+			panic("embedded catalogue: " + err.Error()) // a test loads it
+		}
+	})
+	return defaultCatalog.c
+}
 
 // Catalog is a set of documented paths. Its methods may be called from many
 // goroutines.

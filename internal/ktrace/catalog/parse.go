@@ -318,17 +318,18 @@ func (c *Catalog) check() error {
 }
 
 // readingOrder is the order of Names; what is not in it comes after.
-var readingOrder = strings.Fields(`eventfd2 eventfd_release eventfd_fdinfo eventfd_read eventfd_write eventfd_signal
+const readingOrder = `eventfd2 eventfd_release eventfd_fdinfo eventfd_read eventfd_write eventfd_signal
 	aio io_uring kvm_ioeventfd kvm_irqfd vhost memcg vfio poll ppoll poll_wake poll_restart select pselect6
 	epoll_create1 epoll_ctl epoll_wait epoll_wake epoll_nested epoll_ioctl epoll_release tcp_poll tcp_receive
-	tcp_send_space unix udp pipe timerfd signalfd pty input inotify pidfd timeout signal try_to_wake_up`)
+	tcp_send_space unix udp pipe timerfd signalfd pty input inotify pidfd timeout signal try_to_wake_up`
 
 func (c *Catalog) sortNames() {
+	order := strings.Fields(readingOrder)
 	rank := func(s string) int {
-		if i := slices.Index(readingOrder, s); i >= 0 {
+		if i := slices.Index(order, s); i >= 0 {
 			return i
 		}
-		return len(readingOrder)
+		return len(order)
 	}
 	for n := range c.paths {
 		c.names = append(c.names, n)
