@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refused turns the kernel's answer to perf_event_open into a sentence on what
+// Refused turns the kernel's answer to perf_event_open into a sentence on what
 // is missing.
-func refused(what string, err error) error {
+func Refused(what string, err error) error {
 	e := &ktrace.AccessError{Tier: "perf", Err: os.NewSyscallError("perf_event_open", err)}
 	switch {
 	case errors.Is(err, unix.ENOSYS):

@@ -184,7 +184,7 @@ func addError(spec *Spec, err error) error {
 	if _, ok := errors.AsType[unix.Errno](err); !ok {
 		return err
 	}
-	return refused(spec.Name, err)
+	return Refused(spec.Name, err)
 }
 
 // Follow adds a process, with its threads and what it starts, to those that

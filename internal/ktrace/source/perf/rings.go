@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,8 +76,10 @@ func NewRings(size int, stacks *Stacks) *Rings {
 // Event is an event that Add opened.
 type Event struct{ o *opened }
 
-// FD is the event's descriptor, for ioctl.
-func (e *Event) FD() int { return e.o.fd }
+// Enable starts the event.
+func (e *Event) Enable() error {
+	return os.NewSyscallError("ioctl of a perf event", unix.IoctlSetInt(e.o.fd, unix.PERF_EVENT_IOC_ENABLE, 0))
+}
 
 // Add opens an event for a task (-1: all) on a CPU. It is not yet enabled.
 func (rs *Rings) Add(spec *Spec, pid, cpu int, inherit bool) (*Event, error) {
@@ -149,6 +152,30 @@ func (rs *Rings) attach(o *opened, cpu int) error {
 	rs.byID[id] = o
 	return nil
 }
+
+// Remove closes one event. What it left in the ring is read before. The event
+// that a ring was made with stays until Close.
+func (rs *Rings) Remove(e *Event) error {
+	if e.o.ring.fd == e.o.fd {
+		return errors.New("the first event of a CPU holds its ring")
+	}
+	if err := unix.IoctlSetInt(e.o.fd, unix.PERF_EVENT_IOC_DISABLE, 0); err != nil {
+		return os.NewSyscallError("ioctl of a perf event", err)
+	}
+	if err := rs.drain(true); err != nil {
+		return err
+	}
+	rs.events = slices.DeleteFunc(rs.events, func(o *opened) bool { return o == e.o })
+	for id, o := range rs.byID {
+		if o == e.o {
+			delete(rs.byID, id)
+		}
+	}
+	return unix.Close(e.o.fd)
+}
+
+// Drain takes all records out of the rings, for a later Read to pass on.
+func (rs *Rings) Drain() error { return rs.drain(rs.stopped) }
 
 // Enable starts all events.
 func (rs *Rings) Enable() error { return rs.ioctl(unix.PERF_EVENT_IOC_ENABLE) }

@@ -1,0 +1,68 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"golang.org/x/sys/unix"
+)
+
+// layout is where the watched members of struct eventfd_ctx lie.
+type layout struct {
+	size  uint32 // of the whole, as it is allocated
+	count uint32
+	lock  uint32 // of the wait queue's head: what taking the lock writes
+	from  string // where this is known from
+}
+
+// reviewed layouts, for kernels without BTF: 64 bits, without PREEMPT_RT and
+// without lock debugging. An allocation of another size than this shows that
+// the running kernel is none of them.
+var reviewed = []struct {
+	since, until string
+	layout
+}{
+	{"4.19", "5.2", layout{size: 48, count: 32, lock: 8}}, // ends in padding
+	{"5.2", "", layout{size: 48, count: 32, lock: 8}},     // ends in id
+}
+
+// findLayout takes the layout from the kernel's own type information, or from
+// the table where there is none.
+func findLayout() (layout, error) {
+	data, err := os.ReadFile("/sys/kernel/btf/vmlinux")
+	if err == nil {
+		l, err := layoutFromBTF(data)
+		if err == nil {
+			return l, nil
+		}
+		return layout{}, fmt.Errorf("/sys/kernel/btf/vmlinux: %w", err)
+	}
+	var u unix.Utsname
+	if uerr := unix.Uname(&u); uerr != nil {
+		return layout{}, uerr
+	}
+	return tableLayout(unix.ByteSliceToString(u.Release[:]), bits.UintSize)
+}
+
+func tableLayout(release string, word int) (layout, error) {
+	v, err := ktrace.ParseVersion(release)
+	if err != nil {
+		return layout{}, err
+	}
+	if word != 64 {
+		return layout{}, errors.New("this kernel has no type information (CONFIG_DEBUG_INFO_BTF), and there is no reviewed layout of struct eventfd_ctx for 32 bits")
+	}
+	for _, r := range reviewed {
+		since, _ := ktrace.ParseVersion(r.since)
+		until, uerr := ktrace.ParseVersion(r.until)
+		if v.Compare(since) >= 0 && (uerr != nil || v.Compare(until) < 0) {
+			l := r.layout
+			l.from = "the reviewed table for " + r.since + " and later"
+			return l, nil
+		}
+	}
+	return layout{}, fmt.Errorf("this kernel has no type information (CONFIG_DEBUG_INFO_BTF), and %s is older than the reviewed layouts of struct eventfd_ctx", v)
+}

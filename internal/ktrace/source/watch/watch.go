@@ -1,0 +1,500 @@
+// Package watch observes eventfds themselves, with the processor's
+// watchpoints: every write to an eventfd's counter, and every time the lock of
+// its wait queue is taken, which is when a waiter is added or removed. This
+// shows the side of a wait that no tracepoint tells of, on kernels that refuse
+// every function tracer.
+//
+// An eventfd's address is known only from its allocation, so only eventfds
+// that are made under observation can be watched. A processor of the x86 kind
+// has four watchpoints, and each eventfd takes two. The addresses stay in here.
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
+	"golang.org/x/sys/unix"
+)
+
+// Name is the Source of the events and losses of this package's watchpoints.
+const Name = "watchpoint"
+
+// The values of Event.Field.
+const (
+	FieldCount = "count"
+	FieldLock  = "wqh.lock"
+)
+
+// Config says what to watch.
+type Config struct {
+	Symbols *ksym.Table
+
+	// Wanted chooses whose new eventfds are watched as they are made, as long as
+	// watchpoints are free. nil: only those of Eventfd.
+	Wanted func(pid, tid int) bool
+
+	Ring int // bytes per CPU, 0: 256 KB
+}
+
+// Source watches eventfds. It implements source.Source.
+type Source struct {
+	cpus    []int
+	layout  layout
+	rings   *perf.Rings
+	syms    *ksym.Table
+	wanted  func(pid, tid int) bool
+	free    *tracefs.Format
+	fresh   []alloc
+	objects map[uint64]*object // that have watchpoints, by address
+	known   map[int]*object    // the same and those of late, by the key of their allocation
+	nextKey int
+	full    bool // no watchpoint was free for the last eventfd
+	pairs   map[pair]pairState
+	stopped bool
+}
+
+var _ source.Source = (*Source)(nil)
+
+// alloc is an eventfd that was just allocated.
+type alloc struct {
+	addr     uint64
+	pid, tid int
+	time     int64
+	key      int
+}
+
+// object is a watched eventfd.
+type object struct {
+	addr   uint64
+	serial int // the key of its allocation: negative and used once
+	key    int // what events call it: its eventfd-id, or serial where that is not known
+	events []*perf.Event
+	freed  int64 // when it was, 0: not yet
+}
+
+// Open prepares to watch and starts to look for new eventfds. Its error is an
+// *ktrace.AccessError where a privilege or a part of the kernel is missing.
+func Open(c Config) (*Source, error) {
+	if c.Symbols == nil || c.Symbols.Hidden() {
+		return nil, &ktrace.AccessError{
+			Tier: "watch", Missing: "an eventfd's address is told by the allocation in do_eventfd, and kernel symbols are not to be had",
+			Change: "give the process CAP_SYSLOG, or run as root",
+		}
+	}
+	if err := Probe(); err != nil {
+		return nil, err
+	}
+	cpus, err := perf.CPUs()
+	if err != nil {
+		return nil, err
+	}
+	if c.Ring == 0 {
+		c.Ring = 256 << 10
+	}
+	s := &Source{
+		cpus: cpus, syms: c.Symbols, wanted: c.Wanted, objects: map[uint64]*object{}, known: map[int]*object{}, pairs: map[pair]pairState{},
+		rings: perf.NewRings(c.Ring, perf.NewStacks(c.Symbols)),
+	}
+	if s.layout, err = findLayout(); err != nil {
+		return nil, &ktrace.AccessError{Tier: "watch", Missing: "the layout of an eventfd in this kernel is not known: " + err.Error(), Change: "run a kernel with CONFIG_DEBUG_INFO_BTF", Err: err}
+	}
+	if err := s.openAlloc(); err != nil {
+		s.rings.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Layout says where the offsets of the watched fields are known from.
+func (s *Source) Layout() string { return s.layout.from }
+
+// makers are the functions in which the allocation of an eventfd may end up,
+// depending on what the compiler put into what.
+var makers = []string{"do_eventfd", "__do_sys_eventfd2", "__do_sys_eventfd", "__se_sys_eventfd2", "__se_sys_eventfd", "__x64_sys_eventfd2", "__x64_sys_eventfd", "__arm64_sys_eventfd2", "__s390x_sys_eventfd2", "sys_eventfd2", "sys_eventfd"}
+
+// allocFilter lets only allocations pass that one of the makers did.
+func allocFilter(syms *ksym.Table) (string, error) {
+	var terms []string
+	for _, m := range makers {
+		for _, v := range syms.Variants(m) {
+			from, to, ok := syms.Range(v)
+			term := fmt.Sprintf("(call_site>%#x&&call_site<=%#x)", from, to)
+			if ok && !slices.Contains(terms, term) {
+				terms = append(terms, term)
+			}
+		}
+	}
+	if len(terms) == 0 {
+		return "", errors.New("this kernel has no function that makes eventfds under a known name")
+	}
+	return strings.Join(terms, "||"), nil
+}
+
+func (s *Source) openAlloc() error {
+	fs, err := tracefs.Open()
+	if err != nil {
+		return err
+	}
+	defer fs.Close()
+	made, err := fs.Event("kmem:kmalloc")
+	if err != nil {
+		return err
+	}
+	if s.free, err = fs.Event("kmem:kfree"); err != nil {
+		return err
+	}
+	if _, err := s.free.Need("ptr"); err != nil {
+		return err
+	}
+	fields, err := made.Need("ptr", "bytes_req")
+	if err != nil {
+		return err
+	}
+	spec := perf.Tracepoint("kmem:kmalloc", made)
+	spec.Chain = true
+	if spec.Filter, err = allocFilter(s.syms); err != nil {
+		return &ktrace.AccessError{Tier: "watch", Missing: err.Error(), Err: err}
+	}
+	spec.Decode = func(smp *perf.Sample, e *ktrace.Event) bool {
+		if fields[1].Int(smp.Raw) != int64(s.layout.size) {
+			return false // another allocation on the way, or another layout than the one known
+		}
+		s.nextKey--
+		s.fresh = append(s.fresh, alloc{uint64(fields[0].Int(smp.Raw)), smp.PID, smp.TID, smp.Time, s.nextKey})
+		e.Kind, e.Object = ktrace.Alloc, s.nextKey
+		return true
+	}
+	for _, cpu := range s.cpus {
+		if _, err := s.rings.Add(spec, -1, cpu, false); err != nil {
+			return perf.Refused(spec.Name, err)
+		}
+	}
+	return s.rings.Enable()
+}
+
+// Probe tries whether the kernel lets this process have a watchpoint on kernel
+// memory. It watches a place where nothing is.
+func Probe() error {
+	rings := perf.NewRings(os.Getpagesize(), perf.NewStacks(nil))
+	defer rings.Close()
+	cpus, err := perf.CPUs()
+	if err != nil {
+		return err
+	}
+	_, err = rings.Add(breakpoint(^uint64(0)&^0xfff, 8, func(*perf.Sample, *ktrace.Event) bool { return false }), -1, cpus[0], false)
+	if err != nil {
+		return access(err)
+	}
+	return nil
+}
+
+func access(err error) error {
+	e := &ktrace.AccessError{Tier: "watch", Err: err}
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EBUSY):
+		e.Missing, e.Change = "all watchpoints of the processor are in use", "end the debugger or tracer that uses them"
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENODEV), errors.Is(err, unix.EINVAL):
+		e.Missing, e.Change = "this kernel has no watchpoints for its own memory", "run a kernel with CONFIG_HAVE_HW_BREAKPOINT on x86"
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		e.Missing, e.Change = "the kernel refuses watchpoints on its own memory", "run as root (CAP_SYS_ADMIN in the initial user namespace); CAP_PERFMON is not enough"
+	default:
+		return perf.Refused("a watchpoint", err)
+	}
+	return e
+}
+
+// breakpoint is a write watchpoint.
+func breakpoint(addr, size uint64, decode func(*perf.Sample, *ktrace.Event) bool) *perf.Spec {
+	return &perf.Spec{
+		Name: Name, Chain: true, Decode: decode,
+		Attr: unix.PerfEventAttr{Type: unix.PERF_TYPE_BREAKPOINT, Bp_type: 2 /* HW_BREAKPOINT_W */, Ext1: addr, Ext2: size},
+	}
+}
+
+// take watches the new eventfds that are wanted.
+func (s *Source) take(wanted func(a *alloc) bool) error {
+	fresh := s.fresh
+	s.fresh = s.fresh[:0]
+	for i := range fresh {
+		a := &fresh[i]
+		if !wanted(a) {
+			continue
+		}
+		err := s.arm(a)
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EBUSY) {
+			s.full = true
+			continue
+		}
+		if err != nil {
+			return access(err)
+		}
+	}
+	return nil
+}
+
+// arm sets the watchpoints of an eventfd on every CPU, and looks out for its end.
+func (s *Source) arm(a *alloc) error {
+	if old := s.objects[a.addr]; old != nil {
+		s.disarm(old)
+	}
+	o := &object{addr: a.addr, serial: a.key, key: a.key}
+	specs := []*perf.Spec{
+		breakpoint(a.addr+uint64(s.layout.count), 8, s.hit(o, FieldCount)),
+		breakpoint(a.addr+uint64(s.layout.lock), 4, s.hit(o, FieldLock)),
+		s.freedSpec(o),
+	}
+	for _, cpu := range s.cpus {
+		for _, spec := range specs {
+			e, err := s.rings.Add(spec, -1, cpu, false)
+			if err == nil {
+				o.events = append(o.events, e)
+				err = e.Enable()
+			}
+			if err != nil {
+				s.disarm(o)
+				return err
+			}
+		}
+	}
+	s.objects[a.addr], s.known[o.serial] = o, o
+	return nil
+}
+
+func (s *Source) disarm(o *object) error {
+	var first error
+	for _, e := range o.events {
+		if err := s.rings.Remove(e); err != nil && first == nil {
+			first = err
+		}
+	}
+	o.events = nil
+	if s.objects[o.addr] == o {
+		delete(s.objects, o.addr)
+	}
+	return first
+}
+
+func (s *Source) freedSpec(o *object) *perf.Spec {
+	spec := perf.Tracepoint("kmem:kfree", s.free)
+	spec.Raw = false
+	spec.Filter = fmt.Sprintf("ptr==%#x", o.addr)
+	spec.Decode = func(smp *perf.Sample, _ *ktrace.Event) bool {
+		if o.freed == 0 {
+			o.freed = smp.Time
+		}
+		return false
+	}
+	return spec
+}
+
+func (s *Source) hit(o *object, field string) func(*perf.Sample, *ktrace.Event) bool {
+	return func(_ *perf.Sample, e *ktrace.Event) bool {
+		e.Kind, e.Object, e.Field = ktrace.Watch, o.serial, field
+		return true
+	}
+}
+
+// Eventfd has make make an eventfd on this thread and watches it from then on.
+// make returns its descriptor. armed is false where no watchpoint is free.
+func (s *Source) Eventfd(make func() (int, error)) (fd int, armed bool, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := s.rings.Drain(); err != nil {
+		return -1, false, err
+	}
+	if err := s.takeWanted(); err != nil {
+		return -1, false, err
+	}
+	tid, from := unix.Gettid(), source.Now()
+	if fd, err = make(); err != nil {
+		return fd, false, err
+	}
+	if err := s.rings.Drain(); err != nil {
+		return fd, false, err
+	}
+	var mine *alloc
+	err = s.take(func(a *alloc) bool {
+		if a.tid == tid && a.time >= from {
+			c := *a
+			mine = &c
+			return true
+		}
+		return s.wanted != nil && s.wanted(a.pid, a.tid)
+	})
+	if err != nil || mine == nil {
+		return fd, false, err
+	}
+	o := s.objects[mine.addr]
+	if o == nil {
+		return fd, false, nil
+	}
+	if id := eventfdID(fd); id >= 0 {
+		o.key = id
+	}
+	return fd, true, nil
+}
+
+// Bind gives the eventfd whose allocation has the (negative) key its
+// eventfd-id. Events that are read from then on carry it.
+func (s *Source) Bind(key, id int) {
+	if o := s.known[key]; o != nil {
+		o.key = id
+	}
+}
+
+// eventfdID reads an eventfd's id from fdinfo, -1 where the kernel does not
+// tell it (before 5.2).
+func eventfdID(fd int) int {
+	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "eventfd-id:"); ok {
+			if id, err := strconv.Atoi(strings.TrimSpace(v)); err == nil {
+				return id
+			}
+		}
+	}
+	return -1
+}
+
+// Exhausted reports whether an eventfd went unwatched because no watchpoint
+// was free.
+func (s *Source) Exhausted() bool { return s.full }
+
+// Watched is the number of eventfds that are watched.
+func (s *Source) Watched() int { return len(s.objects) }
+
+func (s *Source) takeWanted() error {
+	return s.take(func(a *alloc) bool { return s.wanted != nil && s.wanted(a.pid, a.tid) })
+}
+
+// Read implements source.Source.
+func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
+	if !s.stopped {
+		if err := s.rings.Drain(); err != nil {
+			return buf, err
+		}
+		if err := s.takeWanted(); err != nil {
+			return buf, err
+		}
+	}
+	buf, err := s.rings.Read(until, buf, s.pass)
+	if err != nil {
+		return buf, err
+	}
+	return buf, s.bury(until)
+}
+
+// bury gives the watchpoints of eventfds that are gone back, and forgets them
+// when nothing can be left of them in the rings.
+func (s *Source) bury(until int64) error {
+	for serial, o := range s.known {
+		if o.freed == 0 || o.freed >= until {
+			continue
+		}
+		if o.events != nil {
+			if err := s.disarm(o); err != nil {
+				return err
+			}
+		}
+		if o.freed < until-int64(time.Second) {
+			delete(s.known, serial)
+		}
+	}
+	return nil
+}
+
+// pass drops what was written to an eventfd's memory after its end, and makes
+// one event of the two writes that taking and releasing a lock are.
+func (s *Source) pass(e *ktrace.Event) bool {
+	if e.Kind != ktrace.Alloc && e.Kind != ktrace.Watch {
+		return false
+	}
+	o := s.known[e.Object]
+	if e.Kind == ktrace.Watch && (o == nil || o.freed != 0 && e.Time >= o.freed) {
+		return false
+	}
+	if o != nil {
+		e.Object = o.key
+	}
+	if e.Comm == "" && e.TID > 0 {
+		b, _ := os.ReadFile("/proc/" + strconv.Itoa(e.TID) + "/comm")
+		e.Comm = strings.TrimSuffix(string(b), "\n")
+	}
+	if e.Kind == ktrace.Watch && e.Field == FieldLock {
+		e.Stack = aboveLock(e.Stack)
+		return !s.release(e)
+	}
+	return true
+}
+
+// aboveLock drops the leaf frames that are only about the lock.
+func aboveLock(stack []ktrace.Frame) []ktrace.Frame {
+	for i, f := range stack {
+		name := strings.TrimLeft(ksym.Base(f.Name), "_")
+		if !strings.HasPrefix(name, "raw_spin_") && !strings.HasPrefix(name, "pv_queued_spin_") &&
+			!strings.HasPrefix(name, "native_queued_spin_") && !strings.HasPrefix(name, "queued_spin_") &&
+			!strings.HasPrefix(name, "do_raw_spin_") && !strings.HasPrefix(name, "rt_spin_") {
+			return stack[i:]
+		}
+	}
+	return nil
+}
+
+// pair identifies who holds a lock.
+type pair struct{ object, tid int }
+
+type pairState struct {
+	name string // of the functions in which it was taken
+	held bool
+}
+
+// release reports whether the event is the release that belongs to the taking
+// reported before it.
+func (s *Source) release(e *ktrace.Event) bool {
+	key := pair{e.Object, e.TID}
+	st := pairState{name: names(e.Stack), held: true}
+	if old, ok := s.pairs[key]; ok && old.held && old.name == st.name {
+		delete(s.pairs, key)
+		return true
+	}
+	if len(s.pairs) > 1<<12 {
+		clear(s.pairs)
+	}
+	s.pairs[key] = st
+	return false
+}
+
+func names(stack []ktrace.Frame) string {
+	var b strings.Builder
+	for _, f := range stack {
+		b.WriteString(f.Name)
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+// Losses implements source.Source.
+func (s *Source) Losses() []ktrace.Loss { return s.rings.Losses() }
+
+// Stop implements source.Source.
+func (s *Source) Stop() error {
+	s.stopped = true
+	return s.rings.Stop()
+}
+
+// Close implements source.Source.
+func (s *Source) Close() error { return errors.Join(s.Stop(), s.rings.Close()) }
