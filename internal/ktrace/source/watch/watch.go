@@ -54,6 +54,7 @@ type Source struct {
 	rings   *perf.Rings
 	syms    *ksym.Table
 	wanted  func(pid, tid int) bool
+	made    *perf.Spec // an allocation of an eventfd
 	free    *tracefs.Format
 	fresh   []alloc
 	objects map[uint64]*object // that have watchpoints, by address
@@ -175,12 +176,51 @@ func (s *Source) openAlloc() error {
 		e.Kind, e.Object = ktrace.Alloc, s.nextKey
 		return true
 	}
+	s.made = spec
 	for _, cpu := range s.cpus {
-		if _, err := s.rings.Add(spec, -1, cpu, false); err != nil {
-			return perf.Refused(spec.Name, err)
+		// An event that never happens holds the ring, since the others come and go.
+		if _, err := s.rings.Add(holder, -1, cpu, false); err != nil {
+			return perf.Refused(holder.Name, err)
 		}
 	}
-	return s.rings.Enable()
+	if s.wanted == nil {
+		return nil // Eventfd looks for its own only
+	}
+	_, err = s.lookOut(-1)
+	return err
+}
+
+var holder = &perf.Spec{
+	Name:   "perf:ring",
+	Attr:   unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_DUMMY},
+	Decode: func(*perf.Sample, *ktrace.Event) bool { return false },
+}
+
+// lookOut starts to look for new eventfds of a thread, -1 for all.
+func (s *Source) lookOut(tid int) ([]*perf.Event, error) {
+	var events []*perf.Event
+	for _, cpu := range s.cpus {
+		e, err := s.rings.Add(s.made, tid, cpu, false)
+		if err == nil {
+			events = append(events, e)
+			err = e.Enable()
+		}
+		if err != nil {
+			s.remove(events)
+			return nil, perf.Refused(s.made.Name, err)
+		}
+	}
+	return events, nil
+}
+
+func (s *Source) remove(events []*perf.Event) error {
+	var first error
+	for _, e := range events {
+		if err := s.rings.Remove(e); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
 // Probe tries whether the kernel lets this process have a watchpoint on kernel
@@ -272,17 +312,12 @@ func (s *Source) arm(a *alloc) error {
 }
 
 func (s *Source) disarm(o *object) error {
-	var first error
-	for _, e := range o.events {
-		if err := s.rings.Remove(e); err != nil && first == nil {
-			first = err
-		}
-	}
+	err := s.remove(o.events)
 	o.events = nil
 	if s.objects[o.addr] == o {
 		delete(s.objects, o.addr)
 	}
-	return first
+	return err
 }
 
 func (s *Source) freedSpec(o *object) *perf.Spec {
@@ -316,7 +351,15 @@ func (s *Source) Eventfd(make func() (int, error)) (fd int, armed bool, err erro
 	if err := s.takeWanted(); err != nil {
 		return -1, false, err
 	}
-	tid, from := unix.Gettid(), source.Now()
+	tid := unix.Gettid()
+	if s.wanted == nil {
+		mine, err := s.lookOut(tid)
+		if err != nil {
+			return -1, false, err
+		}
+		defer s.remove(mine)
+	}
+	from := source.Now()
 	if fd, err = make(); err != nil {
 		return fd, false, err
 	}

@@ -212,7 +212,7 @@ func TestFreed(t *testing.T) {
 
 func TestWanted(t *testing.T) {
 	pid := os.Getpid()
-	s := open(t, Config{Wanted: func(p, _ int) bool { return p == pid }})
+	s := open(t, Config{Wanted: func(p, _ int) bool { return p == pid }, Ring: 2 << 20})
 	fd, err := eventfd()
 	if err != nil {
 		t.Fatal(err)
