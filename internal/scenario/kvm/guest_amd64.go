@@ -127,6 +127,9 @@ func (g *Guest) Run() error {
 	}
 }
 
+// VCPU is the descriptor of the guest's CPU.
+func (g *Guest) VCPU() int { return g.vcpu }
+
 // Close ends the guest.
 func (g *Guest) Close() error {
 	if g.run != nil {

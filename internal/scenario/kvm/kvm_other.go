@@ -18,6 +18,9 @@ func NewGuest(ports ...uint16) (*Guest, error) { return nil, errArch }
 // Signal fails.
 func (*Guest) Signal(port uint16, eventfd int) error { return errArch }
 
+// VCPU is -1.
+func (*Guest) VCPU() int { return -1 }
+
 // Run fails.
 func (*Guest) Run() error { return errArch }
 

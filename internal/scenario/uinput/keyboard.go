@@ -103,6 +103,9 @@ func (k *Keyboard) find(sysname string) error {
 // Path is the device that a reader of the keyboard opens.
 func (k *Keyboard) Path() string { return k.path }
 
+// FD is the descriptor that presses are written to.
+func (k *Keyboard) FD() int { return k.ctl }
+
 // Press presses the key, or lets it go where it is down: one event and the
 // report that ends it.
 func (k *Keyboard) Press() error {

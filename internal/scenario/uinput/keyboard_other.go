@@ -18,6 +18,9 @@ func New() (*Keyboard, error) { return nil, errArch }
 // Path is empty.
 func (*Keyboard) Path() string { return "" }
 
+// FD is -1.
+func (*Keyboard) FD() int { return -1 }
+
 // Press fails.
 func (*Keyboard) Press() error { return errArch }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -42,6 +43,7 @@ type Net struct {
 	dev, tap int
 	mem      []byte
 	sent     uint16
+	worker   string // its directory in /proc
 }
 
 // Available says what is missing for a vhost-net device here.
@@ -54,7 +56,8 @@ func Available() error {
 }
 
 // New makes a device that waits for writes to the eventfd kick and signals the
-// eventfd call when it has sent something. A -1 leaves one of them out.
+// eventfd call when it has sent something. A -1 leaves one of them out. The
+// worker sleeps when New returns.
 func New(kick, call int) (*Net, error) {
 	n := &Net{dev: -1, tap: -1}
 	if err := n.setup(kick, call); err != nil {
@@ -74,8 +77,8 @@ func (n *Net) setup(kick, call int) (err error) {
 	if n.mem, err = unix.Mmap(-1, 0, memorySize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS); err != nil {
 		return fmt.Errorf("mmap of the queue: %w", err)
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(n.dev), setOwner, 0); errno != 0 {
-		return fmt.Errorf("ioctl VHOST_SET_OWNER: %w", errno)
+	if err := n.own(); err != nil {
+		return err
 	}
 	base := uint64(uintptr(unsafe.Pointer(&n.mem[0])))
 	table := struct {
@@ -104,7 +107,21 @@ func (n *Net) setup(kick, call int) (err error) {
 	if err := n.setVring("VHOST_SET_VRING_KICK", setVringKick, kick); err != nil {
 		return err
 	}
-	return n.setVring("VHOST_NET_SET_BACKEND", setNetBackend, n.tap)
+	if err := n.setVring("VHOST_NET_SET_BACKEND", setNetBackend, n.tap); err != nil {
+		return err
+	}
+	return n.Settle()
+}
+
+// own makes the device this process's, which starts its worker.
+func (n *Net) own() (err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(n.dev), setOwner, 0); errno != 0 {
+		return fmt.Errorf("ioctl VHOST_SET_OWNER: %w", errno)
+	}
+	n.worker, err = findWorker(unix.Gettid())
+	return err
 }
 
 // setVring passes a struct vhost_vring_state or vhost_vring_file.

@@ -30,7 +30,14 @@ func TestKickAndCall(t *testing.T) {
 	}
 	defer n.Close()
 	for i := 1; i <= 2*queueSize; i++ {
+		// A worker that sleeps does not look at the queue before a kick.
+		if err := n.Settle(); err != nil {
+			t.Fatal(err)
+		}
 		n.Queue()
+		if err := n.Settle(); err != nil {
+			t.Fatal(err)
+		}
 		if got := n.Sent(); got != i-1 {
 			t.Fatalf("%d packets sent before kick %d", got, i)
 		}
