@@ -54,6 +54,9 @@ func (d *Doc) Match(ev *ktrace.Event, leaf ...string) *Chain {
 		c.Begin = outermostKnown(names)
 		c.Steps = append(c.Steps, d.noRoot(frames, c.Begin))
 	}
+	if s, ok := d.rootless(frames, names, c.Begin); ok && begin > 0 && !entered && !ev.Truncated && len(c.Outer) == 0 {
+		c.Steps = append(c.Steps, s)
+	}
 	if entered {
 		c.Steps = append(c.Steps, d.enter(frames[c.Begin], frames[c.Begin-1], names[c.Begin-1], ev.Source)...)
 	}
@@ -87,6 +90,24 @@ func (d *Doc) begin(frames []ktrace.Frame, names [][]string) (n int, entered boo
 		}
 	}
 	return 0, false
+}
+
+// rootless: the chain begins at a root that is itself called by a documented
+// function, and that one is not there.
+func (d *Doc) rootless(frames []ktrace.Frame, names [][]string, begin int) (Step, bool) {
+	if begin == 0 || begin < len(frames) && isEntry(frames[begin].Name) {
+		return Step{}, false
+	}
+	for _, n := range names[begin-1] {
+		for _, edges := range d.out {
+			for _, e := range edges {
+				if syms, known := d.symbols(e.Caller); e.Callee == n && known && len(syms) > 0 {
+					return Step{Edge: e, Verdict: ktrace.Contradicted, Evidence: fmt.Sprintf("the chain begins at %s, and its caller %s is not there", n, e.Caller)}, true
+				}
+			}
+		}
+	}
+	return Step{}, false
 }
 
 func outermostKnown(names [][]string) int {

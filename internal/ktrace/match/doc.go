@@ -33,9 +33,9 @@ func NewDoc(syms ktrace.SymbolSet, without []string, primary *ktrace.Path, more 
 			continue
 		}
 		for _, e := range p.Edges {
-			// The pointer is where a branch parts from the others. What its
-			// functions call, other branches may call too.
-			if e.Kind == ktrace.Pointer && slices.Contains(without, e.Branch) {
+			// A branch parts from the others at a pointer. What its functions
+			// call, other branches may call too.
+			if (e.Kind == ktrace.Pointer || ownBranch(e.Branch)) && slices.Contains(without, e.Branch) {
 				continue
 			}
 			d.names[e.Caller], d.names[e.Callee] = true, true
@@ -49,12 +49,19 @@ func NewDoc(syms ktrace.SymbolSet, without []string, primary *ktrace.Path, more 
 		}
 	}
 	if primary != nil {
-		d.roots = primary.Roots
 		for _, r := range primary.Roots {
-			d.names[r] = true
+			if len(d.out[r]) > 0 { // not another machine's
+				d.roots = append(d.roots, r)
+			}
 		}
 	}
 	return d
+}
+
+// ownBranch: branches that part elsewhere and share nothing behind it: those
+// that the machine decides, and the wake of who watches an epoll.
+func ownBranch(branch string) bool {
+	return branch == "x86-64" || branch == "arm64" || branch == "epoll-outer"
 }
 
 // merge keeps what either of two paths knows of the same call.
@@ -121,9 +128,13 @@ func (d *Doc) known(f ktrace.Frame) []string {
 }
 
 // symbols returns the kernel's symbols for a source function; ok is false
-// where the kernel's symbols are not known.
+// where they are not known: a recording has those that were asked for when it
+// was made.
 func (d *Doc) symbols(name string) (syms []string, ok bool) {
 	if d.syms == nil {
+		return nil, false
+	}
+	if a, some := d.syms.(interface{ Asked(string) bool }); some && !a.Asked(name) {
 		return nil, false
 	}
 	syms = d.syms.Variants(name)

@@ -149,8 +149,13 @@ var (
 	sleepLeaf = []string{"__schedule", "schedule"}
 )
 
-// Judge holds a wake against the documented paths of this kernel.
-func (k *Kernel) Judge(w *Wake) *Judged {
+// Judge holds a wake against the documented paths of this kernel that its
+// chains point to.
+func (k *Kernel) Judge(w *Wake) *Judged { return k.JudgeAs(w, "", "") }
+
+// JudgeAs holds a wake against documented paths that are known beforehand:
+// what woke, and how the woken thread came to sleep. "" leaves it to the chain.
+func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
 	j := &Judged{Wake: w}
 	cut := match.Split(w.Waking.Stack)
 	if cut.Interrupted || cut.Context == match.KWorker {
@@ -163,12 +168,18 @@ func (k *Kernel) Judge(w *Wake) *Judged {
 		sleep = w.Sleep.Chain.Stack
 	}
 	j.WakeeSyscall = k.syscall(&w.Wakee, sleep)
-	j.WakePaths = WakePaths(WakeSource(cut.Inner), j.WakeeSyscall, w.Callbacks)
+	if source == "" {
+		source = WakeSource(cut.Inner)
+	}
+	j.WakePaths = WakePaths(source, j.WakeeSyscall, w.Callbacks)
 	j.Without = notWoken(j.WakeeSyscall, w.Callbacks)
 	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
 		j.WakeChain = d.Match(&w.Waking, wakeLeaf...)
 	}
-	j.SleepPaths = sleepPaths(j.WakeeSyscall, sleep)
+	j.SleepPaths = []string{sleepPath}
+	if sleepPath == "" {
+		j.SleepPaths = sleepPaths(j.WakeeSyscall, sleep)
+	}
 	if d := k.Doc(j.SleepPaths, nil); d != nil && len(sleep) > 0 {
 		j.SleepChain = d.Match(w.Sleep.Chain, sleepLeaf...)
 	}
@@ -203,23 +214,23 @@ func (k *Kernel) WakeRoute(source, waiter string, callbacks []string) []ktrace.E
 }
 
 // SleepRoute is the documented way from a system call to the scheduler.
-func (k *Kernel) SleepRoute(name string) []ktrace.Edge {
-	stack := []ktrace.Frame(nil)
-	if name == "read" {
-		stack = []ktrace.Frame{{Name: "eventfd_read"}}
+func (k *Kernel) SleepRoute(name, sleepPath string) []ktrace.Edge {
+	paths := []string{sleepPath}
+	if sleepPath == "" {
+		paths = sleepPaths(name, nil)
 	}
-	d := k.Doc(sleepPaths(name, stack), nil)
+	d := k.Doc(paths, nil)
 	if d == nil {
 		return nil
 	}
-	return fromBody(d.Route("schedule"))
+	return fromBody(d.Route("__x64_sys_"+name, "__arm64_sys_"+name, "schedule"))
 }
 
 // fromBody drops the way from user space to the system call's own function,
 // which is the same for all.
 func fromBody(edges []ktrace.Edge) []ktrace.Edge {
-	for i := len(edges) - 1; i >= 0; i-- {
-		if strings.Contains(edges[i].Caller, "_sys_") {
+	for i, e := range edges {
+		if strings.HasPrefix(e.Caller, "__x64_sys_") || strings.HasPrefix(e.Caller, "__arm64_sys_") {
 			return edges[i:]
 		}
 	}

@@ -1,0 +1,269 @@
+// Package lab runs scenarios under observation and holds what the kernel did
+// against what is documented.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/scenario"
+	"golang.org/x/sys/unix"
+)
+
+// Lab knows the running kernel, and whether it can be observed.
+type Lab struct {
+	Kernel *observe.Kernel
+	Denied error // why nothing can be observed here, nil where it can
+
+	symbols *ksym.Table
+}
+
+// Open looks at the running kernel. It never fails: what cannot be had is
+// said by Denied.
+func Open() *Lab {
+	l := &Lab{Kernel: &observe.Kernel{Release: release(), Arch: runtime.GOARCH, Catalog: catalog.Default()}}
+	v, err := ktrace.ParseVersion(l.Kernel.Release)
+	if err != nil {
+		l.Denied = err
+		return l
+	}
+	l.Kernel.Version = v
+	table, err := ksym.Load()
+	if table != nil {
+		l.Kernel.Symbols = table
+		l.symbols = table
+	}
+	if err != nil {
+		l.Denied = denied(err)
+		return l
+	}
+	src, err := perf.Open(l.config())
+	if err != nil {
+		l.Denied = denied(err)
+		return l
+	}
+	src.Close()
+	return l
+}
+
+// denied says what is missing and the smallest change that gives all that the
+// observation of a scenario takes. For an ordinary user that is to be root:
+// single capabilities give the names or the events, and neither gives both.
+func denied(err error) error {
+	var a *ktrace.AccessError
+	if os.Geteuid() == 0 || !errors.As(err, &a) {
+		return err
+	}
+	return &ktrace.AccessError{Tier: a.Tier, Missing: a.Missing, Change: "run it as root", Err: a.Err}
+}
+
+func release() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+func (l *Lab) config() perf.Config {
+	return perf.Config{Symbols: l.symbols, PIDs: []int{os.Getpid()}}
+}
+
+// Status is what became of a scenario, as verify's JSON has it.
+type Status string
+
+const (
+	OK           Status = "ok"
+	Failed       Status = "failed"
+	Skipped      Status = "skipped"
+	Inconclusive Status = "inconclusive"
+)
+
+// Trial is one scenario that was run under observation.
+type Trial struct {
+	Scenario *scenario.Scenario
+	Result   *scenario.Result
+	Status   Status
+	Reason   string
+	Wake     *observe.Judged // the wake that the scenario is about, nil where none was seen
+	Tries    int
+	Events   []ktrace.Event
+	Losses   []ktrace.Loss
+}
+
+// unseen is why no chain shows a function without a watchpoint.
+const unseen = "no tracepoint lies in it or below it"
+
+// Edges gives each edge of the scenario's documented paths its verdict.
+func (l *Lab) Edges(t *Trial) []match.Step {
+	if t.Wake == nil {
+		return nil
+	}
+	return l.Kernel.Cover(t.Wake, unseen, t.Lost(), match.Group{Paths: l.Kernel.Paths(t.Scenario.Paths...)})
+}
+
+// Lost is the number of records that never arrived.
+func (t *Trial) Lost() uint64 {
+	var n uint64
+	for _, l := range t.Losses {
+		n += l.Count
+	}
+	return n
+}
+
+// Tries is how often a scenario is run again whose picture is not the one
+// that was asked for: records lost, or the waiter woken by something else.
+const Tries = 5
+
+// Run runs a scenario, again where the picture is spoilt by what is not the
+// scenario's own.
+func (l *Lab) Run(ctx context.Context, s *scenario.Scenario) *Trial {
+	var t *Trial
+	for i := 1; i <= Tries; i++ {
+		t = l.once(ctx, s)
+		t.Tries = i
+		if t.Status != Inconclusive || ctx.Err() != nil {
+			break
+		}
+	}
+	return t
+}
+
+func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
+	t := &Trial{Scenario: s}
+	var src source.Source
+	var err error
+	t.Result, err = s.Run(ctx, func(r *scenario.Result) error {
+		if l.Denied != nil {
+			return nil
+		}
+		p, err := perf.Open(l.config())
+		if err == nil {
+			src = p
+		}
+		return err
+	})
+	if src != nil {
+		defer src.Close()
+		if e := t.collect(src); e != nil && err == nil {
+			err = e
+		}
+	}
+	switch {
+	case errors.Is(err, scenario.ErrSkip):
+		t.Status, t.Reason = Skipped, err.Error()
+		return t
+	case err != nil:
+		t.Status, t.Reason = Failed, err.Error()
+		return t
+	case src == nil:
+		t.Status, t.Reason = Skipped, l.Denied.Error()
+		return t
+	}
+	l.judge(t)
+	return t
+}
+
+// collect reads what was seen. The rings hold a whole scenario, so that
+// nobody has to read while it runs.
+func (t *Trial) collect(src source.Source) error {
+	if err := src.Stop(); err != nil {
+		return err
+	}
+	var err error
+	t.Events, err = src.Read(source.End, nil)
+	t.Losses = src.Losses()
+	return err
+}
+
+// judge finds the scenario's wake and gives the verdict.
+func (l *Lab) judge(t *Trial) {
+	var wakes []*observe.Wake
+	tr := observe.NewTracker()
+	tr.OnWake = func(w *observe.Wake) { wakes = append(wakes, w) }
+	for _, loss := range t.Losses {
+		tr.Loss(loss)
+	}
+	for i := range t.Events {
+		tr.Event(&t.Events[i])
+	}
+	tr.Flush()
+	var other *observe.Judged
+	for _, w := range wakes {
+		if w.Wakee.TID != t.Result.Waiter || w.Time < t.Result.Began || w.Time > t.Result.Ended {
+			continue
+		}
+		j := l.Kernel.JudgeAs(w, t.Scenario.Source, t.Scenario.SleepPath)
+		if t.fits(j) {
+			t.Wake = j
+			break
+		}
+		other = j
+	}
+	t.conclude(other, tr.Lost)
+}
+
+// fits reports whether a wake is the one that the scenario brings about.
+func (t *Trial) fits(j *observe.Judged) bool {
+	want := match.Context(t.Scenario.Context)
+	if want == "" {
+		want = match.Task
+	}
+	if j.Context != want {
+		return false
+	}
+	if want == match.Task && j.Waker.TID != t.Result.Waker {
+		return false
+	}
+	return true
+}
+
+func (t *Trial) conclude(other *observe.Judged, lost uint64) {
+	switch {
+	case t.Wake != nil:
+	case lost > 0:
+		t.Status, t.Reason = Inconclusive, fmt.Sprintf("%d records were lost, the wake-up among them", lost)
+		return
+	case other != nil:
+		t.Status, t.Reason = Inconclusive, fmt.Sprintf("the waiter was woken by something else: %s", other.Describe())
+		return
+	default:
+		t.Status, t.Reason = Inconclusive, "no wake-up of the waiter was recorded"
+		return
+	}
+	var findings []match.Step
+	for _, c := range []*match.Chain{t.Wake.WakeChain, t.Wake.SleepChain} {
+		if c != nil {
+			findings = append(findings, c.Findings()...)
+		}
+	}
+	switch {
+	case len(findings) > 0:
+		f := findings[0]
+		t.Status, t.Reason = Failed, fmt.Sprintf("%s -> %s %s: %s", f.Caller, f.Callee, f.Verdict, f.Evidence)
+	case t.Wake.WakeChain == nil:
+		t.Status, t.Reason = Inconclusive, "no path is documented for this wake-up"
+	case t.Wake.SleepChain == nil && lost > 0:
+		t.Status, t.Reason = Inconclusive, fmt.Sprintf("%d records were lost, the waiter's going to sleep among them", lost)
+	default:
+		t.Status = OK
+	}
+}
+
+// Tier names how much can be observed here.
+func (l *Lab) Tier() string {
+	if l.Denied != nil {
+		return "nothing"
+	}
+	return "tracepoints"
+}

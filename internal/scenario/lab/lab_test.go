@@ -1,0 +1,237 @@
+package lab_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/scenario"
+	"github.com/efd-go/efd/internal/scenario/lab"
+	"github.com/efd-go/efd/internal/testenv"
+)
+
+// recordings of real kernels, one or more trials each.
+func recordings(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("../../../testdata/recordings/*/*.jsonl.gz")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	return files
+}
+
+// replay judges the trials of a recording, after change.
+func replay(t *testing.T, file string, wrap func(observe.Catalog) observe.Catalog, change func(*lab.Trial)) []*lab.Trial {
+	t.Helper()
+	r, err := record.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	k, err := lab.KernelOf(&r.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wrap != nil {
+		k.Catalog = wrap(k.Catalog)
+	}
+	trials, err := lab.ReadTrials(r, k, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(trials) == 0 {
+		t.Fatal("no trial in the recording")
+	}
+	return trials
+}
+
+func each(t *testing.T, fn func(t *testing.T, file string)) {
+	for _, f := range recordings(t) {
+		name := filepath.Base(filepath.Dir(f)) + "/" + strings.TrimSuffix(filepath.Base(f), ".jsonl.gz")
+		t.Run(name, func(t *testing.T) { fn(t, f) })
+	}
+}
+
+func TestReplayUnchanged(t *testing.T) {
+	each(t, func(t *testing.T, file string) {
+		for _, tr := range replay(t, file, nil, nil) {
+			if tr.Status != lab.OK {
+				t.Errorf("%s: %s: %s", tr.Scenario.Name, tr.Status, tr.Reason)
+				continue
+			}
+			if tr.Wake.Latency() <= 0 {
+				t.Errorf("latency %d ns", tr.Wake.Latency())
+			}
+		}
+	})
+}
+
+// chains returns the judged chains of a trial by the event that they are from.
+func chainOf(tr *lab.Trial, kind ktrace.EventKind) (*match.Chain, *ktrace.Event) {
+	if tr.Wake == nil {
+		return nil, nil
+	}
+	if kind == ktrace.Waking {
+		return tr.Wake.WakeChain, &tr.Wake.Waking
+	}
+	if tr.Wake.Sleep == nil {
+		return nil, nil
+	}
+	return tr.Wake.SleepChain, tr.Wake.Sleep.Chain
+}
+
+// Any frame inside the documented part that is taken out of either chain must
+// be found out.
+func TestReplayWithoutFrame(t *testing.T) {
+	each(t, func(t *testing.T, file string) {
+		for _, kind := range []ktrace.EventKind{ktrace.Waking, ktrace.Switch} {
+			whole := replay(t, file, nil, nil)[0]
+			c, ev := chainOf(whole, kind)
+			if c == nil {
+				continue
+			}
+			skip := len(match.Split(ev.Stack).Inner) - len(c.Inner)
+			for i := range c.Begin {
+				gone := ev.Stack[i+skip].Name
+				if i == 0 && len(c.Inner) > 1 && (gone == "__schedule") {
+					continue // schedule is itself a place where the scheduler's event can lie
+				}
+				changed := replay(t, file, nil, func(tr *lab.Trial) {
+					for j := range tr.Events {
+						e := &tr.Events[j]
+						if e.Kind == kind && e.Time == ev.Time {
+							e.Stack = slices.Delete(slices.Clone(e.Stack), i+skip, i+skip+1)
+						}
+					}
+				})[0]
+				if changed.Status == lab.OK {
+					t.Errorf("%s taken out of the chain of a %v: %s", gone, kind, changed.Status)
+				}
+			}
+		}
+	})
+}
+
+// misspelt is a catalogue in which one callee is written wrongly, and so in no
+// source that was checked.
+type misspelt struct {
+	observe.Catalog
+	caller, callee string
+	hits           *int
+}
+
+func (m misspelt) Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*ktrace.Path, error) {
+	p, err := m.Catalog.Path(name, v, syms)
+	if err != nil {
+		return nil, err
+	}
+	c := *p
+	c.Edges = slices.Clone(p.Edges)
+	for i := range c.Edges {
+		e := &c.Edges[i]
+		if e.Caller == m.caller && e.Callee == m.callee {
+			e.Callee, e.Proved, e.Tail, e.Inlined = e.Callee+"_", false, "", ""
+			*m.hits++
+		}
+	}
+	return &c, nil
+}
+
+func TestReplayMisspelt(t *testing.T) {
+	each(t, func(t *testing.T, file string) {
+		whole := replay(t, file, nil, nil)[0]
+		for _, kind := range []ktrace.EventKind{ktrace.Waking, ktrace.Switch} {
+			c, _ := chainOf(whole, kind)
+			if c == nil {
+				continue
+			}
+			for _, s := range c.Steps {
+				if s.Kind == ktrace.Tracepoint {
+					continue
+				}
+				hits := 0
+				changed := replay(t, file, func(c observe.Catalog) observe.Catalog {
+					return misspelt{c, s.Caller, s.Callee, &hits}
+				}, nil)[0]
+				if hits == 0 {
+					continue // an edge that is the matcher's own, such as into the table of calls
+				}
+				if got, _ := chainOf(changed, kind); got != nil && len(got.Findings()) == 0 {
+					t.Errorf("%s -> %s_ in the catalogue (%s before): no finding", s.Caller, s.Callee, s.Verdict)
+				}
+			}
+		}
+	})
+}
+
+func TestReplayWithLosses(t *testing.T) {
+	each(t, func(t *testing.T, file string) {
+		changed := replay(t, file, nil, func(tr *lab.Trial) {
+			tr.Events = slices.DeleteFunc(tr.Events, func(e ktrace.Event) bool { return e.Kind == ktrace.Waking })
+			tr.Losses = append(tr.Losses, ktrace.Loss{Source: "sched:sched_waking", Count: 3, From: tr.Result.Began, To: tr.Result.Ended})
+		})[0]
+		if changed.Status != lab.Inconclusive || !strings.Contains(changed.Reason, "3 records were lost") {
+			t.Errorf("%s: %s", changed.Status, changed.Reason)
+		}
+	})
+}
+
+func TestThisKernel(t *testing.T) {
+	l := lab.Open()
+	if l.Denied != nil {
+		testenv.Require(t, "perf", l.Denied)
+	}
+	for _, s := range scenario.All() {
+		t.Run(s.Name, func(t *testing.T) {
+			switch tr := l.Run(context.Background(), s); tr.Status {
+			case lab.Skipped:
+				t.Skip(tr.Reason)
+			case lab.OK:
+			default:
+				t.Errorf("%s: %s", tr.Status, tr.Reason)
+				for _, e := range l.Edges(tr) {
+					if e.Verdict.Finding() {
+						t.Errorf("%s -> %s %s: %s", e.Caller, e.Callee, e.Verdict, e.Evidence)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestRecordAndReplay(t *testing.T) {
+	l := lab.Open()
+	if l.Denied != nil {
+		testenv.Require(t, "perf", l.Denied)
+	}
+	s, err := scenario.Find(false, "ppoll")
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := l.Run(context.Background(), s[0])
+	file := filepath.Join(t.TempDir(), "x.jsonl.gz")
+	w, err := record.Create(file, l.Header(), record.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := live.Record(w); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := replay(t, file, nil, nil)[0]
+	if again.Status != live.Status || again.Wake.Callback != live.Wake.Callback || again.Wake.Latency() != live.Wake.Latency() {
+		t.Errorf("live %s %s %d, replayed %s %s %d", live.Status, live.Wake.Callback, live.Wake.Latency(), again.Status, again.Wake.Callback, again.Wake.Latency())
+	}
+	if b, err := os.ReadFile(file); err != nil || len(b) > 64<<10 {
+		t.Errorf("a trial takes %d bytes, %v", len(b), err)
+	}
+}

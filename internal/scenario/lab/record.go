@@ -1,0 +1,189 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/scenario"
+)
+
+// trialNote is the key of the note that ends the events of a trial.
+const trialNote = "trial"
+
+// trialValue is what a recording keeps of a trial beside its events.
+type trialValue struct {
+	Scenario string   `json:"scenario"`
+	Waiter   int      `json:"waiter"`
+	Waker    int      `json:"waker"`
+	Began    int64    `json:"began"`
+	Ended    int64    `json:"ended"`
+	Object   string   `json:"object,omitempty"`
+	Calls    []string `json:"calls,omitempty"`
+}
+
+// Header describes the running kernel for a recording.
+func (l *Lab) Header() record.Header {
+	h := record.NewHeader(l.Kernel.Symbols, Functions(l.Kernel))
+	h.Sources = []string{"perf"}
+	return h
+}
+
+// Functions are the documented names whose symbols a recording is to have:
+// all of every reviewed kernel, so that a catalogue that was corrected later
+// can be held against it, and what chooses between variants.
+func Functions(k *observe.Kernel) []string {
+	names := map[string]bool{}
+	asked := &askedSet{k.Symbols, names}
+	versions := []ktrace.Version{k.Version}
+	for _, t := range catalog.Default().Trees() {
+		versions = append(versions, t.Version)
+	}
+	for _, v := range versions {
+		for _, n := range catalog.Default().Names() {
+			p, err := catalog.Default().Path(n, v, nil)
+			if err != nil {
+				continue
+			}
+			for _, e := range p.Edges {
+				names[e.Caller], names[e.Callee] = true, true
+			}
+		}
+	}
+	for _, n := range catalog.Default().Names() {
+		catalog.Default().Path(n, k.Version, asked)
+	}
+	out := make([]string, 0, len(names))
+	for n := range names {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// askedSet notes which symbols were asked for.
+type askedSet struct {
+	ktrace.SymbolSet
+	names map[string]bool
+}
+
+func (a *askedSet) Variants(name string) []string {
+	a.names[name] = true
+	if a.SymbolSet == nil {
+		return nil
+	}
+	return a.SymbolSet.Variants(name)
+}
+
+// Record adds a trial to a recording: what its two threads did, and what was
+// done to them.
+func (t *Trial) Record(w *record.Writer) error {
+	var events []ktrace.Event
+	ours := func(tid int) bool { return tid != 0 && (tid == t.Result.Waiter || tid == t.Result.Waker) }
+	for _, e := range t.Events {
+		if e.Time <= t.Result.Ended && (ours(e.TID) || ours(e.Target)) {
+			events = append(events, e)
+		}
+	}
+	if err := w.Write(events, t.Losses); err != nil {
+		return err
+	}
+	v := trialValue{Scenario: t.Scenario.Name, Waiter: t.Result.Waiter, Waker: t.Result.Waker, Began: t.Result.Began, Ended: t.Result.Ended, Object: t.Result.Object}
+	for _, c := range t.Result.Calls {
+		if !c.After {
+			v.Calls = append(v.Calls, fmt.Sprintf("%d %s", c.TID, c.Text))
+		}
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return w.Note(record.Note{Time: v.Ended, Key: trialNote, Value: string(b)})
+}
+
+// KernelOf is the kernel that a recording comes from.
+func KernelOf(h *record.Header) (*observe.Kernel, error) {
+	v, err := ktrace.ParseVersion(h.Release)
+	if err != nil {
+		return nil, fmt.Errorf("recording: %w", err)
+	}
+	k := &observe.Kernel{Release: h.Release, Arch: goarch(h.Arch), Version: v, Catalog: catalog.Default()}
+	if len(h.Symbols) > 0 {
+		k.Symbols = h
+	}
+	return k, nil
+}
+
+// goarch is Go's name for a machine as uname -m prints it.
+func goarch(machine string) string {
+	switch machine {
+	case "x86_64":
+		return "amd64"
+	case "aarch64":
+		return "arm64"
+	case "i386", "i486", "i586", "i686":
+		return "386"
+	case "armv6l", "armv7l", "armv8l":
+		return "arm"
+	}
+	return machine
+}
+
+// ReadTrials reads the trials of a recording and judges them. change, where
+// it is not nil, may change a trial's events before.
+func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Trial, error) {
+	var trials []*Trial
+	t := &Trial{}
+	for {
+		it, err := r.Next()
+		if err == io.EOF {
+			return trials, nil
+		}
+		if err != nil {
+			return trials, err
+		}
+		switch {
+		case it.Event != nil:
+			t.Events = append(t.Events, *it.Event)
+		case it.Loss != nil:
+			t.Losses = append(t.Losses, *it.Loss)
+		case it.Note != nil && it.Note.Key == trialNote:
+			if err := t.restore(it.Note.Value); err != nil {
+				return trials, err
+			}
+			if change != nil {
+				change(t)
+			}
+			(&Lab{Kernel: k}).judge(t)
+			trials = append(trials, t)
+			t = &Trial{}
+		}
+	}
+}
+
+func (t *Trial) restore(note string) error {
+	var v trialValue
+	if err := json.Unmarshal([]byte(note), &v); err != nil {
+		return fmt.Errorf("recording: note %s: %w", trialNote, err)
+	}
+	s, err := scenario.Find(false, v.Scenario)
+	if err != nil {
+		return fmt.Errorf("recording: %w", err)
+	}
+	t.Scenario, t.Tries = s[0], 1
+	t.Result = &scenario.Result{Waiter: v.Waiter, Waker: v.Waker, Began: v.Began, Ended: v.Ended, Object: v.Object}
+	for _, c := range v.Calls {
+		var l scenario.Line
+		tid, text, _ := strings.Cut(c, " ")
+		fmt.Sscan(tid, &l.TID)
+		l.Text = text
+		t.Result.Calls = append(t.Result.Calls, l)
+	}
+	return nil
+}

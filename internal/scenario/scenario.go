@@ -1,0 +1,281 @@
+// Package scenario has the kernel systems of the project as things that run:
+// each makes real calls in which one thread sleeps and something else wakes
+// it. A scenario knows that its waiter sleeps before it acts, and leaves
+// nothing behind.
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/efd-go/efd"
+	"golang.org/x/sys/unix"
+)
+
+// Scenario is one system, or one way through it.
+type Scenario struct {
+	Name   string
+	System int    // row of the table of systems
+	Title  string // one line
+	Demo   bool   // part of what demo shows when asked for nothing
+
+	Source    string   // documented path of what wakes
+	Waiter    string   // system call that the waiter sleeps in
+	SleepPath string   // documented path of that sleep, "" where the call has its own
+	Callbacks []string // functions of the wait-queue entries on the way, outermost first; none: no wait queue
+	Context   string   // of the waking, "" for task
+	Paths     []string // further documented paths that the scenario takes
+
+	need func() error   // nil, or why this machine cannot show it
+	run  func(*T) error // on the calling goroutine
+}
+
+// Result is what a scenario did.
+type Result struct {
+	PID            int
+	Waiter, Waker  int   // thread ids; Waker also makes the set-up's calls
+	Began, Ended   int64 // of the act that wakes, CLOCK_MONOTONIC nanoseconds; the waiter slept at Began
+	Calls          []Line
+	Object         string         // what was waited on: "eventfd 5 (id 12)"
+	FDs            map[int]string // descriptors that were open, and what they are
+	WaiterSyscalls []int          // numbers under which the waiter may sleep
+}
+
+// Line is one system call as strace prints it.
+type Line struct {
+	TID   int
+	Start time.Time
+	Text  string
+	Call  *efd.Call // nil where the call was not made through the library
+	Acts  bool      // what woke the waiter
+	After bool      // made when all was over: closing
+}
+
+// ErrSkip is wrapped by the error of a scenario that cannot run here.
+var ErrSkip = errors.New("not possible here")
+
+// Skip makes an error that says what is missing.
+func Skip(format string, a ...any) error {
+	return fmt.Errorf("%w: %s", ErrSkip, fmt.Sprintf(format, a...))
+}
+
+// Timeout bounds one scenario.
+const Timeout = 20 * time.Second
+
+// Run runs a scenario once. ready is called when its threads exist and before
+// they make a call; an error of it ends the scenario. The result is not nil
+// where the error is.
+func (s *Scenario) Run(ctx context.Context, ready func(*Result) error) (*Result, error) {
+	t := &T{res: &Result{PID: unix.Getpid(), FDs: map[int]string{}}}
+	if s.need != nil {
+		if err := s.need(); err != nil {
+			return t.res, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	t.ctx = ctx
+	t.waiter, t.waker = newThread(), newThread()
+	t.res.Waiter, t.res.Waker = t.waiter.tid, t.waker.tid
+	remove := efd.AddTracer(t.traced)
+	defer func() {
+		t.cleanUp()
+		remove()
+		t.waker.end()
+		t.waiter.end()
+	}()
+	if ready != nil {
+		if err := ready(t.res); err != nil {
+			return t.res, err
+		}
+	}
+	err := s.run(t)
+	t.cleanUp()
+	slices.SortStableFunc(t.res.Calls, func(a, b Line) int { return a.Start.Compare(b.Start) })
+	return t.res, err
+}
+
+// T is a running scenario.
+type T struct {
+	ctx           context.Context
+	res           *Result
+	waiter, waker *thread
+	waiting       <-chan error
+
+	mu       sync.Mutex
+	acting   bool
+	over     bool
+	cleanups []func()
+}
+
+func (t *T) traced(c *efd.Call) {
+	if c.TID != t.res.Waiter && c.TID != t.res.Waker {
+		return
+	}
+	t.line(Line{TID: c.TID, Start: c.Start, Text: c.String(), Call: c})
+}
+
+func (t *T) line(l Line) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.Acts, l.After = t.acting && l.TID == t.res.Waker, t.over
+	t.res.Calls = append(t.res.Calls, l)
+}
+
+// Cleanup runs fn on the waker's thread when the scenario ends, last first.
+func (t *T) Cleanup(fn func()) { t.cleanups = append(t.cleanups, fn) }
+
+func (t *T) cleanUp() {
+	t.mu.Lock()
+	t.over = true
+	t.mu.Unlock()
+	for i := len(t.cleanups) - 1; i >= 0; i-- {
+		t.waker.do(func() error { t.cleanups[i](); return nil })
+	}
+	t.cleanups = nil
+}
+
+// Do makes calls on the waker's thread: the set-up.
+func (t *T) Do(fn func() error) error { return t.waker.do(fn) }
+
+// Wait makes the waiter's thread make the call, and returns once that thread
+// sleeps in one of the system calls.
+func (t *T) Wait(call func() error, nr ...int) error {
+	t.res.WaiterSyscalls = nr
+	t.waiting = t.waiter.start(call)
+	return t.Asleep()
+}
+
+// Asleep returns once the waiter sleeps in its call.
+func (t *T) Asleep() error {
+	return AwaitAsleep(t.ctx, t.res.PID, t.res.Waiter, t.res.WaiterSyscalls...)
+}
+
+// Act does what wakes the waiter, on the waker's thread, and waits for the
+// waiter's call to return.
+func (t *T) Act(wake func() error) error {
+	err := t.Do(func() error {
+		t.act(true)
+		defer t.act(false)
+		t.res.Began = monotonic()
+		return wake()
+	})
+	if err != nil {
+		return err
+	}
+	return t.Join()
+}
+
+func (t *T) act(on bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.acting = on
+}
+
+// Join waits for the waiter's call to return.
+func (t *T) Join() error {
+	select {
+	case err := <-t.waiting:
+		t.res.Ended = monotonic()
+		return err
+	case <-t.ctx.Done():
+		return fmt.Errorf("the waiter was not woken: %w", t.ctx.Err())
+	}
+}
+
+// Sys makes a raw system call on the current thread and notes it as strace
+// would print it: format and a are the call up to its closing bracket.
+func (t *T) Sys(fn func() (int, error), format string, a ...any) (int, error) {
+	start := time.Now()
+	tid := unix.Gettid()
+	n, err := fn()
+	text := fmt.Sprintf(format, a...)
+	if err != nil {
+		var no unix.Errno
+		if errors.As(err, &no) {
+			text += fmt.Sprintf(" = -1 %s (%s)", unix.ErrnoName(no), strings.ToUpper(no.Error()[:1])+no.Error()[1:])
+		}
+	} else {
+		text += fmt.Sprintf(" = %d", n)
+	}
+	t.line(Line{TID: tid, Start: start, Text: text})
+	return n, err
+}
+
+// FD notes what a descriptor is.
+func (t *T) FD(fd int, what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.res.FDs[fd] = what
+}
+
+// EventFD makes the eventfd that is waited on.
+func (t *T) EventFD(initval uint32, flags efd.Flag) (*efd.EventFD, error) {
+	var e *efd.EventFD
+	err := t.Do(func() error {
+		var err error
+		e, err = efd.New(initval, flags)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { e.Close() })
+	t.object(e)
+	return e, nil
+}
+
+// object notes the eventfd that is waited on.
+func (t *T) object(e *efd.EventFD) {
+	t.res.Object = fmt.Sprintf("eventfd %d", e.FD())
+	if info, err := e.Info(); err == nil && info.ID >= 0 {
+		t.res.Object += fmt.Sprintf(" (id %d)", info.ID)
+	}
+	t.FD(e.FD(), t.res.Object)
+}
+
+func monotonic() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic("clock_gettime(CLOCK_MONOTONIC): " + err.Error())
+	}
+	return ts.Nano()
+}
+
+// All is every scenario, in the order of the systems.
+func All() []*Scenario { return all }
+
+// Find looks scenarios up by name. No name: those of demo where demo is true,
+// else all.
+func Find(demo bool, names ...string) ([]*Scenario, error) {
+	var out []*Scenario
+	for _, s := range all {
+		if len(names) == 0 && (s.Demo || !demo) {
+			out = append(out, s)
+		}
+	}
+	for _, n := range names {
+		i := slices.IndexFunc(all, func(s *Scenario) bool { return s.Name == n })
+		if i < 0 {
+			return nil, fmt.Errorf("no scenario %q; there are: %s", n, strings.Join(Names(), " "))
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}
+
+// Names lists all scenarios.
+func Names() []string {
+	var out []string
+	for _, s := range all {
+		out = append(out, s.Name)
+	}
+	return out
+}
+
+var all = slices.Concat(waits)
