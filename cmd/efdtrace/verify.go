@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/scenario"
+	"github.com/efd-go/efd/internal/scenario/lab"
+)
+
+var verifyCommand = command{name: "verify", args: "[-json] [-v] [-list] [-o FILE -format recording] [SCENARIO…]", short: "run the scenarios on this kernel and give the verdict per edge of their paths"}
+
+func init() {
+	verifyCommand.run = verify
+	commands = append(commands, verifyCommand)
+}
+
+// The JSON of verify is a contract.
+type verifyJSON struct {
+	Kernel    string         `json:"kernel"`
+	Arch      string         `json:"arch"`
+	Tier      string         `json:"tier"`
+	Scenarios []scenarioJSON `json:"scenarios"`
+}
+
+type scenarioJSON struct {
+	Name   string     `json:"name"`
+	System int        `json:"system"`
+	Status lab.Status `json:"status"`
+	Reason string     `json:"reason"`
+	Edges  []edgeJSON `json:"edges"`
+}
+
+type edgeJSON struct {
+	Caller   string         `json:"caller"`
+	Callee   string         `json:"callee"`
+	Verdict  ktrace.Verdict `json:"verdict"`
+	Evidence string         `json:"evidence"`
+}
+
+func verify(e *env, args []string) int {
+	fs := flag.NewFlagSet("verify", flag.ContinueOnError)
+	asJSON := fs.Bool("json", false, "write one JSON object")
+	list := fs.Bool("list", false, "list the scenarios")
+	all := fs.Bool("v", false, "show every edge, not only the findings")
+	out := fs.String("o", "", "write what was observed to `FILE`, compressed where its name ends in .gz")
+	format := fs.String("format", "recording", "form of FILE: recording")
+	if status, ok := parse(e, fs, verifyCommand, "efdtrace verify -v ppoll", args); !ok {
+		return status
+	}
+	scenarios, err := scenario.Find(false, fs.Args()...)
+	if err != nil {
+		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
+		return exitUsage
+	}
+	if *format != "recording" {
+		fmt.Fprintf(e.stderr, "efdtrace verify: -format %q: there is: recording\n", *format)
+		return exitUsage
+	}
+	if *list {
+		for _, s := range scenarios {
+			fmt.Fprintf(e.stdout, "%-18s %2d  %s\n", s.Name, s.System, s.Title)
+		}
+		return exitOK
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	v := &verification{lab: lab.Open(), text: render.NewText(e.stdout, colour(e.stdout)), progress: progress(e.stderr)}
+	v.out = verifyJSON{Kernel: v.lab.Kernel.Release, Arch: v.lab.Kernel.Arch, Tier: v.lab.Tier()}
+	var rec *record.Writer
+	if *out != "" {
+		if rec, err = record.Create(*out, v.lab.Header(), record.Options{}); err != nil {
+			fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
+			return exitCannot
+		}
+	}
+	for i, s := range scenarios {
+		v.progress(fmt.Sprintf("%d of %d: %s", i+1, len(scenarios), s.Name))
+		t := v.lab.Run(ctx, s)
+		if ctx.Err() != nil {
+			v.progress("")
+			fmt.Fprintln(e.stderr, "efdtrace verify: interrupted")
+			return 130
+		}
+		v.add(t)
+		if rec != nil && t.Wake != nil {
+			err = errors.Join(err, t.Record(rec))
+		}
+		if !*asJSON {
+			v.progress("")
+			v.show(t, *all)
+		}
+	}
+	v.progress("")
+	if rec != nil {
+		if err = errors.Join(err, rec.Close()); err != nil {
+			fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
+			return exitCannot
+		}
+	}
+	if *asJSON {
+		enc := json.NewEncoder(e.stdout)
+		enc.SetEscapeHTML(false)
+		enc.Encode(v.out)
+	} else {
+		v.summary()
+	}
+	return v.status()
+}
+
+// progress returns a function that shows what is being done, on a terminal.
+func progress(w io.Writer) func(string) {
+	if !isTerminal(w) {
+		return func(string) {}
+	}
+	return func(s string) { fmt.Fprintf(w, "\r\x1b[K%s", s) }
+}
+
+// verification is one run of verify.
+type verification struct {
+	lab      *lab.Lab
+	text     *render.Text
+	progress func(string)
+	out      verifyJSON
+}
+
+func (v *verification) add(t *lab.Trial) {
+	s := scenarioJSON{Name: t.Scenario.Name, System: t.Scenario.System, Status: t.Status, Reason: t.Reason, Edges: []edgeJSON{}}
+	for _, e := range v.lab.Edges(t) {
+		s.Edges = append(s.Edges, edgeJSON{e.Caller, e.Callee, e.Verdict, e.Evidence})
+	}
+	v.out.Scenarios = append(v.out.Scenarios, s)
+}
+
+// show prints the scenario that was added last.
+func (v *verification) show(t *lab.Trial, all bool) {
+	s := v.out.Scenarios[len(v.out.Scenarios)-1]
+	line := fmt.Sprintf("%-12s %2d  %-18s", s.Status, s.System, s.Name)
+	if t.Wake != nil {
+		line += " " + counts(s.Edges)
+		if l := t.Wake.Latency(); l >= 0 {
+			line += ", woken in " + micro(l)
+		}
+	}
+	v.text.Printf("%s\n", line)
+	if s.Reason != "" {
+		v.text.Para("    ", s.Reason)
+	}
+	for _, e := range s.Edges {
+		if all || e.Verdict.Finding() {
+			v.text.Printf("    %-14s %s -> %s\n", e.Verdict, e.Caller, e.Callee)
+			v.text.Para(fmt.Sprintf("    %-14s   ", ""), e.Evidence)
+		}
+	}
+}
+
+// verdicts in the order in which they are counted.
+var verdicts = []ktrace.Verdict{ktrace.Seen, ktrace.Renamed, ktrace.TailCall, ktrace.Inlined, ktrace.NotTaken, ktrace.NotObservable, ktrace.Inconclusive, ktrace.Undocumented, ktrace.Contradicted}
+
+func counts(edges []edgeJSON) string {
+	n := map[ktrace.Verdict]int{}
+	for _, e := range edges {
+		n[e.Verdict]++
+	}
+	var parts []string
+	for _, v := range verdicts {
+		if n[v] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[v], strings.ReplaceAll(string(v), "_", " ")))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (v *verification) summary() {
+	n := map[lab.Status]int{}
+	var edges []edgeJSON
+	for _, s := range v.out.Scenarios {
+		n[s.Status]++
+		edges = append(edges, s.Edges...)
+	}
+	v.text.Printf("\n")
+	v.text.Para("", fmt.Sprintf("Linux %s %s, %s: %d scenarios ok, %d failed, %d inconclusive, %d skipped. Edges: %s.",
+		v.out.Kernel, v.out.Arch, v.out.Tier, n[lab.OK], n[lab.Failed], n[lab.Inconclusive], n[lab.Skipped], counts(edges)))
+	if v.lab.Denied != nil {
+		v.text.Para("", "Not observed: "+v.lab.Denied.Error()+".")
+	}
+}
+
+func (v *verification) status() int {
+	conclusive := false
+	for _, s := range v.out.Scenarios {
+		switch s.Status {
+		case lab.Failed:
+			return exitFinding
+		case lab.OK:
+			conclusive = true
+		}
+	}
+	if !conclusive {
+		return exitCannot
+	}
+	return exitOK
+}
