@@ -95,3 +95,11 @@ type SymbolSet interface {
 	// aliases at their addresses. Empty: the kernel has no such symbol.
 	Variants(name string) []string
 }
+
+// TextProof proves what a call chain cannot show, from the running kernel's
+// machine code.
+type TextProof interface {
+	// TailCall reports whether the code of caller jumps to callee, and says in
+	// words where that was read.
+	TailCall(caller, callee string) (ground string, ok bool)
+}

@@ -214,6 +214,21 @@ func (t *Table) Range(name string) (start, end uint64, ok bool) {
 	return start, t.syms[n].addr, true
 }
 
+// At returns the symbols at exactly this address.
+func (t *Table) At(addr uint64) []string {
+	first, last, ok := t.at(addr)
+	if !ok || t.syms[first].addr != addr {
+		return nil
+	}
+	var out []string
+	for i := first; i < last; i++ {
+		if n := t.name(i); !boundary(n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 func (t *Table) buildIndex() {
 	if len(t.syms) == 0 {
 		return
