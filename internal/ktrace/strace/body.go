@@ -1,0 +1,214 @@
+package strace
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+)
+
+var (
+	unfinishedMark = []byte("<unfinished ...>")
+	detachedMark   = []byte("<detached ...>")
+	resumedMark    = []byte(" resumed>")
+)
+
+// parseCall reads s, "name(args) = result", into c. It reports whether s is
+// a call's text at all; Whole says whether all of it was understood.
+func (r *Reader) parseCall(c *Call, s []byte) bool {
+	n := nameLen(s)
+	if n == 0 || n >= len(s) || s[n] != '(' {
+		return false
+	}
+	c.reset()
+	c.Name = r.intern(s[:n])
+	args, end, ok := split(s[n+1:], ')', c.Args)
+	c.Args = args
+	rest := s[n+1+end:]
+	if !ok {
+		// An argument that is no proper nesting: the last ") = " ends them.
+		if rest, ok = lastResult(s[n+1:]); !ok {
+			return true
+		}
+		c.result(rest)
+		return true
+	}
+	c.Whole = c.result(rest)
+	c.marks()
+	return true
+}
+
+func (c *Call) reset() {
+	*c = Call{Args: c.Args[:0], Duration: -1}
+}
+
+// lastResult finds the result behind the last closing bracket that a '='
+// follows.
+func lastResult(s []byte) ([]byte, bool) {
+	for end := len(s); ; {
+		i := bytes.LastIndexByte(s[:end], ')')
+		if i < 0 {
+			return nil, false
+		}
+		if t := trimLeft(s[i+1:]); len(t) > 1 && t[0] == '=' && t[1] == ' ' {
+			return s[i+1:], true
+		}
+		end = i
+	}
+}
+
+// marks takes strace's own marks out of the arguments.
+func (c *Call) marks() {
+	if len(c.Args) == 0 {
+		return
+	}
+	last := &c.Args[len(c.Args)-1]
+	if t, ok := bytes.CutSuffix(*last, unfinishedMark); ok {
+		c.Killed = c.NoValue
+		if *last = trim(t); len(*last) == 0 {
+			c.Args = c.Args[:len(c.Args)-1]
+		}
+	}
+	if len(c.Args) == 1 && bytes.HasPrefix(c.Args[0], []byte("<... resuming interrupted ")) {
+		name := bytes.TrimSuffix(c.Args[0][len("<... resuming interrupted "):], []byte(" ...>"))
+		c.Restarts = string(name)
+	}
+}
+
+// result reads what stands behind the closing bracket: "  = -1 EAGAIN
+// (Resource temporarily unavailable) (INJECTED) <0.000012>".
+func (c *Call) result(s []byte) bool {
+	s = trimLeft(s)
+	if len(s) == 0 || s[0] != '=' {
+		return false
+	}
+	s = trimLeft(s[1:])
+	n := c.value(s)
+	if n == 0 {
+		return false
+	}
+	s = s[n:]
+	for {
+		s = trimLeft(s)
+		if len(s) == 0 {
+			return true
+		}
+		switch s[0] {
+		case '(':
+			end, ok := closing(s)
+			if !ok {
+				return false
+			}
+			c.bracket(s[1 : end-1])
+			s = s[end:]
+		case '<':
+			end := skipAngle(s, 0)
+			if end < 2 || !c.angle(s[1:end-1]) {
+				return false
+			}
+			s = s[end:]
+		case '/':
+			end := skipComment(s, 0)
+			if end < 4 {
+				return false
+			}
+			s = s[end:]
+		default:
+			n := 0
+			for n < len(s) && (s[n] >= 'A' && s[n] <= 'Z' || s[n] >= '0' && s[n] <= '9' || s[n] == '_') {
+				n++
+			}
+			if n == 0 || c.Errno != "" || s[0] < 'A' {
+				return false
+			}
+			c.Errno = errnoName(s[:n])
+			s = s[n:]
+		}
+	}
+}
+
+// value reads the result itself and returns its length.
+func (c *Call) value(s []byte) int {
+	if len(s) > 0 && s[0] == '?' {
+		c.NoValue, c.Result = true, s[:1]
+		return 1
+	}
+	n := 0
+	for n < len(s) && s[n] != ' ' && s[n] != '<' {
+		n++
+	}
+	v, ok := integer(s[:n])
+	if !ok {
+		return 0
+	}
+	c.Value, c.HasValue = v, true
+	if n < len(s) && s[n] == '<' {
+		n = skipAngle(s, n)
+	}
+	c.Result = s[:n]
+	return n
+}
+
+// bracket keeps what stands in one "(...)" behind the result.
+func (c *Call) bracket(in []byte) {
+	switch string(in) {
+	case "INJECTED":
+		c.Injected = true
+		return
+	case "DELAYED":
+		c.Delayed = true
+		return
+	}
+	if c.Note == nil {
+		c.Note = in
+	}
+}
+
+// angle takes a duration, or a mark.
+func (c *Call) angle(in []byte) bool {
+	if sec, n := number(in); n > 0 {
+		ns, fn := fraction(in[n:])
+		if n+fn == len(in) && sec < math.MaxInt64/1_000_000_000-1 {
+			c.Duration = sec*1e9 + ns
+			return true
+		}
+	}
+	return string(in) == "unavailable"
+}
+
+// integer reads a decimal or hexadecimal number that fits 64 bits.
+func integer(s []byte) (int64, bool) {
+	if len(s) == 0 {
+		return 0, false
+	}
+	if s[0] == '-' {
+		v, n := number(s[1:])
+		return -v, n > 0 && n == len(s)-1
+	}
+	if len(s) > 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X') {
+		v, err := strconv.ParseUint(string(s[2:]), 16, 64)
+		return int64(v), err == nil
+	}
+	if v, n := number(s); n == len(s) && n > 0 {
+		return v, true
+	}
+	v, err := strconv.ParseUint(string(s), 10, 64)
+	return int64(v), err == nil
+}
+
+// The errors that these calls meet all the time, so that reading them
+// allocates nothing.
+var errnos = map[string]string{}
+
+func init() {
+	for _, e := range []string{"EAGAIN", "EINTR", "EINVAL", "EBADF", "EFAULT", "ENOENT", "EEXIST", "EPERM", "ETIMEDOUT", "ENOTTY", "ECHILD", "EINPROGRESS",
+		"ERESTARTSYS", "ERESTARTNOHAND", "ERESTART_RESTARTBLOCK", "ERESTARTNOINTR", "ENOSYS", "EACCES", "ELOOP", "EMFILE", "ENFILE", "ENOMEM", "EPIPE", "ESPIPE"} {
+		errnos[e] = e
+	}
+}
+
+func errnoName(s []byte) string {
+	if e, ok := errnos[string(s)]; ok {
+		return e
+	}
+	return string(s)
+}

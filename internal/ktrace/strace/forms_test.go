@@ -1,0 +1,112 @@
+package strace
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// logs are the real logs of testdata.
+func logs(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob("../../../testdata/strace/*.txt")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d logs in testdata/strace, err %v", len(files), err)
+	}
+	return files
+}
+
+// ours are the calls that have to be understood.
+var ours = map[string]bool{}
+
+func init() {
+	for _, n := range strings.Fields("eventfd eventfd2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2") {
+		ours[n] = true
+	}
+}
+
+// counts reads a whole log, requires that its bytes come out as they went in,
+// and counts the lines of our calls and those understood whole.
+func counts(t testing.TB, in []byte) (lines, whole, calls int) {
+	t.Helper()
+	r := NewReader(bytes.NewReader(in), 0)
+	var out bytes.Buffer
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write(rec.Raw)
+		lines++
+		if (rec.Type == CallLine || rec.Type == Resumed) && ours[rec.Call.Name] {
+			calls++
+			if rec.Call.Whole {
+				whole++
+			} else {
+				t.Logf("line %d not whole: %.200s", rec.Line, rec.Raw)
+			}
+		}
+	}
+	if !bytes.Equal(out.Bytes(), in) {
+		t.Error("the records' bytes are not the log's")
+	}
+	return lines, whole, calls
+}
+
+func TestRealLogs(t *testing.T) {
+	all, understood := 0, 0
+	for _, f := range logs(t) {
+		in, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			lines, whole, calls := counts(t, in)
+			want := bytes.Count(in, []byte("\n"))
+			if !bytes.HasSuffix(in, []byte("\n")) {
+				want++ // a log that is cut in a line
+			}
+			if lines != want {
+				t.Errorf("%d records for %d lines", lines, want)
+			}
+			all, understood = all+calls, understood+whole
+		})
+	}
+	if all == 0 || float64(understood) < 0.999*float64(all) {
+		t.Errorf("%d of %d calls are understood whole, want 99.9 %%", understood, all)
+	}
+}
+
+// A log may end anywhere, in the middle of a line and of a call.
+func TestCutAnywhere(t *testing.T) {
+	for _, name := range []string{"v6.1-f.txt", "v7.2-fyy.txt", "v7.2-fcoloralways.txt"} {
+		in, err := os.ReadFile("../../../testdata/strace/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < 4000; n += 7 {
+			counts(t, in[:n])
+			counts(t, in[n:5000])
+		}
+	}
+}
+
+// Windows line ends change nothing but the line ends.
+func TestCRLF(t *testing.T) {
+	in, err := os.ReadFile("../../../testdata/strace/v6.1-ftttT.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, whole, calls := counts(t, in)
+	_, whole2, calls2 := counts(t, bytes.ReplaceAll(in, []byte("\n"), []byte("\r\n")))
+	if whole != whole2 || calls != calls2 || calls == 0 {
+		t.Errorf("with \\r\\n %d of %d calls are whole, without %d of %d", whole2, calls2, whole, calls)
+	}
+}

@@ -1,0 +1,227 @@
+package strace
+
+import "bytes"
+
+// special marks the bytes at which scanning has to stop and think.
+var special = [256]bool{'"': true, '(': true, '[': true, '{': true, ')': true, ']': true, '}': true, ',': true, '<': true, '/': true}
+
+// skipString returns the index behind the string literal that starts at
+// s[i] == '"'; ok is false where it does not end.
+func skipString(s []byte, i int) (end int, ok bool) {
+	i++
+	for i < len(s) {
+		j := bytes.IndexByte(s[i:], '"')
+		if j < 0 {
+			return len(s), false
+		}
+		i += j
+		n := 0
+		for k := i - 1; k >= 0 && s[k] == '\\'; k-- {
+			n++
+		}
+		i++
+		if n%2 == 0 {
+			return i, true
+		}
+	}
+	return len(s), false
+}
+
+// The lengths after which a <...> or a comment is none: a path of 4096 bytes,
+// each printed as four, and what stands around it. Without them a line of
+// nothing but '<' would take the square of its length.
+const (
+	maxAngle   = 20 << 10
+	maxComment = 1 << 10
+	maxNesting = 16
+	maxArrows  = 64
+)
+
+// skipAngle returns the index behind the <...> that starts at s[i] == '<':
+// what -y says of a descriptor, or a mark such as <unavailable>. Arrows of
+// socket pairs (->) are no ends, and device numbers nest. A '<' that opens
+// nothing is stepped over.
+func skipAngle(s []byte, i int) int {
+	if i+1 < len(s) && s[i+1] == '<' { // 21<<MAP_HUGE_SHIFT
+		return i + 2
+	}
+	if len(s) > i+maxAngle {
+		s = s[:i+maxAngle]
+	}
+	if bytes.IndexByte(s[i:], '>') < 0 {
+		return i + 1
+	}
+	depth, arrows := 0, 0
+	for j := i; j < len(s) && depth < maxNesting && arrows < maxArrows; j++ {
+		switch s[j] {
+		case '\\':
+			j++
+		case '<':
+			depth++
+		case '>':
+			if s[j-1] == '-' {
+				arrows++
+				continue
+			}
+			if depth--; depth == 0 {
+				return j + 1
+			}
+		}
+	}
+	// Old versions do not escape '<' in a path.
+	for j := i + 1; j < len(s) && arrows < maxArrows; j++ {
+		if s[j] == '>' {
+			if s[j-1] != '-' {
+				return j + 1
+			}
+			arrows++
+		}
+	}
+	return i + 1
+}
+
+// skipComment returns the index behind a /* comment */ at s[i], or i+1 where
+// there is none.
+func skipComment(s []byte, i int) int {
+	if i+2 < len(s) && s[i+1] == '*' {
+		if j := bytes.Index(s[i+2:min(len(s), i+maxComment)], []byte("*/")); j >= 0 {
+			return i + 2 + j + 2
+		}
+	}
+	return i + 1
+}
+
+// split cuts s at the commas of its outermost level and appends the parts to
+// parts. It ends at the closing byte, which has to match no opening one; end
+// is the index behind it. ok is false where s ends before.
+func split(s []byte, closing byte, parts [][]byte) (out [][]byte, end int, ok bool) {
+	depth, start, whole := 0, 0, true
+	i := 0
+	for i < len(s) {
+		c := s[i]
+		if !special[c] {
+			i++
+			continue
+		}
+		switch c {
+		case '"':
+			if i, ok = skipString(s, i); !ok {
+				whole = false
+			}
+			continue
+		case '<':
+			i = skipAngle(s, i)
+			continue
+		case '/':
+			i = skipComment(s, i)
+			continue
+		case '(', '[', '{':
+			depth++
+		case ',':
+			if depth == 0 {
+				parts = append(parts, trim(s[start:i]))
+				start = i + 1
+			}
+		default:
+			if depth == 0 {
+				if c != closing {
+					whole = false
+					break
+				}
+				if last := trim(s[start:i]); len(last) > 0 || len(parts) > 0 {
+					parts = append(parts, last)
+				}
+				return parts, i + 1, whole
+			}
+			depth--
+		}
+		i++
+	}
+	if last := trim(s[start:]); len(last) > 0 {
+		parts = append(parts, last)
+	}
+	return parts, len(s), false
+}
+
+// closing returns the index behind the bracket that closes the one at s[0].
+func closing(s []byte) (end int, ok bool) {
+	depth := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if !special[c] {
+			i++
+			continue
+		}
+		switch c {
+		case '"':
+			if i, ok = skipString(s, i); !ok {
+				return 0, false
+			}
+			continue
+		case '<':
+			i = skipAngle(s, i)
+			continue
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			if depth--; depth == 0 {
+				return i + 1, true
+			}
+		}
+		i++
+	}
+	return 0, false
+}
+
+// trim takes blanks off both ends.
+func trim(s []byte) []byte {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// digits returns how many decimal digits s starts with.
+func digits(s []byte) int {
+	n := 0
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+// number reads the decimal number that s starts with.
+func number(s []byte) (v int64, n int) {
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		if v > (1<<63-1-9)/10 {
+			return 0, 0
+		}
+		v = v*10 + int64(s[n]-'0')
+		n++
+	}
+	return v, n
+}
+
+// uncolour appends s without its ANSI colour sequences to dst.
+func uncolour(dst, s []byte) []byte {
+	for i := 0; i < len(s); i++ {
+		if s[i] != 0x1b {
+			dst = append(dst, s[i])
+			continue
+		}
+		j := i + 1
+		if j < len(s) && s[j] == '[' {
+			for j++; j < len(s) && (s[j] >= '0' && s[j] <= '9' || s[j] == ';'); j++ {
+			}
+			if j < len(s) && s[j] == 'm' {
+				i = j
+				continue
+			}
+		}
+		dst = append(dst, s[i])
+	}
+	return dst
+}

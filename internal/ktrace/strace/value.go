@@ -1,0 +1,440 @@
+package strace
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"time"
+)
+
+// Value is an argument without the name that -N, or strace itself, puts
+// before it: "3" of "fd=3".
+func Value(arg []byte) []byte {
+	for i, c := range arg {
+		switch {
+		case c >= 'a' && c <= 'z' || c == '_' || i > 0 && c >= '0' && c <= '9':
+		case c == '=' && i > 0:
+			return arg[i+1:]
+		default:
+			return arg
+		}
+	}
+	return arg
+}
+
+// FD is a descriptor as printed: its number, and what -y says of it.
+type FD struct {
+	N    int
+	Info []byte // what stands between < and >, nil without -y
+}
+
+// ParseFD reads "3", "3<anon_inode:[eventfd]>" or "-1".
+func ParseFD(arg []byte) (FD, bool) {
+	arg = Value(arg)
+	neg := len(arg) > 0 && arg[0] == '-'
+	if neg {
+		arg = arg[1:]
+	}
+	v, n := number(arg)
+	if n == 0 || v > math.MaxInt32 {
+		return FD{}, false
+	}
+	fd := FD{N: int(v)}
+	if neg {
+		fd.N = -fd.N
+	}
+	if rest := arg[n:]; len(rest) > 0 {
+		if rest[0] != '<' {
+			return fd, rest[0] == ' '
+		}
+		if end := skipAngle(rest, 0); end > 1 {
+			fd.Info = rest[1 : end-1]
+		}
+	}
+	return fd, true
+}
+
+// Kind names what the descriptor is, in the words of -y: "eventfd",
+// "eventpoll", "TCP", "pipe", "file" and so on; "" where it is not said.
+func (f FD) Kind() string {
+	s := f.Info
+	has := func(p string) bool { return bytes.HasPrefix(s, []byte(p)) }
+	switch {
+	case s == nil:
+		return ""
+	case has("anon_inode:[eventfd"), has("{eventfd-"):
+		return "eventfd"
+	case has("anon_inode:[eventpoll"):
+		return "epoll"
+	case has("anon_inode:[timerfd"):
+		return "timerfd"
+	case has("anon_inode:[signalfd"), has("signalfd:"):
+		return "signalfd"
+	case has("anon_inode:inotify"), has("anon_inode:[inotify"):
+		return "inotify"
+	case has("anon_inode:[pidfd"), has("pid:"):
+		return "pidfd"
+	case has("anon_inode:[io_uring"):
+		return "io_uring"
+	case has("TCP"):
+		return "TCP socket"
+	case has("UDP"):
+		return "UDP socket"
+	case has("UNIX"):
+		return "unix socket"
+	case has("NETLINK"):
+		return "netlink socket"
+	case has("socket:"):
+		return "socket"
+	case has("pipe:"):
+		return "pipe"
+	case has("/dev/pts/"), has("/dev/tty"), has("/dev/ptmx"):
+		return "terminal"
+	case has("/"):
+		return "file"
+	}
+	return ""
+}
+
+// Eventfd is what --decode-fds=eventfd says. Count is the counter before the
+// call.
+type Eventfd struct {
+	Count     uint64
+	ID        int
+	Semaphore bool
+}
+
+// Eventfd reads "{eventfd-count=0x3, eventfd-id=2, eventfd-semaphore=1}".
+func (f FD) Eventfd() (Eventfd, bool) {
+	if !bytes.HasPrefix(f.Info, []byte("{eventfd-")) {
+		return Eventfd{}, false
+	}
+	e := Eventfd{ID: -1}
+	if v, ok := field(f.Info, "eventfd-count="); ok {
+		e.Count = v
+	}
+	if v, ok := field(f.Info, "eventfd-id="); ok {
+		e.ID = int(v)
+	}
+	v, _ := field(f.Info, "eventfd-semaphore=")
+	e.Semaphore = v == 1
+	return e, true
+}
+
+// field reads the number behind name=.
+func field(s []byte, name string) (uint64, bool) {
+	i := bytes.Index(s, []byte(name))
+	if i < 0 {
+		return 0, false
+	}
+	s = s[i+len(name):]
+	n := 0
+	for n < len(s) && s[n] != ',' && s[n] != '}' && s[n] != ' ' {
+		n++
+	}
+	v, ok := integer(s[:n])
+	return uint64(v), ok
+}
+
+// list calls fn for each element of "[a, b]"; old versions print "{a, b}". It
+// reports whether arg is such a list; "..." for what strace left out is no
+// element.
+func list(arg []byte, fn func(elem []byte)) bool {
+	in, ok := inside(Value(arg))
+	if !ok {
+		return false
+	}
+	each(in, fn)
+	return true
+}
+
+func inside(arg []byte) ([]byte, bool) {
+	n := len(arg)
+	if n < 2 || !(arg[0] == '[' && arg[n-1] == ']' || arg[0] == '{' && arg[n-1] == '}') {
+		return nil, false
+	}
+	return arg[1 : n-1], true
+}
+
+// each calls fn for the parts of in between its outermost commas.
+func each(in []byte, fn func(elem []byte)) {
+	for len(in) > 0 {
+		part, rest := cutComma(in)
+		if string(part) != "..." && len(part) > 0 {
+			fn(part)
+		}
+		in = rest
+	}
+}
+
+// cutComma cuts at the first comma of the outermost level.
+func cutComma(s []byte) (part, rest []byte) {
+	depth := 0
+	for i := 0; i < len(s); {
+		switch s[i] {
+		case '"':
+			i, _ = skipString(s, i)
+			continue
+		case '<':
+			i = skipAngle(s, i)
+			continue
+		case '/':
+			i = skipComment(s, i)
+			continue
+		case '[', '{', '(':
+			depth++
+		case ']', '}', ')':
+			depth--
+		case ',':
+			if depth == 0 {
+				return trim(s[:i]), trim(s[i+1:])
+			}
+		}
+		i++
+	}
+	return trim(s), nil
+}
+
+// PollFD is one struct pollfd. The masks are as printed.
+type PollFD struct {
+	FD              FD
+	Events, Revents []byte
+}
+
+// PollFDs calls fn for the members of a list of struct pollfd and reports
+// whether arg is one.
+func PollFDs(arg []byte, fn func(PollFD)) bool {
+	good := true
+	ok := list(arg, func(elem []byte) {
+		var p PollFD
+		in, ok := inside(elem)
+		if !ok {
+			good = false
+			return
+		}
+		seen := false
+		each(in, func(f []byte) {
+			switch {
+			case bytes.HasPrefix(f, []byte("fd=")):
+				p.FD, seen = ParseFD(f)
+			case bytes.HasPrefix(f, []byte("events=")):
+				p.Events = f[len("events="):]
+			case bytes.HasPrefix(f, []byte("revents=")):
+				p.Revents = f[len("revents="):]
+			}
+		})
+		if !seen {
+			good = false
+			return
+		}
+		fn(p)
+	})
+	return ok && good
+}
+
+// FDSet calls fn for the descriptors of "[3 4<pipe:[12]>]" and reports whether
+// arg is a set.
+func FDSet(arg []byte, fn func(FD)) bool {
+	in, ok := inside(Value(arg))
+	if !ok {
+		return false
+	}
+	for len(in) > 0 {
+		end := 0
+		for end < len(in) && in[end] != ' ' {
+			if in[end] == '<' {
+				end = skipAngle(in, end)
+				continue
+			}
+			end++
+		}
+		if fd, ok := ParseFD(in[:end]); ok {
+			fn(fd)
+		}
+		in = trimLeft(in[end:])
+	}
+	return true
+}
+
+// EpollEvent reads struct epoll_event: {events=EPOLLIN, data=0x7},
+// {events=EPOLLIN, data={u32=7, u64=7}}, and {EPOLLIN, {u32=7, u64=7}} of
+// versions before 4.10.
+func EpollEvent(arg []byte) (events []byte, data uint64, ok bool) {
+	in, ok := inside(Value(arg))
+	if !ok {
+		return nil, 0, false
+	}
+	first, second := cutComma(in)
+	events = bytes.TrimPrefix(first, []byte("events="))
+	second = bytes.TrimPrefix(second, []byte("data="))
+	if _, nested := inside(second); nested {
+		data, ok = field(second, "u64=")
+		return events, data, ok
+	}
+	v, ok := integer(second)
+	return events, uint64(v), ok
+}
+
+// EpollEvents calls fn for the members of what an epoll_wait returned.
+func EpollEvents(arg []byte, fn func(events []byte, data uint64)) bool {
+	return list(arg, func(elem []byte) {
+		if ev, data, ok := EpollEvent(elem); ok {
+			fn(ev, data)
+		}
+	})
+}
+
+// Null reports whether an argument is the null pointer.
+func Null(arg []byte) bool { return string(Value(arg)) == "NULL" }
+
+// Timespec reads {tv_sec=0, tv_nsec=5000000}, {tv_sec=0, tv_usec=5000}, and
+// {0, 5000000} of versions before 4.13, for which unit says what the second
+// number counts.
+func Timespec(arg []byte, unit time.Duration) (time.Duration, bool) {
+	in, ok := inside(Value(arg))
+	if !ok {
+		return 0, false
+	}
+	a, b := cutComma(in)
+	if bytes.HasPrefix(b, []byte("tv_usec=")) {
+		unit = time.Microsecond
+	} else if bytes.HasPrefix(b, []byte("tv_nsec=")) {
+		unit = time.Nanosecond
+	}
+	sec, ok1 := integer(uncomment(Value(a)))
+	sub, ok2 := integer(uncomment(Value(b)))
+	if !ok1 || !ok2 {
+		return 0, false
+	}
+	const most = math.MaxInt64 / int64(time.Second)
+	if sec > most-1 || sec < -most || sub > most || sub < -most {
+		return math.MaxInt64, true
+	}
+	return time.Duration(sec)*time.Second + time.Duration(sub)*unit, true
+}
+
+// Int reads a plain number.
+func Int(arg []byte) (int64, bool) { return integer(uncomment(Value(arg))) }
+
+// uncomment cuts the comment of -X verbose off.
+func uncomment(s []byte) []byte {
+	if i := bytes.Index(s, []byte(" /*")); i >= 0 {
+		s = s[:i]
+	}
+	return s
+}
+
+// Has reports whether a mask as printed has a bit, by its name or, where
+// strace printed numbers, by its value.
+func Has(mask []byte, name string, bit uint64) bool {
+	mask = Value(mask)
+	if len(mask) > 0 && mask[0] >= '0' && mask[0] <= '9' {
+		v, ok := integer(uncomment(mask))
+		return ok && uint64(v)&bit != 0
+	}
+	for len(mask) > 0 {
+		part := mask
+		if i := bytes.IndexByte(mask, '|'); i >= 0 {
+			part, mask = mask[:i], mask[i+1:]
+		} else {
+			mask = nil
+		}
+		if string(part) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Counter reads the 8 bytes that a read or write of an eventfd carries. The
+// byte order is the machine's; where the little-endian number is beyond all
+// use and the big-endian one is small, the log is taken for a big-endian
+// machine's.
+func Counter(arg []byte) (uint64, bool) {
+	var buf [16]byte
+	b, cut, ok := Unquote(buf[:0], Value(arg))
+	if !ok || cut || len(b) != 8 {
+		return 0, false
+	}
+	v := binary.LittleEndian.Uint64(b)
+	if be := binary.BigEndian.Uint64(b); v >= 1<<56 && be < 1<<32 {
+		v = be
+	}
+	return v, true
+}
+
+// Unquote appends the bytes of a string literal to dst, as far as dst's
+// capacity goes where that is not 0. cut says that strace printed only the
+// beginning.
+func Unquote(dst, arg []byte) (out []byte, cut, ok bool) {
+	if len(arg) < 2 || arg[0] != '"' {
+		return dst, false, false
+	}
+	limit := cap(dst)
+	s := arg[1:]
+	for i := 0; i < len(s); i++ {
+		if limit != 0 && len(dst) == limit {
+			return dst, true, true
+		}
+		c := s[i]
+		switch {
+		case c == '"':
+			return dst, len(s) > i+1 && s[i+1] == '.', true
+		case c != '\\':
+			dst = append(dst, c)
+			continue
+		}
+		if i++; i >= len(s) {
+			break
+		}
+		switch c = s[i]; {
+		case c >= '0' && c <= '7':
+			v, n := 0, 0
+			for n < 3 && i+n < len(s) && s[i+n] >= '0' && s[i+n] <= '7' {
+				v = v<<3 | int(s[i+n]-'0')
+				n++
+			}
+			dst = append(dst, byte(v))
+			i += n - 1
+		case c == 'x':
+			v, n := 0, 1
+			for n < 3 && i+n < len(s) && hexDigit(s[i+n]) >= 0 {
+				v = v<<4 | hexDigit(s[i+n])
+				n++
+			}
+			dst = append(dst, byte(v))
+			i += n - 1
+		default:
+			dst = append(dst, escape(c))
+		}
+	}
+	return dst, true, false
+}
+
+func hexDigit(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+func escape(c byte) byte {
+	switch c {
+	case 'n':
+		return '\n'
+	case 't':
+		return '\t'
+	case 'r':
+		return '\r'
+	case 'v':
+		return '\v'
+	case 'f':
+		return '\f'
+	}
+	return c
+}
