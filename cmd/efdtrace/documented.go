@@ -1,0 +1,41 @@
+package main
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+)
+
+// runningKernel is the release of the kernel that this program runs on.
+func runningKernel() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// documented returns the lookup of paths for a kernel version; "" is the
+// running kernel, whose symbols then choose between variants.
+func documented(kernel string) (func(name string) *ktrace.Path, error) {
+	var syms ktrace.SymbolSet
+	if kernel == "" {
+		kernel = runningKernel()
+		if t, err := ksym.Load(); err == nil {
+			syms = t
+		}
+	}
+	v, err := ktrace.ParseVersion(kernel)
+	if err != nil {
+		return nil, err
+	}
+	return func(name string) *ktrace.Path {
+		p, err := catalog.Default().Path(name, v, syms)
+		if err != nil {
+			return nil // not every file that is waited on has a path of its own
+		}
+		return p
+	}, nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/efd-go/efd/internal/explain"
+	"github.com/efd-go/efd/internal/ktrace/strace"
+)
+
+var explainCommand = command{
+	name: "explain", args: "[-json] [-kernel V] [-pid N] [-fd N] [FILE...]",
+	short: "an strace log with the kernel path behind each of its calls",
+}
+
+func init() {
+	explainCommand.run = runExplain
+	commands = append(commands, explainCommand)
+}
+
+const explainExample = "strace -f -ttt -T -yy -o LOG -- python3 -m http.server; efdtrace explain LOG"
+
+func runExplain(e *env, args []string) int {
+	fs := flag.NewFlagSet("explain", flag.ContinueOnError)
+	asJSON := fs.Bool("json", false, "a JSON object per line")
+	kernel := fs.String("kernel", "", "paths of this kernel version (default: the running one)")
+	pid := fs.Int("pid", 0, "only lines of this thread `ID`")
+	fd := fs.Int("fd", -1, "only calls about this `descriptor`")
+	if status, ok := parse(e, fs, explainCommand, explainExample, args); !ok {
+		return status
+	}
+	paths, err := documented(*kernel)
+	if err != nil {
+		fmt.Fprintln(e.stderr, "efdtrace explain: -kernel:", err)
+		return exitUsage
+	}
+	if *pid < 0 || *fd < -1 {
+		fmt.Fprintln(e.stderr, "efdtrace explain: -pid and -fd take numbers from 0")
+		return exitUsage
+	}
+	x := &explainer{env: e, json: *asJSON, o: explain.Options{PID: *pid, FD: *fd, Paths: paths, Color: colour(e.stdout), Flush: livePipe(e)}}
+	return x.files(fs.Args())
+}
+
+// explainer explains one input after the other.
+type explainer struct {
+	env  *env
+	json bool
+	o    explain.Options
+}
+
+func (x *explainer) files(names []string) int {
+	if len(names) == 0 {
+		names = []string{"-"}
+	}
+	for _, name := range names {
+		if err := x.file(name); err != nil {
+			if errors.Is(err, syscall.EPIPE) {
+				return exitOK // nobody reads any more
+			}
+			fmt.Fprintln(x.env.stderr, "efdtrace explain:", err)
+			return exitCannot
+		}
+	}
+	return exitOK
+}
+
+func (x *explainer) file(name string) error {
+	in := x.env.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	return x.log(in, suffixPID(name))
+}
+
+func (x *explainer) log(in io.Reader, pid int) error {
+	r, ex := strace.NewReader(in, pid), explain.New()
+	if !x.json {
+		return explain.Text(x.env.stdout, r, ex, x.o)
+	}
+	if err := explain.JSON(x.env.stdout, r, ex, x.o); err != nil {
+		return err
+	}
+	_, warnings, lost := ex.Finish(r.Dropped())
+	for _, s := range append(warnings, lost...) {
+		fmt.Fprintln(x.env.stderr, "efdtrace explain:", s)
+	}
+	return nil
+}
+
+// suffixPID is the thread that strace -ff names in a file's suffix.
+func suffixPID(name string) int {
+	pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Ext(name), "."))
+	if err != nil || pid < 0 {
+		return 0
+	}
+	return pid
+}
+
+// livePipe reports whether input comes as it is made: then every line goes out
+// at once.
+func livePipe(e *env) bool {
+	f, ok := e.stdin.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeCharDevice|os.ModeSocket) != 0
+}

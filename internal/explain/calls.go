@@ -1,0 +1,566 @@
+package explain
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+
+	"github.com/efd-go/efd/internal/ktrace/strace"
+)
+
+// arg returns the i-th argument without its name, nil where there is none.
+func arg(c *strace.Call, i int) []byte {
+	if i >= len(c.Args) {
+		return nil
+	}
+	return strace.Value(c.Args[i])
+}
+
+// live returns the descriptor of a call that succeeded or failed on it: a
+// number that was closed and still works has been opened again unseen.
+func (x *Explainer) live(th *thread, fd strace.FD, c *strace.Call) *descriptor {
+	d := x.state.use(th, fd)
+	if d.closed != 0 && c.Errno != "EBADF" {
+		d = x.state.open(th.table, fd.N, &file{kind: fd.Kind()})
+	}
+	return d
+}
+
+func (x *Explainer) eventfd(rec *strace.Record, th *thread) {
+	n, c := &x.note, &rec.Call
+	th.quiet()
+	n.path("eventfd2")
+	initial, _ := strace.Int(arg(c, 0))
+	flags := arg(c, 1)
+	f := &file{kind: "eventfd", made: rec.Line, call: c.Name, initial: uint64(initial)}
+	f.semaphore = strace.Has(flags, "EFD_SEMAPHORE", 1)
+	f.blocking = !strace.Has(flags, "EFD_NONBLOCK", 0o4000) && !strace.Has(flags, "O_NONBLOCK", 0o4000)
+	if !c.HasValue || c.Errno != "" {
+		n.Outcome = Failed
+		n.branch(c.Errno)
+		if c.Errno == "EMFILE" || c.Errno == "ENFILE" || c.Errno == "ENOMEM" {
+			n.branch("failed")
+		}
+		n.say("makes no eventfd: ", c.Errno)
+		return
+	}
+	n.Outcome = AtOnce
+	fd, ok := strace.ParseFD(c.Result)
+	if !ok {
+		return
+	}
+	x.state.open(th.table, fd.N, f)
+	x.made(th, "eventfd2", fd.N)
+	n.fd(fd.N)
+	n.Kind = "eventfd"
+	n.say("makes eventfd ")
+	n.sayInt(int64(fd.N))
+	n.say(" with its counter at ")
+	n.sayInt(initial)
+	if f.semaphore {
+		n.say(", a semaphore: each read takes 1")
+	}
+	if f.blocking {
+		n.say(", blocking")
+	} else {
+		n.say(", non-blocking")
+	}
+}
+
+// made remembers the last two descriptors of a table, for patterns.
+func (x *Explainer) made(th *thread, call string, fd int) {
+	t := th.table
+	t.newest[0], t.newest[1] = t.newest[1], made{call, fd}
+}
+
+func (x *Explainer) read(rec *strace.Record, th *thread) {
+	c := &rec.Call
+	x.state.sawReads = true
+	fd, ok := strace.ParseFD(arg(c, 0))
+	if !ok {
+		return
+	}
+	d := x.live(th, fd, c)
+	x.loop(rec, th, d, fd.N)
+	if d.file.kind != "eventfd" {
+		th.spinRuns = 0
+		x.concern(d, fd.N)
+		return
+	}
+	th.spinRuns = 0
+	x.transfer(rec, th, fd, d.file, false)
+}
+
+func (x *Explainer) write(rec *strace.Record, th *thread) {
+	c := &rec.Call
+	fd, ok := strace.ParseFD(arg(c, 0))
+	if !ok {
+		return
+	}
+	d := x.live(th, fd, c)
+	x.loop(rec, th, d, fd.N)
+	if d.file.kind != "eventfd" {
+		th.spinRuns = 0
+		x.concern(d, fd.N)
+		return
+	}
+	x.transfer(rec, th, fd, d.file, true)
+}
+
+// concern notes for the filter by descriptor which one a call is about.
+func (x *Explainer) concern(d *descriptor, fd int) {
+	x.note.fd(fd)
+	x.note.Kind = d.file.kind
+}
+
+// transfer explains a read or write of an eventfd.
+func (x *Explainer) transfer(rec *strace.Record, th *thread, fd strace.FD, f *file, write bool) {
+	n, c := &x.note, &rec.Call
+	n.fd(fd.N)
+	n.Kind = "eventfd"
+	n.Runtime = f.runtime
+	info, counted := fd.Eventfd()
+	if counted {
+		f.semaphore = info.Semaphore
+	}
+	v, valued := strace.Counter(arg(c, 1))
+	x.ended(rec, th, -1, -1)
+	if n.Outcome == Unknown || n.Outcome == Slept {
+		n.Branches, n.Maybe = n.Branches[:0], n.Maybe[:0]
+		switch {
+		case !f.blocking && f.made > 0, counted && !write && info.Count > 0:
+			n.Outcome = AtOnce
+		case n.Outcome == Slept && f.blocking:
+			n.branch("slept")
+		default:
+			n.Outcome = Unknown
+			n.Maybe = append(n.Maybe, "slept")
+		}
+	}
+	if write {
+		n.path("eventfd_write")
+		x.sayWrite(c, fd.N, f, v, valued)
+	} else {
+		n.path("eventfd_read")
+		x.sayRead(c, fd.N, f, v, valued)
+	}
+	if c.Errno == "" && c.HasValue {
+		n.Maybe = append(n.Maybe, "woke")
+	}
+	if counted {
+		n.say("; the counter was ")
+		n.sayUint(info.Count)
+	}
+	switch n.Outcome {
+	case Again, Unknown, AtOnce:
+	case Failed:
+		if c.Errno != "EINVAL" {
+			n.sayOutcome(c)
+		}
+	default:
+		n.sayOutcome(c)
+	}
+}
+
+func (x *Explainer) sayWrite(c *strace.Call, fd int, f *file, v uint64, valued bool) {
+	n := &x.note
+	switch {
+	case c.Errno == "EAGAIN":
+		n.say("finds no room in the counter of eventfd ")
+		n.sayInt(int64(fd))
+		n.say(": it cannot pass 2^64-2, EAGAIN")
+		f.again++
+	case c.Errno == "EINVAL":
+		n.say("is refused by eventfd ")
+		n.sayInt(int64(fd))
+		if valued && v == math.MaxUint64 {
+			n.say(": 2^64-1 is no value, EINVAL")
+		} else {
+			n.say(": it takes exactly 8 bytes (at least 8 before 6.9), EINVAL")
+		}
+	case c.HasValue && c.Errno == "":
+		f.writes++
+		if !valued {
+			n.say("adds to the counter of eventfd ")
+			n.sayInt(int64(fd))
+			return
+		}
+		f.added = sum(f.added, v)
+		n.say("adds ")
+		n.sayUint(v)
+		n.say(" to the counter of eventfd ")
+		n.sayInt(int64(fd))
+	default:
+		n.say("wants to add ")
+		if valued {
+			n.sayUint(v)
+			n.say(" ")
+		}
+		n.say("to the counter of eventfd ")
+		n.sayInt(int64(fd))
+	}
+}
+
+func (x *Explainer) sayRead(c *strace.Call, fd int, f *file, v uint64, valued bool) {
+	n := &x.note
+	switch {
+	case c.Errno == "EAGAIN":
+		n.say("finds the counter of eventfd ")
+		n.sayInt(int64(fd))
+		n.say(" at 0, EAGAIN")
+		f.again++
+	case c.Errno == "EINVAL":
+		n.say("is refused by eventfd ")
+		n.sayInt(int64(fd))
+		n.say(": the buffer is shorter than 8 bytes, EINVAL")
+	case c.HasValue && c.Errno == "":
+		f.reads++
+		if f.semaphore && valued && v == 1 {
+			n.say("takes 1 off the counter of eventfd ")
+			n.sayInt(int64(fd))
+			n.say(", a semaphore")
+			f.taken++
+			return
+		}
+		n.say("takes ")
+		if valued {
+			n.sayUint(v)
+			f.taken = sum(f.taken, v)
+			n.say(", all there is, off")
+		} else {
+			n.say("all off")
+		}
+		n.say(" the counter of eventfd ")
+		n.sayInt(int64(fd))
+	default:
+		n.say("waits for the counter of eventfd ")
+		n.sayInt(int64(fd))
+		n.say(" to leave 0")
+	}
+}
+
+func (x *Explainer) epollCreate(rec *strace.Record, th *thread) {
+	n, c := &x.note, &rec.Call
+	th.quiet()
+	n.path("epoll_create1")
+	if !c.HasValue || c.Errno != "" {
+		n.Outcome = Failed
+		n.branch(c.Errno)
+		n.say("makes no epoll: ", c.Errno)
+		return
+	}
+	n.Outcome = AtOnce
+	fd, ok := strace.ParseFD(c.Result)
+	if !ok {
+		return
+	}
+	x.state.open(th.table, fd.N, &file{kind: "epoll", made: rec.Line, call: c.Name})
+	x.made(th, c.Name, fd.N)
+	n.fd(fd.N)
+	n.Kind = "epoll"
+	n.say("makes epoll ")
+	n.sayInt(int64(fd.N))
+	if c.Name == "epoll_create" {
+		n.say("; the size is ignored")
+	}
+}
+
+var ctlBranches = map[string]string{"EPOLL_CTL_ADD": "add", "EPOLL_CTL_MOD": "modify", "EPOLL_CTL_DEL": "delete", "1": "add", "3": "modify", "2": "delete",
+	"0x1": "add", "0x3": "modify", "0x2": "delete"}
+
+func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
+	n, c := &x.note, &rec.Call
+	th.quiet()
+	n.path("epoll_ctl")
+	efd, ok1 := strace.ParseFD(arg(c, 0))
+	tfd, ok2 := strace.ParseFD(arg(c, 2))
+	if !ok1 || !ok2 {
+		return
+	}
+	n.fd(efd.N)
+	n.fd(tfd.N)
+	n.Kind = "epoll"
+	op := arg(c, 1)
+	if i := bytes.Index(op, []byte(" /*")); i >= 0 {
+		op = op[:i]
+	}
+	branch := ctlBranches[string(op)]
+	events, data, evOK := strace.EpollEvent(arg(c, 3))
+	ep := x.state.use(th, efd).file
+	if ep.kind == "" {
+		ep.kind = "epoll"
+	}
+	td := x.state.use(th, tfd)
+	if td.closed != 0 && c.Errno == "" {
+		td = x.state.open(th.table, tfd.N, &file{kind: tfd.Kind()})
+	}
+	n.branch(branch)
+	if td.file.kind == "epoll" {
+		n.branch("nested")
+		n.path("epoll_nested")
+	}
+	exclusive := evOK && strace.Has(events, "EPOLLEXCLUSIVE", 1<<28)
+	if exclusive {
+		n.branch("exclusive")
+	}
+	switch branch {
+	case "add":
+		n.say("puts ")
+	case "modify":
+		n.say("changes ")
+	case "delete":
+		n.say("takes ")
+	default:
+		n.say("does an unknown operation on ")
+	}
+	n.sayFD(td.file.kind, tfd.N)
+	switch branch {
+	case "add":
+		n.say(" into epoll ")
+	case "delete":
+		n.say(" out of epoll ")
+	default:
+		n.say(" in epoll ")
+	}
+	n.sayInt(int64(efd.N))
+	if evOK && branch != "delete" {
+		if branch == "modify" {
+			n.say(" to ")
+		} else {
+			n.say(" for ")
+		}
+		n.sayMask(events, true)
+	}
+	if c.Errno != "" {
+		n.Outcome = Failed
+		n.branch(c.Errno)
+		n.say("; fails with ", c.Errno)
+		n.say(ctlWhy(c.Errno))
+		if c.Errno == "EBADF" && td.closed != 0 {
+			n.Warnings = append(n.Warnings, "fd "+itoa(tfd.N)+" was closed at line "+itoa(td.closed)+" and is used here")
+		}
+		return
+	}
+	n.Outcome = AtOnce
+	if !c.HasValue {
+		return
+	}
+	switch branch {
+	case "add":
+		n.say("; from now on its wait queue calls ep_poll_callback")
+		ep.register(td.file, registration{epoll: ep, fd: tfd.N, data: data, edge: evOK && strace.Has(events, "EPOLLET", 1<<31), line: rec.Line})
+		x.goRuntime(rec, th, efd.N, tfd.N, events, data)
+		n.Runtime = ep.runtime && td.file.runtime
+		if n.Runtime {
+			n.say("; by its pattern this is the Go runtime's own poller")
+		}
+	case "modify":
+		for i := range td.file.regs {
+			if r := &td.file.regs[i]; r.epoll == ep && r.fd == tfd.N {
+				r.data, r.edge = data, evOK && strace.Has(events, "EPOLLET", 1<<31)
+				ep.item(data, td.file)
+			}
+		}
+	case "delete":
+		td.file.unregister(ep, tfd.N)
+	}
+}
+
+// goRuntime knows the Go runtime's poller by how it starts: an epoll, then an
+// eventfd, then the one put into the other for EPOLLIN alone with an address
+// for data.
+func (x *Explainer) goRuntime(rec *strace.Record, th *thread, ep, fd int, events []byte, data uint64) {
+	a, b := th.table.newest[0], th.table.newest[1]
+	if a.call != "epoll_create1" || b.call != "eventfd2" || a.fd != ep || b.fd != fd || data < 1<<16 {
+		return
+	}
+	if string(events) != "EPOLLIN" && string(events) != "0x1" {
+		return
+	}
+	th.table.fds[ep].file.runtime = true
+	th.table.fds[fd].file.runtime = true
+}
+
+func (f *file) register(target *file, r registration) {
+	if len(target.regs) < maxRegs {
+		target.regs = append(target.regs, r)
+	}
+	f.item(r.data, target)
+}
+
+func (f *file) item(data uint64, target *file) {
+	if f.items == nil {
+		f.items = map[uint64]*file{}
+	}
+	if len(f.items) < maxRegs*64 {
+		f.items[data] = target
+	}
+}
+
+func (f *file) unregister(ep *file, fd int) {
+	for i, r := range f.regs {
+		if r.epoll == ep && r.fd == fd {
+			if ep.items[r.data] == f {
+				delete(ep.items, r.data)
+			}
+			f.regs = append(f.regs[:i], f.regs[i+1:]...)
+			return
+		}
+	}
+}
+
+func ctlWhy(errno string) string {
+	switch errno {
+	case "EEXIST":
+		return ": it is in already"
+	case "ENOENT":
+		return ": it is not in"
+	case "EPERM":
+		return ": the file has no poll operation"
+	case "ELOOP":
+		return ": a ring of epolls, or too deep a nesting"
+	case "EINVAL":
+		return ": an epoll in itself, or EPOLLEXCLUSIVE where it may not be"
+	case "EBADF":
+		return ": one of the two is not open"
+	case "ENOSPC":
+		return ": the user's limit max_user_watches"
+	}
+	return ""
+}
+
+func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
+	n, c := &x.note, &rec.Call
+	n.path("epoll_wait")
+	switch c.Name {
+	case "epoll_pwait":
+		n.branch("epoll_pwait")
+		n.branch("pwait")
+	case "epoll_pwait2":
+		n.branch("epoll_pwait2")
+		n.branch("pwait")
+	}
+	efd, ok := strace.ParseFD(arg(c, 0))
+	if !ok {
+		return
+	}
+	n.fd(efd.N)
+	n.Kind = "epoll"
+	ep := x.live(th, efd, c).file
+	if ep.kind == "" {
+		ep.kind = "epoll"
+	}
+	ep.waits++
+	n.Runtime = ep.runtime
+	limit, known := x.epollLimit(c)
+	if mask := arg(c, 4); mask != nil && !strace.Null(mask) {
+		n.branch("masked")
+	}
+	n.say("waits on epoll ")
+	n.sayInt(int64(efd.N))
+	if known {
+		n.sayLimit(limit)
+	}
+	ready := int64(0)
+	if c.HasValue && c.Errno == "" {
+		ready = c.Value
+	}
+	if known || c.Errno != "" || c.NoValue || rec.Type == strace.Unfinished {
+		x.ended(rec, th, limit, -1)
+	}
+	edge := x.sayReady(c, ep, ready)
+	n.sayOutcome(c)
+	x.spin(rec, th, efd.N, ep, ready, limit, edge)
+}
+
+// epollLimit is the time-out in nanoseconds, negative for none.
+func (x *Explainer) epollLimit(c *strace.Call) (ns int64, known bool) {
+	a := arg(c, 3)
+	if a == nil {
+		return 0, false
+	}
+	if c.Name == "epoll_pwait2" {
+		if strace.Null(a) {
+			return -1, true
+		}
+		d, ok := strace.Timespec(a, 1)
+		return int64(d), ok
+	}
+	return millis(a)
+}
+
+func millis(a []byte) (ns int64, known bool) {
+	ms, ok := strace.Int(a)
+	switch {
+	case !ok:
+		return 0, false
+	case ms < 0 || ms == math.MaxUint32: // -X raw prints the bits
+		return -1, true
+	case ms > math.MaxInt32:
+		return math.MaxInt64, true
+	}
+	return ms * 1e6, true
+}
+
+func (n *Note) sayLimit(limit int64) {
+	switch {
+	case limit < 0:
+		n.say(", without limit")
+	case limit == 0:
+		n.say(", only to look")
+	default:
+		n.say(", at most ")
+		n.sayTime(limit)
+	}
+}
+
+// sayReady names what epoll_wait handed out and reports whether all of it is
+// registered edge-triggered, or unknown.
+func (x *Explainer) sayReady(c *strace.Call, ep *file, ready int64) (edge bool) {
+	n := &x.note
+	if ready <= 0 {
+		return true
+	}
+	n.say(": ")
+	n.sayInt(ready)
+	n.say(" ready")
+	edge = true
+	shown := 0
+	strace.EpollEvents(arg(c, 1), func(events []byte, data uint64) {
+		f := ep.items[data]
+		if f != nil {
+			for _, r := range f.regs {
+				if r.epoll == ep && r.data == data && !r.edge {
+					edge = false
+				}
+			}
+		}
+		if shown++; shown > 4 {
+			return
+		}
+		n.say(", ")
+		if f != nil {
+			n.sayFD(f.kind, f.lastFD)
+			n.fd(f.lastFD)
+		} else {
+			n.say("data 0x")
+			n.Summary = strconv.AppendUint(n.Summary, data, 16)
+		}
+		n.say(" ")
+		n.sayMask(events, true)
+	})
+	if !edge {
+		n.branch("level")
+	}
+	return edge
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// sum adds without going round.
+func sum(a, b uint64) uint64 {
+	if a+b < a {
+		return math.MaxUint64
+	}
+	return a + b
+}

@@ -1,0 +1,155 @@
+package explain
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/ktrace/strace"
+)
+
+// on618 looks paths up for one fixed version, so that output does not depend
+// on where the tests run.
+func on618(name string) *ktrace.Path {
+	p, err := catalog.Default().Path(name, ktrace.Version{Major: 6, Minor: 18}, nil)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+func text(t testing.TB, log string, o Options) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Text(&b, strace.NewReader(strings.NewReader(log), 0), New(), o); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func logs(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob("../../testdata/strace/*.txt")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d logs in testdata/strace, err %v", len(files), err)
+	}
+	return files
+}
+
+// stripped is an annotated log without its annotation.
+func stripped(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		if !strings.HasPrefix(line, mark) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+func TestTextKeepsEveryLine(t *testing.T) {
+	for _, f := range logs(t) {
+		in, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := stripped(text(t, string(in), Options{FD: -1, Paths: on618}))
+		if strings.TrimSuffix(got, "\n") != strings.TrimSuffix(string(in), "\n") {
+			t.Errorf("%s: the log does not come out as it went in", f)
+		}
+	}
+}
+
+func TestJSONKeepsEveryLine(t *testing.T) {
+	odd := "\xff\xfe no text\n" + strings.Repeat("é", 900_000) + "\n" + strings.Repeat("x", 3<<20) + "\xff\n7 close(3) = 0\r\n"
+	inputs := []string{odd, odd + "no end", strings.Repeat("\xff", 5<<20), ""}
+	for _, f := range logs(t) {
+		in, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs = append(inputs, string(in))
+	}
+	for _, in := range inputs {
+		var b bytes.Buffer
+		if err := JSON(&b, strace.NewReader(strings.NewReader(in), 0), New(), Options{FD: -1}); err != nil {
+			t.Fatal(err)
+		}
+		var back strings.Builder
+		dec := json.NewDecoder(&b)
+		line := 0
+		for dec.More() {
+			var rec struct {
+				Line int
+				Raw  string
+				B64  *string `json:"raw_base64"`
+				Type string
+			}
+			if err := dec.Decode(&rec); err != nil {
+				t.Fatal(err)
+			}
+			if line++; rec.Line != line {
+				t.Fatalf("line %d comes as %d", line, rec.Line)
+			}
+			if rec.B64 != nil {
+				raw, err := base64.StdEncoding.DecodeString(*rec.B64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				back.Write(raw)
+			} else {
+				back.WriteString(rec.Raw)
+			}
+			back.WriteByte('\n')
+		}
+		if strings.TrimSuffix(back.String(), "\n") != strings.TrimSuffix(in, "\n") {
+			t.Errorf("%.40q...: %d bytes came back, not the %d that went in", in, back.Len(), len(in))
+		}
+	}
+}
+
+// sentences are the annotations of a log without paths.
+func sentences(t testing.TB, log string) []string {
+	var out []string
+	for line := range strings.Lines(text(t, log, Options{FD: -1})) {
+		if s, ok := strings.CutPrefix(line, mark); ok && !strings.HasPrefix(s, "story: ") {
+			out = append(out, strings.TrimSuffix(s, "\n"))
+		}
+	}
+	return out
+}
+
+// What is said of a call, by its outcome.
+func TestOutcomes(t *testing.T) {
+	for _, c := range []struct{ log, want string }{
+		{"eventfd2(0, EFD_CLOEXEC|EFD_NONBLOCK) = 3\nwrite(3, \"\\5\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n", "adds 5 to the counter of eventfd 3 [eventfd_write]"},
+		{"write(3<anon_inode:[eventfd]>, \"\\0\\0\\0\\0\\0\\0\\0\\7\", 8) = 8\n", "adds 7 to the counter of eventfd 3 [eventfd_write]"},
+		{"write(3<anon_inode:[eventfd]>, \"\\376\\377\\377\\377\\377\\377\\377\\377\", 8) = 8\n", "adds 2^64-2 to the counter of eventfd 3 [eventfd_write]"},
+		{"read(3<anon_inode:[eventfd]>, 0x7ff, 8) = -1 EAGAIN (Resource temporarily unavailable)\n", "finds the counter of eventfd 3 at 0, EAGAIN [eventfd_read: EAGAIN]"},
+		{"poll([{fd=3, events=POLLIN}], 1, 0) = 0 (Timeout)\n", "waits for fd 3 (POLLIN), only to look: nothing ready; returns at once [poll]"},
+		{"poll([{fd=3, events=0x1}], 1, 5) = 0 (Timeout)\n", "waits for fd 3 (POLLIN), at most 5 ms; sleeps until the time is up [poll, timeout: slept, timed-out, registered]"},
+		{"poll([{fd=3, events=POLLIN}], 1, -1) = 1 ([{fd=3, revents=POLLIN}]) <1.500000>\n", "waits for fd 3 (POLLIN), without limit: 1 ready, 3 POLLIN; sleeps 1.5 s [poll: slept, registered]"},
+		{"poll([{fd=3, events=POLLIN}], 1, -1) = 1 ([{fd=3, revents=POLLIN}]) <0.000020>\n", "waits for fd 3 (POLLIN), without limit: 1 ready, 3 POLLIN; returns at once [poll: registered]"},
+		{"poll([{fd=3, events=POLLIN}], 1, -1) = 1 ([{fd=3, revents=POLLIN}])\n", "waits for fd 3 (POLLIN), without limit: 1 ready, 3 POLLIN; at once or after a sleep, the log does not say [poll: registered]"},
+		{"7 read(3<anon_inode:[eventfd]>,  <unfinished ...>\n7 <... read resumed> <unfinished ...>) = ?\n", "waits for the counter of eventfd 3 to leave 0; its thread is killed in it [eventfd_read]"},
+		{"7 poll([{fd=3, events=POLLIN}], 1, -1 <unfinished ...>\n7 +++ killed by SIGKILL +++\n", "dies inside the poll of line 1"},
+		{"restart_syscall(<... resuming interrupted poll ...>) = 0\n", "goes on with the poll, with the time that was left; sleeps until the time is up [poll_restart, timeout: slept, timed-out]"},
+		{"epoll_wait(5, 0x7ff, 4, -1) = -1 EINTR (Interrupted system call)\n", "waits on epoll 5, without limit; a signal ends the wait (EINTR) [epoll_wait, signal: slept, EINTR]"},
+		{"epoll_wait(5, {{EPOLLIN, {u32=3, u64=3}}}, 4, 0) = 1\n", "waits on epoll 5, only to look: 1 ready, data 0x3 EPOLLIN; returns at once [epoll_wait]"},
+		{"select(4, [3], NULL, NULL, {0, 5000}) = 0 (Timeout)\n", "waits for fd 3 (read), at most 5 ms; sleeps until the time is up [select, timeout: slept, timed-out, registered]"},
+		{"poll([{fd=3, events=POLLIN}], 1, -1) = -1 EINTR (Interrupted system call) (INJECTED)\n", "waits for fd 3 (POLLIN), without limit; a signal ends the wait (EINTR); the result is injected by strace: the kernel did not run the call"},
+		{"io_submit(0x7f, 1, [{aio_data=0, aio_lio_opcode=IOCB_CMD_PREAD, aio_fildes=4, aio_flags=IOCB_FLAG_RESFD, aio_resfd=3<anon_inode:[eventfd]>}]) = 1\n", "each completed request adds 1 to the counter of eventfd 3 [aio]"},
+		{"ioctl(5, KVM_IRQFD, {fd=6, gsi=5, flags=0}) = 0\n", "gives eventfd 6 to KVM, as an irqfd [kvm_irqfd]"},
+	} {
+		got := sentences(t, c.log)
+		if len(got) == 0 || got[len(got)-1] != c.want {
+			t.Errorf("%s got %q\nwant %q", c.log, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,455 @@
+package explain
+
+import (
+	"bytes"
+
+	"github.com/efd-go/efd/internal/ktrace/strace"
+)
+
+func (x *Explainer) opens(rec *strace.Record, th *thread) {
+	th.quiet()
+	x.state.sawOpens = true
+	c := &rec.Call
+	fd, ok := strace.ParseFD(c.Result)
+	if !ok || c.Errno != "" || fd.N < 0 || !c.HasValue {
+		return
+	}
+	kind := fd.Kind()
+	if kind == "" {
+		kind = opened(c)
+	}
+	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name})
+	x.made(th, c.Name, fd.N)
+	x.note.fd(fd.N)
+	x.note.Kind = kind
+}
+
+// opened is what a call makes, where -y does not say it.
+func opened(c *strace.Call) string {
+	switch c.Name {
+	case "timerfd_create":
+		return "timerfd"
+	case "signalfd", "signalfd4":
+		return "signalfd"
+	case "inotify_init", "inotify_init1":
+		return "inotify"
+	case "pidfd_open":
+		return "pidfd"
+	case "io_uring_setup":
+		return "io_uring"
+	case "open", "openat", "openat2", "creat":
+		return "file"
+	case "socket":
+		domain, typ := arg(c, 0), arg(c, 1)
+		inet := bytes.HasPrefix(domain, []byte("AF_INET"))
+		switch {
+		case inet && bytes.HasPrefix(typ, []byte("SOCK_STREAM")):
+			return "TCP socket"
+		case inet && bytes.HasPrefix(typ, []byte("SOCK_DGRAM")):
+			return "UDP socket"
+		case bytes.HasPrefix(domain, []byte("AF_UNIX")):
+			return "unix socket"
+		}
+		return "socket"
+	case "accept", "accept4":
+		return "socket"
+	}
+	return ""
+}
+
+func (x *Explainer) pair(rec *strace.Record, th *thread) {
+	th.quiet()
+	c := &rec.Call
+	if c.Errno != "" || !c.HasValue || len(c.Args) == 0 {
+		return
+	}
+	kind, set := "pipe", arg(c, 0)
+	if c.Name == "socketpair" {
+		kind, set = "unix socket", arg(c, 3)
+	}
+	set = bytes.Replace(set, []byte(", "), []byte(" "), 1)
+	strace.FDSet(set, func(fd strace.FD) {
+		if fd.N >= 0 {
+			x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name})
+			x.made(th, c.Name, fd.N)
+			x.note.fd(fd.N)
+			x.note.Kind = kind
+		}
+	})
+}
+
+// received takes descriptors that came over a socket out of the picture: the
+// next use of such a number is of something unknown.
+func (x *Explainer) received(rec *strace.Record, th *thread) {
+	th.quiet()
+	x.state.sawReads = true
+	for _, a := range rec.Call.Args {
+		i := bytes.Index(a, []byte("SCM_RIGHTS, cmsg_data=["))
+		if i < 0 {
+			continue
+		}
+		set := a[i+len("SCM_RIGHTS, cmsg_data="):]
+		if j := bytes.IndexByte(set, ']'); j > 0 {
+			strace.FDSet(bytes.ReplaceAll(set[:j+1], []byte(", "), []byte(" ")), func(fd strace.FD) {
+				if fd.N >= 0 {
+					x.state.open(th.table, fd.N, &file{kind: fd.Kind(), made: rec.Line, call: "SCM_RIGHTS"})
+				}
+			})
+		}
+	}
+}
+
+func (x *Explainer) close(rec *strace.Record, th *thread) {
+	th.quiet()
+	n, c := &x.note, &rec.Call
+	fd, ok := strace.ParseFD(arg(c, 0))
+	if !ok || c.Errno == "EBADF" || rec.Type == strace.Unfinished {
+		return
+	}
+	n.fd(fd.N)
+	d := x.state.use(th, fd)
+	if d.closed != 0 {
+		d = x.state.open(th.table, fd.N, &file{kind: fd.Kind()})
+	}
+	n.Kind = d.file.kind
+	x.closed(rec, th, d)
+}
+
+// closed ends a descriptor and, with the last one, the story of its file.
+func (x *Explainer) closed(rec *strace.Record, th *thread, d *descriptor) {
+	n, f := &x.note, d.file
+	d.closed = rec.Line
+	f.open--
+	n.Runtime = n.Runtime || f.runtime
+	if f.kind != "eventfd" && f.kind != "epoll" {
+		x.leftBehind(d)
+		if f.open <= 0 {
+			f.regs = nil
+		}
+		return
+	}
+	if f.open > 0 {
+		n.say("closes ")
+		n.sayFD(f.kind, d.fd)
+		n.say(", which stays open through another descriptor")
+		x.leftBehind(d)
+		return
+	}
+	n.say("closes ")
+	n.sayFD(f.kind, d.fd)
+	n.path(f.kind + "_release")
+	n.Outcome = AtOnce
+	n.Stories = append(n.Stories, x.story(d.fd, f, rec.Line))
+	x.neverRead(d.fd, f)
+	f.regs, f.items = nil, nil
+}
+
+func (x *Explainer) closeRange(rec *strace.Record, th *thread) {
+	th.quiet()
+	c := &rec.Call
+	first, ok1 := strace.Int(arg(c, 0))
+	last, ok2 := strace.Int(arg(c, 1))
+	if !ok1 || !ok2 || c.Errno != "" || !c.HasValue {
+		return
+	}
+	if flags := arg(c, 2); strace.Has(flags, "CLOSE_RANGE_CLOEXEC", 4) {
+		return
+	}
+	for fd, d := range th.table.fds {
+		if d.closed == 0 && int64(fd) >= first && uint64(fd) <= uint64(last) {
+			d.closed = rec.Line
+			d.file.open--
+		}
+	}
+}
+
+func (x *Explainer) dup(rec *strace.Record, th *thread) {
+	th.quiet()
+	x.duplicate(rec, th)
+}
+
+func (x *Explainer) fcntl(rec *strace.Record, th *thread) {
+	th.quiet()
+	c := &rec.Call
+	cmd := arg(c, 1)
+	switch {
+	case bytes.HasPrefix(cmd, []byte("F_DUPFD")):
+		x.duplicate(rec, th)
+	case bytes.HasPrefix(cmd, []byte("F_SETFL")):
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
+			if d := th.table.fds[fd.N]; d != nil && d.file.kind == "eventfd" {
+				d.file.blocking = !strace.Has(arg(c, 2), "O_NONBLOCK", 0o4000)
+			}
+		}
+	}
+}
+
+func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
+	n, c := &x.note, &rec.Call
+	from, ok1 := strace.ParseFD(arg(c, 0))
+	to, ok2 := strace.ParseFD(c.Result)
+	if !ok1 || !ok2 || c.Errno != "" || to.N < 0 || !c.HasValue || from.N == to.N {
+		return
+	}
+	d := x.state.use(th, from)
+	if d.closed != 0 {
+		d = x.state.open(th.table, from.N, &file{kind: from.Kind()})
+	}
+	n.fd(from.N)
+	n.fd(to.N)
+	n.Kind = d.file.kind
+	if old := th.table.fds[to.N]; old != nil && old.closed == 0 {
+		x.closed(rec, th, old) // dup2 closes what was there
+		n.Summary = n.Summary[:0]
+	}
+	f := d.file
+	was := f.lastFD
+	x.state.open(th.table, to.N, f)
+	f.lastFD = was
+	if f.kind == "eventfd" || f.kind == "epoll" {
+		n.say("makes ")
+		n.sayInt(int64(to.N))
+		n.say(" a second descriptor of ")
+		n.sayFD(f.kind, from.N)
+		n.say(": one counter, one wait queue")
+		if f.kind == "epoll" {
+			n.Summary = n.Summary[:len(n.Summary)-len(": one counter, one wait queue")]
+		}
+	}
+}
+
+// clone gives a new thread its table.
+func (x *Explainer) clone(rec *strace.Record, th *thread) {
+	th.quiet()
+	c := &rec.Call
+	for i, s := range x.state.starting {
+		if s.pid == rec.PID {
+			x.state.starting = append(x.state.starting[:i], x.state.starting[i+1:]...)
+			break
+		}
+	}
+	if c.Errno != "" || !c.HasValue || c.Value <= 0 || c.Value > 1<<30 {
+		return
+	}
+	pid := int(c.Value)
+	if x.state.threads[pid] != nil {
+		return // it spoke already, and got its table then
+	}
+	child := &thread{pid: pid, againFD: -1, spinEpoll: -1}
+	if sharesFiles(c) {
+		child.table = th.table
+	} else {
+		child.table = x.state.copyTable(th.table)
+	}
+	x.state.addThread(child)
+}
+
+func sharesFiles(c *strace.Call) bool {
+	for _, a := range c.Args {
+		if bytes.Contains(a, []byte("CLONE_FILES")) {
+			return true
+		}
+	}
+	return false
+}
+
+// exec closes what is close-on-exec. Which those are is known for few, so the
+// table starts anew.
+func (x *Explainer) exec(rec *strace.Record, th *thread) {
+	if c := &rec.Call; c.Errno == "" && c.HasValue {
+		th.table = &table{fds: map[int]*descriptor{}}
+		th.quiet()
+	}
+}
+
+func (x *Explainer) restart(rec *strace.Record, th *thread) {
+	n, c := &x.note, &rec.Call
+	name := c.Restarts
+	was := th.interrupted
+	if was.name != "" && (name == "" || name == "call" || name == was.name) {
+		name = was.name
+	} else {
+		was.line = 0
+	}
+	th.interrupted = interrupted{}
+	if name != "poll" && name != "" && name != "call" {
+		return
+	}
+	if name == "poll" {
+		n.path("poll_restart")
+	}
+	n.say("goes on with ")
+	if name == "poll" {
+		n.say("the poll")
+	} else {
+		n.say("the interrupted call")
+	}
+	if was.line > 0 {
+		n.say(" of line ")
+		n.sayInt(int64(was.line))
+	}
+	n.say(", with the time that was left")
+	if name == "poll" {
+		x.ended(rec, th, 1, -1)
+		if c.HasValue && c.Value > 0 {
+			n.Outcome = Slept
+			n.say(": ")
+			n.sayInt(c.Value)
+			n.say(" ready")
+			return
+		}
+		n.sayOutcome(c)
+	}
+}
+
+func (x *Explainer) sigreturn(rec *strace.Record, th *thread) {
+	n := &x.note
+	was := th.interrupted
+	th.interrupted = interrupted{}
+	if was.name == "" || rec.Call.Errno != "EINTR" {
+		return
+	}
+	n.say("the handler is done: ", was.name, " of line ")
+	n.sayInt(int64(was.line))
+	n.say(" returns EINTR to the program")
+	n.path("signal")
+}
+
+func (x *Explainer) signal(rec *strace.Record) {
+	th := x.state.threads[rec.PID]
+	if th == nil || th.interrupted.name == "" || !Concerns(th.interrupted.name) && th.interrupted.name != "read" && th.interrupted.name != "write" {
+		return
+	}
+	n := &x.note
+	n.say("ends the wait of line ")
+	n.sayInt(int64(th.interrupted.line))
+	n.path("signal")
+}
+
+// exit is the end of a thread, maybe inside a call.
+func (x *Explainer) exit(rec *strace.Record) {
+	n, c := &x.note, &rec.Call
+	th := x.state.threads[rec.PID]
+	if c.Killed && Concerns(c.Name) {
+		n.say("dies inside the ", c.Name, " of line ")
+		n.sayInt(int64(c.First))
+		n.Outcome = KilledIn
+	}
+	if th != nil {
+		x.state.unlinkThread(th)
+		delete(x.state.threads, rec.PID)
+	}
+}
+
+// firstHalf says what a call is about that has not returned.
+func (x *Explainer) firstHalf(rec *strace.Record) {
+	c := &rec.Call
+	th := x.state.thread(rec.PID)
+	switch c.Name {
+	case "clone", "clone3", "fork", "vfork":
+		if len(x.state.starting) < 64 {
+			x.state.starting = append(x.state.starting, start{rec.PID, sharesFiles(c)})
+		}
+	case "poll", "ppoll", "select", "_newselect", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2", "ppoll_time64", "pselect6_time64":
+		th.quietUnlessSpin(c.Name)
+		handlers[c.Name](x, rec, th)
+	case "read", "write":
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+			if d := x.state.use(th, fd); d.file.kind == "eventfd" && d.closed == 0 {
+				x.transfer(rec, th, fd, d.file, c.Name == "write")
+			}
+		}
+	}
+}
+
+func (th *thread) quietUnlessSpin(name string) {
+	if name != "epoll_wait" && name != "epoll_pwait" && name != "epoll_pwait2" {
+		th.quiet()
+	}
+}
+
+// ioctl finds eventfds that are given to KVM or vhost, and epoll's own.
+func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
+	th.quiet()
+	n, c := &x.note, &rec.Call
+	req := arg(c, 1)
+	switch {
+	case bytes.Equal(req, []byte("KVM_IRQFD")):
+		n.path("kvm_irqfd")
+		x.given(rec, th, "KVM, as an irqfd")
+	case bytes.Equal(req, []byte("KVM_IOEVENTFD")):
+		n.path("kvm_ioeventfd")
+		x.given(rec, th, "KVM, as an ioeventfd")
+	case bytes.HasPrefix(req, []byte("VHOST_SET_VRING_")):
+		n.path("vhost")
+		x.given(rec, th, "vhost")
+	case bytes.HasPrefix(req, []byte("EPIOC")):
+		n.path("epoll_ioctl")
+		n.say("reads or sets the busy polling of an epoll")
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+			n.fd(fd.N)
+			n.Kind = "epoll"
+		}
+	}
+}
+
+// given marks the eventfd in an ioctl's structure as one that the kernel uses.
+func (x *Explainer) given(rec *strace.Record, th *thread, whom string) {
+	for _, a := range rec.Call.Args[min(2, len(rec.Call.Args)):] {
+		i := bytes.Index(a, []byte("fd="))
+		if i < 0 {
+			continue
+		}
+		if fd, ok := strace.ParseFD(a[i+3:]); ok || fd.N > 0 {
+			d := x.state.use(th, fd)
+			d.file.kernel = whom
+			x.note.fd(fd.N)
+			x.note.Kind = d.file.kind
+			x.note.say("gives eventfd ")
+			x.note.sayInt(int64(fd.N))
+			x.note.say(" to ", whom)
+			return
+		}
+	}
+}
+
+func (x *Explainer) ioSubmit(rec *strace.Record, th *thread) {
+	th.quiet()
+	n := &x.note
+	for _, a := range rec.Call.Args {
+		i := bytes.Index(a, []byte("resfd="))
+		if i < 0 {
+			continue
+		}
+		rest := a[i+len("resfd="):]
+		end := 0
+		for end < len(rest) && rest[end] != ',' && rest[end] != '}' && rest[end] != ' ' {
+			end++
+		}
+		if fd, ok := strace.ParseFD(rest[:end]); ok {
+			x.state.use(th, fd).file.kernel = "AIO"
+			n.path("aio")
+			n.fd(fd.N)
+			n.Kind = "eventfd"
+			n.say("each completed request adds 1 to the counter of eventfd ")
+			n.sayInt(int64(fd.N))
+			return
+		}
+	}
+}
+
+func (x *Explainer) uringRegister(rec *strace.Record, th *thread) {
+	th.quiet()
+	n, c := &x.note, &rec.Call
+	if !bytes.HasPrefix(arg(c, 1), []byte("IORING_REGISTER_EVENTFD")) {
+		return
+	}
+	n.path("io_uring")
+	strace.FDSet(arg(c, 2), func(fd strace.FD) {
+		x.state.use(th, fd).file.kernel = "io_uring"
+		n.fd(fd.N)
+		n.Kind = "eventfd"
+		n.say("completions add to the counter of eventfd ")
+		n.sayInt(int64(fd.N))
+	})
+}

@@ -1,0 +1,306 @@
+package explain
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/efd-go/efd/internal/uapi"
+)
+
+// fdMask is a member of a poll, as far as a sentence needs it.
+type fdMask struct {
+	fd      strace.FD
+	events  []byte
+	revents []byte
+}
+
+// maxSaid is how many members of a set a sentence names.
+const maxSaid = 4
+
+func (x *Explainer) poll(rec *strace.Record, th *thread) {
+	n, c := &x.note, &rec.Call
+	th.quiet()
+	main := c.Name
+	if main == "ppoll_time64" {
+		main = "ppoll"
+	}
+	n.path(main)
+	limit, known := pollLimit(c)
+	if main == "ppoll" {
+		if mask := arg(c, 3); mask != nil && !strace.Null(mask) {
+			n.branch("masked")
+		}
+	}
+	fds := x.fds[:0]
+	ok := strace.PollFDs(arg(c, 0), func(p strace.PollFD) { fds = append(fds, fdMask{p.FD, p.Events, p.Revents}) })
+	x.fds = fds
+	left := int64(-1)
+	if c.Note != nil {
+		left = x.results(c, fds)
+	}
+	if !ok {
+		n.say("waits for the descriptors at ")
+		n.sayBytes(arg(c, 0))
+	} else {
+		x.sayMembers(rec, th, fds)
+	}
+	if known {
+		n.sayLimit(limit)
+	}
+	x.ended(rec, th, limit, left)
+	if limit != 0 && n.Outcome != Failed {
+		n.branch("registered")
+	}
+	if c.HasValue && c.Errno == "" && c.Value > 0 {
+		n.say(": ")
+		n.sayInt(c.Value)
+		n.say(" ready")
+		x.sayAnswers(fds)
+	} else if n.Outcome == AtOnce {
+		n.say(": nothing ready")
+	}
+	n.sayOutcome(c)
+	x.nval(rec, th, fds)
+}
+
+// pollLimit is the time-out in nanoseconds, negative for none.
+func pollLimit(c *strace.Call) (ns int64, known bool) {
+	a := arg(c, 2)
+	switch {
+	case a == nil:
+		return 0, false
+	case c.Name == "poll":
+		return millis(a)
+	case strace.Null(a):
+		return -1, true
+	}
+	d, ok := strace.Timespec(a, 1)
+	return int64(d), ok
+}
+
+// results reads "[{fd=4, revents=POLLIN}], left {tv_sec=0, tv_nsec=0}" into
+// the members and returns the time left, -1 where it is not said.
+func (x *Explainer) results(c *strace.Call, fds []fdMask) (left int64) {
+	left = -1
+	note := c.Note
+	if i := bytes.LastIndex(note, []byte("left {")); i >= 0 {
+		if d, ok := strace.Timespec(note[i+len("left "):], 1); ok {
+			left = int64(d)
+		}
+		note = bytes.TrimSuffix(bytes.TrimRight(note[:i], " "), []byte(","))
+	}
+	strace.PollFDs(note, func(p strace.PollFD) {
+		for i := range fds {
+			if fds[i].fd.N == p.FD.N && fds[i].revents == nil {
+				fds[i].revents = p.Revents
+				return
+			}
+		}
+	})
+	return left
+}
+
+func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask) {
+	n := &x.note
+	if len(fds) == 0 {
+		n.say("waits for nothing but time")
+		return
+	}
+	n.say("waits for ")
+	for i, m := range fds {
+		if m.fd.N >= 0 {
+			d := x.state.use(th, m.fd)
+			if rec.Type != strace.Unfinished {
+				d.file.polled++
+			}
+			n.fd(m.fd.N)
+			n.path(pollPath(d.file.kind))
+			if i == 0 {
+				n.Kind = d.file.kind
+			}
+			if i < maxSaid {
+				n.comma(i)
+				n.sayFD(d.file.kind, m.fd.N)
+				n.say(" (")
+				n.sayMask(m.events, false)
+				n.say(")")
+			}
+		} else if i < maxSaid {
+			n.comma(i)
+			n.say("nothing (a negative number is skipped)")
+		}
+	}
+	n.sayMore(len(fds) - maxSaid)
+}
+
+func (n *Note) comma(i int) {
+	if i > 0 {
+		n.say(", ")
+	}
+}
+
+func (n *Note) sayMore(more int) {
+	if more > 0 {
+		n.say(" and ")
+		n.sayInt(int64(more))
+		n.say(" more")
+	}
+}
+
+func (x *Explainer) sayAnswers(fds []fdMask) {
+	n := &x.note
+	shown := 0
+	for _, m := range fds {
+		if m.revents == nil {
+			continue
+		}
+		if shown++; shown > maxSaid {
+			continue
+		}
+		n.say(", ")
+		n.sayInt(int64(m.fd.N))
+		n.say(" ")
+		n.sayMask(m.revents, false)
+	}
+	n.sayMore(shown - maxSaid)
+}
+
+// pollPath is the documented path of a file's poll operation.
+func pollPath(kind string) string {
+	switch kind {
+	case "TCP socket":
+		return "tcp_poll"
+	case "UDP socket":
+		return "udp"
+	case "unix socket":
+		return "unix"
+	case "terminal":
+		return "pty"
+	case "pipe", "timerfd", "signalfd", "inotify", "pidfd":
+		return kind
+	}
+	return ""
+}
+
+// sayMask writes a mask by its names, whatever way strace printed it.
+func (n *Note) sayMask(mask []byte, epoll bool) {
+	if len(mask) == 0 {
+		n.say("0")
+		return
+	}
+	if mask[0] < '0' || mask[0] > '9' {
+		n.sayBytes(mask)
+		return
+	}
+	if _, comment, ok := bytes.Cut(mask, []byte("/* ")); ok {
+		n.sayBytes(bytes.TrimSuffix(comment, []byte(" */")))
+		return
+	}
+	v, ok := strace.Int(mask)
+	if !ok {
+		n.sayBytes(mask)
+		return
+	}
+	if epoll {
+		n.say(uapi.EpollEvents.String(uint64(v)))
+		return
+	}
+	n.say(uapi.PollEvents.String(uint64(v)))
+}
+
+var setNames = [3]string{"(read)", "(write)", "(except)"}
+
+func (x *Explainer) selects(rec *strace.Record, th *thread) {
+	n, c := &x.note, &rec.Call
+	th.quiet()
+	main := "select"
+	if c.Name == "pselect6" || c.Name == "pselect6_time64" {
+		main = "pselect6"
+		if mask := arg(c, 5); mask != nil && !strace.Null(mask) && !bytes.Contains(mask, []byte("NULL")) {
+			n.branch("masked")
+		}
+	}
+	n.path(main)
+	n.say("waits for ")
+	members := 0
+	for set := range setNames {
+		before := members
+		strace.FDSet(arg(c, 1+set), func(fd strace.FD) {
+			d := x.state.use(th, fd)
+			if rec.Type != strace.Unfinished {
+				d.file.polled++
+			}
+			n.fd(fd.N)
+			n.path(pollPath(d.file.kind))
+			if members == 0 {
+				n.Kind = d.file.kind
+			}
+			if members < 2*maxSaid {
+				n.comma(members)
+				n.sayFD(d.file.kind, fd.N)
+			}
+			members++
+			if d.closed != 0 && c.Errno == "EBADF" {
+				n.warnClosed(d)
+			}
+		})
+		if members > before {
+			n.say(" ", setNames[set])
+		}
+	}
+	if members == 0 {
+		n.say("nothing but time")
+	}
+	n.sayMore(members - 2*maxSaid)
+	limit, known := selectLimit(c)
+	if known {
+		n.sayLimit(limit)
+	}
+	left := int64(-1)
+	if i := bytes.LastIndex(c.Note, []byte("left {")); i >= 0 {
+		if d, ok := strace.Timespec(c.Note[i+len("left "):], unit(main)); ok {
+			left = int64(d)
+		}
+	}
+	x.ended(rec, th, limit, left)
+	if limit != 0 && n.Outcome != Failed {
+		n.branch("registered")
+	}
+	if c.HasValue && c.Errno == "" && c.Value > 0 {
+		n.say(": ")
+		n.sayInt(c.Value)
+		n.say(" ready")
+		note := c.Note
+		if i := bytes.Index(note, []byte(", left {")); i >= 0 {
+			note = note[:i]
+		}
+		if len(note) > 0 {
+			n.say(", ")
+			n.sayBytes(note)
+		}
+	} else if n.Outcome == AtOnce {
+		n.say(": nothing ready")
+	}
+	n.sayOutcome(c)
+}
+
+func selectLimit(c *strace.Call) (ns int64, known bool) {
+	a := arg(c, 4)
+	switch {
+	case a == nil:
+		return 0, false
+	case strace.Null(a):
+		return -1, true
+	}
+	d, ok := strace.Timespec(a, unit(c.Name))
+	return int64(d), ok
+}
+
+// unit is what the second number of a pair counts that names no fields.
+func unit(name string) time.Duration {
+	if name == "select" || name == "_newselect" {
+		return 1000
+	}
+	return 1
+}

@@ -1,0 +1,311 @@
+package explain
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/strace"
+)
+
+// Options say what to print of a log.
+type Options struct {
+	Paths func(name string) *ktrace.Path // the documented path, nil where there is none
+	PID   int                            // only this thread's lines, 0 for all
+	FD    int                            // only calls about this descriptor, -1 for all
+	Color bool
+	Flush bool // after every line: somebody reads along
+}
+
+// keep reports whether a filter lets a record through.
+func (o *Options) keep(rec *strace.Record, n *Note) bool {
+	if o.PID != 0 && rec.PID != o.PID {
+		return false
+	}
+	if o.FD >= 0 {
+		if n == nil {
+			return false
+		}
+		for _, fd := range n.FDs {
+			if fd == o.FD {
+				return true
+			}
+		}
+		return false
+	}
+	return true
+}
+
+// mark starts every line that is not the log's own.
+const mark = "#: "
+
+// texter writes the annotated log.
+type texter struct {
+	w      *bufio.Writer
+	o      *Options
+	shown  map[string]bool // path and branches whose tree has been printed
+	said   map[string]bool // functions whose sentence has been printed
+	key    []byte
+	paths  map[string]*ktrace.Path
+	before map[string][]*node // the tree of each path as it was printed last
+	atEOL  bool
+}
+
+// Text copies a log to w with what there is to say below each line. Every line
+// of it comes out as it went in.
+func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
+	t := &texter{w: bufio.NewWriterSize(w, 64<<10), o: &o, shown: map[string]bool{}, said: map[string]bool{}, paths: map[string]*ktrace.Path{}, before: map[string][]*node{}, atEOL: true}
+	for {
+		rec, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.w.Flush()
+			return err
+		}
+		n := x.Explain(rec)
+		if !o.keep(rec, n) {
+			continue
+		}
+		t.w.Write(rec.Raw)
+		t.atEOL = rec.Raw[len(rec.Raw)-1] == '\n'
+		if n != nil {
+			t.note(n)
+		}
+		if o.Flush && t.atEOL {
+			if err := t.w.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	t.finish(x, r)
+	return t.w.Flush()
+}
+
+func (t *texter) finish(x *Explainer, r *strace.Reader) {
+	stories, warnings, lost := x.Finish(r.Dropped())
+	if t.o.PID == 0 && t.o.FD < 0 {
+		for _, s := range stories {
+			t.line("story: ", s)
+		}
+	}
+	for _, s := range warnings {
+		t.warning(s)
+	}
+	for _, s := range lost {
+		t.line("lost: ", s)
+	}
+}
+
+func (t *texter) note(n *Note) {
+	if len(n.Summary) > 0 {
+		t.start()
+		t.w.Write(n.Summary)
+		t.pathNames(n)
+		t.w.WriteByte('\n')
+	}
+	for _, s := range n.Warnings {
+		t.warning(s)
+	}
+	for _, s := range n.Stories {
+		t.line("story: ", s)
+	}
+	if n.Outcome == Going || n.Runtime {
+		return
+	}
+	for _, p := range n.Paths {
+		t.tree(p, n)
+	}
+}
+
+// start begins a line of our own.
+func (t *texter) start() {
+	if !t.atEOL {
+		t.w.WriteByte('\n')
+		t.atEOL = true
+	}
+	if t.o.Color {
+		t.w.WriteString("\x1b[2m" + mark + "\x1b[0m")
+		return
+	}
+	t.w.WriteString(mark)
+}
+
+func (t *texter) line(words ...string) {
+	t.start()
+	for _, s := range words {
+		t.w.WriteString(s)
+	}
+	t.w.WriteByte('\n')
+}
+
+func (t *texter) warning(s string) {
+	if t.o.Color {
+		t.line("\x1b[33mwarning:\x1b[0m ", s)
+		return
+	}
+	t.line("warning: ", s)
+}
+
+// pathNames writes " [eventfd_write: slept]".
+func (t *texter) pathNames(n *Note) {
+	if len(n.Paths) == 0 {
+		return
+	}
+	t.w.WriteString(" [")
+	for i, p := range n.Paths {
+		if i > 0 {
+			t.w.WriteString(", ")
+		}
+		t.w.WriteString(p)
+	}
+	for i, b := range n.Branches {
+		if i == 0 {
+			t.w.WriteString(": ")
+		} else {
+			t.w.WriteString(", ")
+		}
+		t.w.WriteString(b)
+	}
+	t.w.WriteByte(']')
+}
+
+// tree prints a path when it appears for the first time with these branches.
+func (t *texter) tree(name string, n *Note) {
+	t.key = append(append(t.key[:0], name...), ' ')
+	for _, b := range n.Branches {
+		t.key = append(append(t.key, b...), ' ')
+	}
+	for _, b := range n.Maybe {
+		t.key = append(append(t.key, b...), '?')
+	}
+	if t.shown[string(t.key)] || t.o.Paths == nil {
+		return
+	}
+	t.shown[string(t.key)] = true
+	p, ok := t.paths[name]
+	if !ok {
+		p = t.o.Paths(name)
+		t.paths[name] = p
+	}
+	if p == nil {
+		return
+	}
+	trees := grow(p, Taken(p, n.Branches, n.Maybe))
+	if len(trees) == 0 {
+		return
+	}
+	if slices.ContainsFunc(trees, func(r *node) bool { return r.fresh(t.said) }) {
+		t.line("  ", p.Name, " on Linux ", p.Kernel, ": ", p.Title)
+		for _, r := range trees {
+			t.rows(p, 1, r, n, "")
+		}
+	} else {
+		t.differs(name, trees)
+	}
+	t.before[name] = trees
+}
+
+// rows prints what is new in a tree. A run of functions that have been told
+// and lead nowhere else stands on one line.
+func (t *texter) rows(p *ktrace.Path, depth int, n *node, note *Note, branch string) {
+	t.start()
+	for range depth {
+		t.w.WriteString("  ")
+	}
+	for t.said[n.name] && len(n.kids) == 1 && n.kids[0].fresh(t.said) && t.said[n.kids[0].name] {
+		t.w.WriteString(n.name)
+		t.w.WriteString(" > ")
+		n = n.kids[0]
+	}
+	if n.edge != nil && n.edge.Branch != "" && n.edge.Branch != branch {
+		branch = n.edge.Branch
+		t.row(p, n, condition(note, branch))
+	} else {
+		t.row(p, n, "")
+	}
+	t.w.WriteByte('\n')
+	t.said[n.name] = true
+	for _, k := range n.kids {
+		if k.fresh(t.said) {
+			t.rows(p, depth+1, k, note, branch)
+		}
+	}
+}
+
+// condition says on what a branch depends that the log does not tell.
+func condition(n *Note, branch string) string {
+	switch {
+	case !slices.Contains(n.Maybe, branch):
+		return ""
+	case branch == "slept":
+		return "  (only if it slept)"
+	}
+	return "  (only if somebody waits)"
+}
+
+func (t *texter) row(p *ktrace.Path, n *node, condition string) {
+	t.w.WriteString(n.name)
+	e := n.edge
+	if e != nil && e.Kind == ktrace.Pointer && e.Pointer != "" {
+		t.w.WriteString(" (through " + e.Pointer + ")")
+	}
+	if e != nil && e.File != "" && e.Line > 0 {
+		fmt.Fprintf(t.w, "  %s:%d", e.File, e.Line)
+	}
+	t.w.WriteString(condition)
+	if t.said[n.name] {
+		return
+	}
+	text := p.Functions[n.name].Text
+	if e != nil && e.Note != "" {
+		text = e.Note
+	}
+	if text != "" {
+		t.w.WriteString("  " + text)
+	}
+}
+
+// differs says in one line how a way through a path differs from the way
+// printed last.
+func (t *texter) differs(name string, trees []*node) {
+	last := t.before[name]
+	if last == nil {
+		return
+	}
+	now, then := map[string]bool{}, map[string]bool{}
+	var less, more []string
+	for _, n := range trees {
+		n.names(now)
+	}
+	for _, n := range last {
+		n.names(then)
+		less = append(less, n.missing(now)...)
+	}
+	for _, n := range trees {
+		more = append(more, n.missing(then)...)
+	}
+	if len(less) == 0 && len(more) == 0 {
+		return
+	}
+	t.start()
+	t.w.WriteString("  " + name + " as before")
+	if len(less) > 0 {
+		t.w.WriteString(", without " + join(less))
+	}
+	if len(more) > 0 {
+		t.w.WriteString(", with " + join(more))
+	}
+	t.w.WriteByte('\n')
+}
+
+func join(names []string) string {
+	if len(names) > 5 {
+		return strings.Join(names[:5], ", ") + " and more"
+	}
+	return strings.Join(names, ", ")
+}

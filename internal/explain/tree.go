@@ -1,0 +1,126 @@
+package explain
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Taken returns a test for the edges that a call with these branches takes.
+// maybe are branches that it takes only if somebody waits; the ways in which
+// somebody can wait come with them.
+func Taken(p *ktrace.Path, branches, maybe []string) func(e *ktrace.Edge) bool {
+	on := map[string]bool{"": true, archBranch(): true}
+	for _, b := range branches {
+		on[b] = true
+	}
+	for _, b := range maybe {
+		on[b] = true
+		if b == "woke" {
+			on["poller"], on["epoll"], on["blocked"], on["epoll-waiter"] = true, true, true, true
+		}
+	}
+	return func(e *ktrace.Edge) bool {
+		if on[e.Branch] {
+			return true
+		}
+		// An edge in several branches at once names them all.
+		all := strings.FieldsFunc(e.Branch, func(r rune) bool { return r == ' ' || r == '+' || r == ',' || r == '&' })
+		return len(all) > 1 && !slices.ContainsFunc(all, func(b string) bool { return !on[b] })
+	}
+}
+
+// archBranch is the branch by which calls come in where this program runs.
+func archBranch() string {
+	if runtime.GOARCH == "arm64" {
+		return "arm64"
+	}
+	return "x86-64"
+}
+
+// maxDepth bounds a tree, should a catalogue go round in circles.
+const maxDepth = 40
+
+// node is a function in the tree of a path.
+type node struct {
+	name  string
+	edge  *ktrace.Edge // by which it was reached, nil for a root
+	again bool         // its callees stand further up
+	kids  []*node
+}
+
+// grow makes the trees of the taken edges, from the path's roots down.
+func grow(p *ktrace.Path, taken func(*ktrace.Edge) bool) []*node {
+	out := map[string][]*ktrace.Edge{}
+	called := map[string]bool{}
+	for i := range p.Edges {
+		e := &p.Edges[i]
+		if taken(e) {
+			out[e.Caller] = append(out[e.Caller], e)
+			called[e.Callee] = true
+		}
+	}
+	roots := p.Roots
+	if len(roots) == 0 {
+		for i := range p.Edges {
+			if c := p.Edges[i].Caller; !called[c] && !slices.Contains(roots, c) {
+				roots = append(roots, c)
+			}
+		}
+	}
+	done := map[string]bool{}
+	var down func(depth int, name string, e *ktrace.Edge) *node
+	down = func(depth int, name string, e *ktrace.Edge) *node {
+		n := &node{name: name, edge: e, again: done[name] && len(out[name]) > 0}
+		if done[name] || depth > maxDepth {
+			return n
+		}
+		done[name] = true
+		seen := map[string]bool{}
+		for _, next := range out[name] {
+			if !seen[next.Callee] {
+				seen[next.Callee] = true
+				n.kids = append(n.kids, down(depth+1, next.Callee, next))
+			}
+		}
+		return n
+	}
+	var trees []*node
+	for _, r := range roots {
+		if len(out[r]) > 0 && !done[r] {
+			trees = append(trees, down(0, r, nil))
+		}
+	}
+	return trees
+}
+
+// fresh reports whether n or anything below it has not been said.
+func (n *node) fresh(said map[string]bool) bool {
+	return !said[n.name] || slices.ContainsFunc(n.kids, func(k *node) bool { return k.fresh(said) })
+}
+
+// names adds all functions of the tree to set.
+func (n *node) names(set map[string]bool) {
+	set[n.name] = true
+	for _, k := range n.kids {
+		k.names(set)
+	}
+}
+
+// missing returns the topmost functions of n that are not in set.
+func (n *node) missing(set map[string]bool) []string {
+	if !set[n.name] {
+		return []string{n.name}
+	}
+	var out []string
+	for _, k := range n.kids {
+		for _, m := range k.missing(set) {
+			if !slices.Contains(out, m) {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
