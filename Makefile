@@ -37,7 +37,7 @@ cross: ## the tests natively as 386, and under qemu-user as arm64, s390x and ris
 	@TESTSUM_LABEL="386" GOARCH=386 $(TESTSUM) -short ./...
 	@set -e; for a in $(QEMU_ARCHES); do \
 		case $$a in arm64) q=aarch64;; *) q=$$a;; esac; \
-		TESTSUM_LABEL="$$a, qemu-user" CGO_ENABLED=0 GOARCH=$$a $(TESTSUM) -short -timeout 20m -exec "qemu-$$q-static" . ./internal/uapi/... ./internal/ktrace/...; done
+		TESTSUM_LABEL="$$a, qemu-user" EFD_EMULATED=1 CGO_ENABLED=0 GOARCH=$$a $(TESTSUM) -short -timeout 20m -exec "qemu-$$q-static" . ./internal/uapi/... ./internal/ktrace/...; done
 
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for p in $$($(GO) list ./...); do \

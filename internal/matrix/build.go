@@ -208,7 +208,7 @@ func (k *kernel) job(pkgs []string, short bool, keep *regexp.Regexp) wire.Job {
 		}
 	}
 	steps = slices.DeleteFunc(steps, func(s wire.Step) bool { return !keep.MatchString(s.Name) })
-	return wire.Job{Env: []string{"EFD_REQUIRE=" + k.tiers()}, Steps: steps}
+	return wire.Job{Env: []string{"EFD_REQUIRE=" + k.tiers(), "EFD_EMULATED=1"}, Steps: steps}
 }
 
 func testStep(pkg string, uid int, short bool) wire.Step {

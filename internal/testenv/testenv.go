@@ -27,3 +27,12 @@ func Require(t testing.TB, tier string, err error) {
 func Required(tier string) bool {
 	return slices.Contains(strings.Split(os.Getenv("EFD_REQUIRE"), ","), tier)
 }
+
+// RealSpeed skips a test of how long something takes where EFD_EMULATED says
+// that the processor is a program: times mean nothing there.
+func RealSpeed(t testing.TB) {
+	t.Helper()
+	if os.Getenv("EFD_EMULATED") != "" {
+		t.Skip("measures time, and the processor is emulated")
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 func version(t testing.TB, s string) ktrace.Version {
@@ -230,6 +231,7 @@ func TestCost(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector slows it down")
 	}
+	testenv.RealSpeed(t)
 	data := os.DirFS("data")
 	if d := best(20, func() {
 		if _, err := catalog.Load(data); err != nil {
