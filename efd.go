@@ -78,15 +78,20 @@ func FromFD(fd int) (*EventFD, error) {
 }
 
 // Read takes the counter.
-func (e *EventFD) Read() (uint64, error) {
+func (e *EventFD) Read() (v uint64, err error) {
 	if !e.d.acquire() {
 		return 0, os.ErrClosed
 	}
-	v, errno := e.read()
+	raceRelease(&raceTaken)
+	_, errno := sysRead(int(e.d.fd), &v, e.d.sleeps())
+	if errno == unix.EINTR {
+		v, errno = e.read()
+	}
 	e.d.release()
 	if errno != 0 {
 		return 0, opRead.fail(errno)
 	}
+	raceAcquire(&raceWritten)
 	return v, nil
 }
 
@@ -114,14 +119,20 @@ func (e *EventFD) Write(v uint64) error {
 	if !e.d.acquire() {
 		return os.ErrClosed
 	}
-	errno := e.write(v)
+	raceRelease(&raceWritten)
+	_, errno := sysWrite(int(e.d.fd), &v, e.d.sleeps())
+	if errno == unix.EINTR {
+		errno = e.write(v)
+	}
 	e.d.release()
 	if errno != 0 {
 		return opWrite.fail(errno)
 	}
+	raceAcquire(&raceTaken)
 	return nil
 }
 
+// write is write(2), repeated like read.
 func (e *EventFD) write(v uint64) (errno unix.Errno) {
 	raceRelease(&raceWritten)
 	for {

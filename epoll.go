@@ -165,6 +165,8 @@ func (w epollWatch) closing(d *descriptor) {
 	}
 }
 
+func (w epollWatch) gone() bool { return w.p.Value() == nil }
+
 // ctlHandle registers a handle of this package. p.mu makes the call and the
 // note of it one step.
 func (p *Epoll) ctlHandle(op int, d *descriptor, events EpollEvents, data uint64) error {
@@ -178,6 +180,9 @@ func (p *Epoll) ctlHandle(op int, d *descriptor, events EpollEvents, data uint64
 	defer p.d.release()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.d.closed() {
+		return os.ErrClosed
+	}
 	if err := p.ctlAcquired(op, int(d.fd), events, data); err != nil {
 		return err
 	}
@@ -201,15 +206,27 @@ func (p *Epoll) ctlHandle(op int, d *descriptor, events EpollEvents, data uint64
 var errNoRoom = badArg(unix.EINVAL, "Epoll.Wait: events has no room")
 
 // Wait waits for events. See epoll_pwait2(2).
-func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
+func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (n int, err error) {
 	if len(events) == 0 {
 		return 0, errNoRoom
 	}
 	if !p.d.acquire() {
 		return 0, os.ErrClosed
 	}
-	var buf SigSet
-	n, err := p.wait(events, timeout, mask, waitMask(mask, &buf))
+	var errno unix.Errno
+	if timeout == 0 && mask == nil && direct(0) {
+		var r uintptr
+		r, errno = nowEpollPwait(int(p.d.fd), events, nil)
+		n = int(r)
+	} else {
+		n, err = p.wait(events, timeout, mask)
+	}
+	switch {
+	case errno != 0:
+		n, err = p.wait(events, timeout, mask)
+	case n > 0:
+		raceSeen()
+	}
 	if p.d.closed() {
 		n, err = 0, os.ErrClosed
 	}
@@ -223,12 +240,14 @@ var noPwait2 atomic.Bool
 
 const maxMsec = math.MaxInt32 * time.Millisecond
 
-func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask, blocked *SigSet) (int, error) {
+func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
+	var buf SigSet
+	blocked := waitMask(mask, &buf)
 	fd := int(p.d.fd)
 	left := timeout
-	var start time.Time
+	var start time.Duration
 	if timeout > 0 {
-		start = time.Now()
+		start = monotonic()
 	}
 	for {
 		var n int
@@ -250,7 +269,7 @@ func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask, blocked *
 			return n, nil
 		}
 		if timeout > 0 {
-			left = max(0, timeout-time.Since(start))
+			left = max(0, timeout-(monotonic()-start))
 		}
 		switch {
 		case errno == 0 || p.d.closed():
@@ -267,6 +286,11 @@ func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask, blocked *
 		}
 	}
 }
+
+var epoch = time.Now()
+
+// monotonic is a point in time. time.Now would read the wall clock too.
+func monotonic() time.Duration { return time.Since(epoch) }
 
 // ceilMsec is d in milliseconds, rounded up, and whether that is all of d.
 func ceilMsec(d time.Duration) (msec int32, whole bool) {
@@ -408,35 +432,71 @@ func (p *Epoll) SyscallConn() (syscall.RawConn, error) {
 	return rawConn{&p.d, p.poller}, nil
 }
 
-// Close closes the handle.
+// Close ends the handle at once, and with it the waits of others, in
+// [os.ErrClosed]. The last user closes the descriptor. A second Close returns
+// [os.ErrClosed].
 func (p *Epoll) Close() error {
-	// The hold is what lets wakeSleepers use the number.
+	// The hold is what lets the number be used after close.
 	if !p.d.acquire() {
 		return os.ErrClosed
 	}
 	err := p.d.close()
 	if err == nil {
+		p.forget()
 		p.wakeSleepers()
 	}
 	p.d.release()
 	return err
 }
 
-// alwaysReady is an eventfd that is readable for good. Registered in an epoll,
-// it ends the waits there.
-var alwaysReady = sync.OnceValue(func() int {
-	fd, errno := sysEventfd2(1, unix.EFD_CLOEXEC)
-	if errno != 0 {
-		return -1
+// forget has nobody tell p any more that a registered handle closes.
+func (p *Epoll) forget() {
+	p.mu.Lock()
+	held := p.held
+	p.held = nil
+	p.mu.Unlock()
+	for d := range held {
+		d.unwatch(epollWatch{p.self})
 	}
-	return fd
-})
+}
 
-// wakeSleepers ends the Waits of a closing epoll.
+// alwaysReady is an eventfd that is readable for good, one for all: registered
+// in an epoll, it ends the waits there.
+var alwaysReady struct {
+	sync.Mutex
+	fd   int
+	made bool
+}
+
+// wakeSleepers ends the Waits of a closing epoll. The number is the caller's.
 func (p *Epoll) wakeSleepers() {
-	if p.d.state.Load()&(isOpen-1) <= 1 {
+	if p.alone() || p.addAlwaysReady() {
 		return
 	}
+	// No descriptor or no memory is left, or no watch (fs.epoll.max_user_watches).
+	p.d.state.Add(1)
+	go func() {
+		for !p.alone() && !p.addAlwaysReady() {
+			time.Sleep(time.Millisecond)
+		}
+		p.d.release()
+	}()
+}
+
+// alone reports whether nobody else than the caller uses the closed epoll.
+func (p *Epoll) alone() bool { return p.d.state.Load()&(isOpen-1) == 1 }
+
+func (p *Epoll) addAlwaysReady() bool {
+	w := &alwaysReady
+	w.Lock()
+	defer w.Unlock()
+	if !w.made {
+		fd, errno := sysEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		if errno != 0 {
+			return false
+		}
+		w.fd, w.made = fd, true
+	}
 	ev := makeEpollEvent(EPOLLIN, 0)
-	sysEpollCtl(int(p.d.fd), unix.EPOLL_CTL_ADD, alwaysReady(), &ev)
+	return sysEpollCtl(int(p.d.fd), unix.EPOLL_CTL_ADD, w.fd, &ev) == 0
 }

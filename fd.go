@@ -54,6 +54,8 @@ type watcher interface {
 	// closing is told once, on the goroutine that calls Close, while d's
 	// number is still d's.
 	closing(d *descriptor)
+	// gone says that there is nobody to tell any more.
+	gone() bool
 }
 
 // init makes d the owner of fd.
@@ -67,10 +69,12 @@ func (d *descriptor) init(fd int, flags uint32) {
 func closeLost(fd int32) { sysClose(int(fd)) }
 
 // acquire reports whether the number may be used, until release.
-func (d *descriptor) acquire() bool {
-	if d.state.Add(1)&isOpen != 0 {
-		return true
-	}
+func (d *descriptor) acquire() bool { return d.state.Add(1)&isOpen != 0 || d.refuse() }
+
+// refuse takes back an acquire of what is closed.
+//
+//go:noinline
+func (d *descriptor) refuse() bool {
 	d.release()
 	return false
 }
@@ -95,9 +99,6 @@ func (d *descriptor) finish() {
 }
 
 func (d *descriptor) closed() bool { return d.state.Load()&isOpen == 0 }
-
-// users is the number of uses under way, the handle's own left out.
-func (d *descriptor) users() int { return int(d.state.Load()&(isOpen-1)) - 1 }
 
 // close ends the handle: no use begins after it. Those under way end soon, or
 // are ended.
@@ -143,9 +144,8 @@ func (d *descriptor) watch(w watcher) bool {
 	if d.closed() {
 		return false
 	}
-	if !slices.Contains(x.watchers, w) {
-		x.watchers = append(x.watchers, w)
-	}
+	x.watchers = slices.DeleteFunc(x.watchers, func(old watcher) bool { return old == w || old.gone() })
+	x.watchers = append(x.watchers, w)
 	return true
 }
 

@@ -2,7 +2,6 @@ package efd
 
 import (
 	"bytes"
-	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +18,10 @@ func readFDInfo(fd int) ([]byte, error) {
 		if _, e := sysFcntl(fd, unix.F_GETFD, 0); e != 0 {
 			return nil, opFcntl.fail(e)
 		}
-		return nil, errors.Join(errNoProc, opOpenat.fail(errno))
+		if errno == unix.ENOENT {
+			return nil, errNoProc
+		}
+		return nil, opOpenat.fail(errno)
 	}
 	defer sysClose(info)
 	buf := make([]byte, 0, 512)
@@ -40,7 +42,7 @@ func readFDInfo(fd int) ([]byte, error) {
 	}
 }
 
-var errNoProc = errors.New("efd: /proc/self/fdinfo cannot be read: is /proc mounted?")
+var errNoProc = &argError{"what the kernel says of a descriptor is in /proc/self/fdinfo, and no /proc is mounted", unix.ENOENT}
 
 func readEventFDInfo(fd int) (Info, error) {
 	text, err := readFDInfo(fd)

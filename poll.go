@@ -42,25 +42,42 @@ type PollFD struct {
 func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) {
 	var ts timespec
 	var buf SigSet
-	return ppoll(fds, ts.set(timeout), mask, waitMask(mask, &buf))
+	limit, blocked := ts.set(timeout), waitMask(mask, &buf)
+	var errno unix.Errno
+	if timeout == 0 && direct(len(fds)) {
+		var r uintptr
+		r, errno = nowPpoll(fds, limit, blocked)
+		n = int(r)
+	} else {
+		n, errno = sysPpoll(fds, limit, blocked)
+	}
+	if errno != 0 {
+		return repeatPpoll(errno, fds, limit, mask, blocked)
+	}
+	if n > 0 {
+		raceSeen()
+	}
+	return n, nil
 }
 
-// ppoll is ppoll(2) with blocked as the thread's mask, repeated after a signal
-// where the caller gave no mask. The kernel leaves the time left in ts.
-func ppoll(fds []PollFD, ts *timespec, mask, blocked *SigSet) (int, error) {
-	for {
-		n, errno := sysPpoll(fds, ts, blocked)
+// repeatPpoll goes on after a ppoll that failed with errno: it is repeated
+// after a signal where the caller gave no mask. The kernel left the rest of
+// the time limit in ts.
+func repeatPpoll(errno unix.Errno, fds []PollFD, ts *timespec, mask, blocked *SigSet) (n int, err error) {
+	old := false
+	for errno != 0 {
 		switch {
-		case errno == 0:
-			if n > 0 {
-				raceSeen()
-			}
-			return n, nil
 		case errno == unix.EINTR && mask == nil:
 		case errno == unix.EINTR:
 			return 0, &InterruptedError{opNames[opPpoll], ts.duration()}
-		case !timeFallback(errno):
+		case !timeFallback(old, errno):
 			return 0, opPpoll.fail(errno)
 		}
+		old = oldTime()
+		n, errno = sysPpoll(fds, ts, blocked)
 	}
+	if n > 0 {
+		raceSeen()
+	}
+	return n, nil
 }

@@ -14,32 +14,57 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PollSet is a set of descriptors to wait for. The zero value is empty and
-// ready.
+// PollSet is a set of descriptors to wait for with ppoll(2), for programs that
+// wait for the same ones again and again. The zero value is empty and ready.
+//
+// Members are held from Add to Remove, not per wait, so that a wait costs what
+// the kernel's does. An [EventFD] or [Epoll] is held itself: when it is closed
+// while it is a member, Wait ends with [os.ErrClosed], Ready yields it with
+// POLLNVAL, and so on until it is removed. Any other Conn, such as an os.File or
+// a net.Conn, is held by a duplicate of its descriptor, which Close and Remove
+// close. Its own Close does not wait for the set, and is not noticed: the open
+// file stays open, and the set reports what happens to it, until it is removed.
+//
+// One goroutine at a time may wait, and read Ready between its waits. Add,
+// Modify, Remove and Close may be called by any, also during a wait, which then
+// goes on with the set as changed. A set that slept holds an eventfd of its
+// own, by which it is woken for that.
 type PollSet struct{ core atomic.Pointer[pollCore] }
 
 // pollCore is a PollSet's content. Its members refer to it, so it is an object
 // of its own: a PollSet that nobody holds any more can be collected.
+//
+// state is how a wait passes by mu. To begin is to set stateWaiting while
+// nothing else is set, and to end is to clear it. Whoever changes something
+// holds mu and sets stateChanged. If it finds stateWaiting set, it leaves the
+// rest to the waiter, and wakes it. Else no wait begins without mu.
 type pollCore struct {
+	state atomic.Uint32
+
 	mu      sync.Mutex
 	members map[syscall.Conn]*member
-	order   []*member // members as they were added, with removed ones until the next rebuild
-	dirty   bool      // fds is not what order says
+	order   []*member // as they were added, with removed ones until the next rebuild
 	nclosed int       // members whose handle closed
-	waiting bool
 	closed  bool
-	wake    int       // eventfd that ends a wait, -1 before the first wait that may sleep
-	retired []*member // no longer members: the kernel may still look at their numbers
+	retired []*member // removed during a wait: the kernel may still look at their numbers
 
-	// Of the goroutine that waits.
-	fds    []PollFD // a slot for each of polled, and one for wake
-	polled []*member
-	ready  int // slots that the last wait left ready
+	// Of the goroutine that waits; of whoever holds mu where none does.
+	wake   int       // eventfd that ends a wait, -1 before the first that may sleep
+	fds    []PollFD  // a slot for each of polled, and one for wake
+	polled []*member // as of the last rebuild
+	ready  int       // slots that the last wait left ready
 }
 
-// member is one descriptor of a set. Its number stays its own for as long as
-// it is a member: a handle is acquired, any other Conn is duplicated.
+const (
+	stateWaiting = 1 << iota
+	stateChanged // look at the rest before the next poll
+	stateNoWake  // wake is -1
+)
+
+// member is one descriptor of a set. Its number stays what it is for as long
+// as it is a member: a handle is acquired, any other Conn is duplicated.
 type member struct {
+	core    *pollCore
 	conn    syscall.Conn
 	d       *descriptor // nil for a duplicate
 	fd      int32
@@ -50,21 +75,28 @@ type member struct {
 
 var (
 	errSetBusy = badArg(unix.EBUSY, "PollSet: another goroutine waits on it")
-	errNoConn  = badArg(unix.EINVAL, "PollSet: Conn is nil or of a type that cannot be compared")
+	errNoConn  = badArg(unix.EINVAL, "PollSet: the Conn is nil, or of a type that cannot be compared")
 )
 
 func (s *PollSet) get() *pollCore {
 	if c := s.core.Load(); c != nil {
 		return c
 	}
+	return s.make()
+}
+
+func (s *PollSet) make() *pollCore {
 	c := &pollCore{wake: -1, members: map[syscall.Conn]*member{}}
+	c.state.Store(stateChanged | stateNoWake)
 	if s.core.CompareAndSwap(nil, c) {
 		runtime.AddCleanup(s, func(c *pollCore) { c.close() }, c)
 	}
 	return s.core.Load()
 }
 
-// Add makes c a member.
+// Add makes c a member that is waited for with events. POLLERR, POLLHUP and
+// POLLNVAL are waited for in any case. Errors: EEXIST, c is a member already;
+// EINVAL, c cannot be compared; [os.ErrClosed]; and those of dup(2).
 func (s *PollSet) Add(c syscall.Conn, events PollEvents) error {
 	if !isKey(c) {
 		return errNoConn
@@ -79,10 +111,11 @@ func isKey(c syscall.Conn) bool {
 }
 
 func (c *pollCore) add(conn syscall.Conn, events PollEvents) error {
-	m, err := pin(conn, events)
+	m, err := pin(conn)
 	if err != nil {
 		return err
 	}
+	m.core, m.events = c, events
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -90,7 +123,7 @@ func (c *pollCore) add(conn syscall.Conn, events PollEvents) error {
 		err = os.ErrClosed
 	case c.members[conn] != nil:
 		err = badArg(unix.EEXIST, "PollSet.Add: %T is a member already", conn)
-	case m.d != nil && !m.d.watch(c):
+	case m.d != nil && !m.d.watch(m):
 		err = os.ErrClosed
 	}
 	if err != nil {
@@ -104,8 +137,8 @@ func (c *pollCore) add(conn syscall.Conn, events PollEvents) error {
 }
 
 // pin makes a member whose number nobody else can close.
-func pin(conn syscall.Conn, events PollEvents) (*member, error) {
-	m := &member{conn: conn, events: events}
+func pin(conn syscall.Conn) (*member, error) {
+	m := &member{conn: conn}
 	switch h := conn.(type) {
 	case *EventFD:
 		m.d = &h.d
@@ -145,47 +178,36 @@ func dupConn(conn syscall.Conn) (fd int, err error) {
 	return fd, err
 }
 
-// Modify changes what c is waited for.
-func (s *PollSet) Modify(conn syscall.Conn, events PollEvents) error {
+// Modify changes what c is waited for. Errors: ENOENT, c is no member;
+// [os.ErrClosed], the set is closed.
+func (s *PollSet) Modify(c syscall.Conn, events PollEvents) error {
+	_, err := s.change(c, func(m *member) { m.events = events })
+	return err
+}
+
+// Remove takes c out of the set. Errors: ENOENT, c is no member;
+// [os.ErrClosed], the set is closed.
+func (s *PollSet) Remove(c syscall.Conn) error {
+	free := false
+	m, err := s.change(c, func(m *member) {
+		delete(m.core.members, c)
+		free = m.remove()
+	})
+	if free {
+		m.letGo()
+	}
+	return err
+}
+
+// change applies f to conn's member.
+func (s *PollSet) change(conn syscall.Conn, f func(*member)) (*member, error) {
 	if !isKey(conn) {
-		return errNoConn
+		return nil, errNoConn
 	}
 	defer runtime.KeepAlive(s)
 	c := s.get()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m, err := c.find(conn)
-	if err != nil {
-		return err
-	}
-	m.events = events
-	c.changed()
-	return nil
-}
-
-// Remove takes c out of the set.
-func (s *PollSet) Remove(conn syscall.Conn) error {
-	if !isKey(conn) {
-		return errNoConn
-	}
-	defer runtime.KeepAlive(s)
-	c := s.get()
-	c.mu.Lock()
-	m, err := c.find(conn)
-	if err == nil {
-		delete(c.members, conn)
-		m.removed = true
-		c.changed()
-	}
-	free := err == nil && c.drop(m)
-	c.mu.Unlock()
-	if free {
-		m.leave(c)
-	}
-	return err
-}
-
-func (c *pollCore) find(conn syscall.Conn) (*member, error) {
 	if c.closed {
 		return nil, os.ErrClosed
 	}
@@ -193,86 +215,117 @@ func (c *pollCore) find(conn syscall.Conn) (*member, error) {
 	if m == nil {
 		return nil, badArg(unix.ENOENT, "PollSet: %T is no member", conn)
 	}
+	f(m)
+	c.changed()
 	return m, nil
 }
 
-// changed has fds rebuilt before the next poll, which is at once. c.mu is held.
-func (c *pollCore) changed() {
-	c.dirty = true
-	c.poke()
+// changed has the set looked at before the next poll, and ends a poll under
+// way, which it reports. c.mu is held.
+func (c *pollCore) changed() (waiting bool) {
+	old := c.state.Or(stateChanged)
+	if old&(stateWaiting|stateChanged) == stateWaiting {
+		c.poke()
+	}
+	return old&stateWaiting != 0
 }
 
-// poke ends the poll under way. c.mu is held.
+// poke wakes the waiter. c.mu is held, and the waiter is there.
 func (c *pollCore) poke() {
-	if c.waiting && c.wake >= 0 {
+	if c.state.Load()&stateNoWake == 0 {
 		one := uint64(1)
 		sysWrite(c.wake, &one, false)
 	}
 }
 
-// drop reports whether m's pin can be let go. The waiter does so where the
-// kernel may still look at the number. c.mu is held.
-func (c *pollCore) drop(m *member) bool {
+// remove takes m out, and reports whether the caller is to let its number go,
+// for which c.mu, held here, is not needed.
+func (m *member) remove() (free bool) {
+	m.removed = true
 	if m.closed {
-		c.nclosed--
+		m.core.nclosed--
 		return false
 	}
-	if c.waiting {
-		c.retired = append(c.retired, m)
+	return m.retire()
+}
+
+// retire is the part of remove that a closing handle needs too.
+func (m *member) retire() (free bool) {
+	if m.core.changed() {
+		m.core.retired = append(m.core.retired, m)
 		return false
 	}
 	return true
 }
 
-func (m *member) leave(c *pollCore) {
+// letGo undoes pin and watch.
+func (m *member) letGo() {
 	if m.d != nil {
-		m.d.unwatch(c)
+		m.d.unwatch(m)
 	}
 	m.unpin()
 }
 
-// closing is told by a member's handle.
-func (c *pollCore) closing(d *descriptor) {
+// closing is told by the member's handle.
+func (m *member) closing(*descriptor) {
+	c := m.core
 	c.mu.Lock()
-	var gone *member
-	for _, m := range c.members {
-		if m.d == d {
-			gone = m
-		}
-	}
 	free := false
-	if gone != nil && !gone.closed {
-		free = c.drop(gone)
-		gone.closed = true
+	if !m.removed && !m.closed {
+		m.closed = true
 		c.nclosed++
-		c.changed()
+		free = m.retire()
 	}
 	c.mu.Unlock()
 	if free {
-		gone.unpin()
+		m.unpin()
 	}
 }
 
-// Wait waits until a member is ready.
+func (m *member) gone() bool { return false }
+
+// Wait waits until a member is ready, and returns how many are. n is 0 when the
+// time is over. Timeout and mask are as in [Poll]. It is one ppoll(2), and
+// another one where the set was changed meanwhile. Errors: [os.ErrClosed], the
+// set or a member was closed; EBUSY, another goroutine waits;
+// *[InterruptedError]; and those of ppoll(2).
 func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
+	c := s.get()
+	// What follows does this too, with more frames to come back through.
+	if st := c.state.Load(); timeout == 0 && mask == nil && st&^stateNoWake == 0 && direct(0) &&
+		c.state.CompareAndSwap(st, st|stateWaiting) {
+		if fds := c.slots(false); len(fds) <= shortScan {
+			var now timespec
+			r, errno := nowPpoll(fds, &now, nil)
+			if errno == 0 && c.state.CompareAndSwap(st|stateWaiting, st) {
+				if r > 0 {
+					raceSeen()
+				}
+				c.ready = int(r)
+				runtime.KeepAlive(s)
+				return int(r), nil
+			}
+		}
+		c.endChanged(0, nil, false)
+	}
 	var ts timespec
 	var buf SigSet
-	n, err = s.get().wait(nil, ts.set(timeout), mask, waitMask(mask, &buf))
+	n, err = c.wait(nil, ts.set(timeout), mask, waitMask(mask, &buf))
 	runtime.KeepAlive(s)
 	return n, err
 }
 
-// WaitContext is Wait until ctx is done.
+// WaitContext is Wait without a time limit, until ctx is done. It sleeps in
+// ppoll(2), on a thread.
 func (s *PollSet) WaitContext(ctx context.Context) (n int, err error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
 	c := s.get()
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() {
 			c.mu.Lock()
-			c.poke()
-			c.mu.Unlock()
+			defer c.mu.Unlock()
+			if c.state.Load()&stateWaiting != 0 {
+				c.poke()
+			}
 		})
 		defer stop()
 	}
@@ -281,60 +334,90 @@ func (s *PollSet) WaitContext(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-func (c *pollCore) wait(ctx context.Context, ts *timespec, mask, blocked *SigSet) (int, error) {
-	for {
-		fds, err := c.begin(ctx, !ts.isZero())
+func (c *pollCore) wait(ctx context.Context, ts *timespec, mask, blocked *SigSet) (n int, err error) {
+	for again := true; again; {
+		fds, err := c.begin(!ts.isZero())
 		if err != nil {
 			return 0, err
 		}
-		n, err := ppoll(fds, ts, mask, blocked)
-		again, n, err := c.end(n, err)
-		if !again {
-			return n, err
+		// Only now: a context that is done from here on pokes.
+		if ctx != nil && ctx.Err() != nil {
+			c.end(0, nil)
+			return 0, ctx.Err()
+		}
+		var errno unix.Errno
+		if ts.isZero() && direct(len(fds)) {
+			var r uintptr
+			r, errno = nowPpoll(fds, ts, blocked)
+			n = int(r)
+		} else {
+			n, errno = sysPpoll(fds, ts, blocked)
+		}
+		if errno != 0 {
+			n, err = repeatPpoll(errno, fds, ts, mask, blocked)
+		} else if n > 0 {
+			raceSeen()
+		}
+		again, n, err = c.end(n, err)
+		if err != nil {
+			return 0, err
 		}
 	}
+	return n, nil
 }
 
-// begin makes the caller the one that waits, and returns what to poll.
-func (c *pollCore) begin(ctx context.Context, sleeps bool) ([]PollFD, error) {
+// begin makes the caller the one that waits, and returns what to poll. A wait
+// that does not sleep needs no wake.
+func (c *pollCore) begin(sleeps bool) ([]PollFD, error) {
+	s := c.state.Load()
+	if s == 0 || s == stateNoWake && !sleeps {
+		if c.state.CompareAndSwap(s, s|stateWaiting) {
+			c.ready = 0
+			return c.slots(sleeps), nil
+		}
+	}
+	return c.beginChanged(sleeps)
+}
+
+func (c *pollCore) slots(sleeps bool) []PollFD {
+	if sleeps {
+		return c.fds
+	}
+	return c.fds[:len(c.polled)]
+}
+
+func (c *pollCore) beginChanged(sleeps bool) ([]PollFD, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case c.state.Load()&stateWaiting != 0:
+		return nil, errSetBusy
 	case c.closed:
 		return nil, os.ErrClosed
-	case c.waiting:
-		return nil, errSetBusy
 	case c.nclosed > 0:
 		c.reportClosed()
 		return nil, os.ErrClosed
 	}
-	if ctx != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	c.ready = 0
-	if c.dirty {
-		c.rebuild()
-	}
-	if !sleeps {
-		c.waiting = true
-		return c.fds[:len(c.polled)], nil
-	}
-	if c.wake < 0 {
+	if sleeps && c.wake < 0 {
 		fd, errno := sysEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 		if errno != 0 {
 			return nil, opEventfd2.fail(errno)
 		}
 		c.wake = fd
-		c.rebuild()
 	}
-	c.waiting = true
-	return c.fds, nil
+	c.rebuild()
+	var s uint32 = stateWaiting
+	if c.wake < 0 {
+		s |= stateNoWake
+	}
+	c.state.Store(s)
+	c.ready = 0
+	return c.slots(sleeps), nil
 }
 
 // rebuild makes fds from the members. The slot of wake is the last: where a
 // member is ready, the kernel does not queue on what comes after it.
 func (c *pollCore) rebuild() {
-	c.dirty = false
 	c.fds, c.polled = c.fds[:0], c.polled[:0]
 	kept := c.order[:0]
 	for _, m := range c.order {
@@ -346,52 +429,62 @@ func (c *pollCore) rebuild() {
 		c.fds = append(c.fds, PollFD{FD: m.fd, Events: m.events})
 	}
 	clear(c.order[len(kept):])
+	clear(c.polled[len(c.polled):cap(c.polled)])
 	c.order = kept
 	c.fds = append(c.fds, PollFD{FD: int32(c.wake), Events: POLLIN})
 }
 
 // end takes in the result of a poll. again says that it was only a poke.
 func (c *pollCore) end(n int, err error) (again bool, _ int, _ error) {
-	c.mu.Lock()
-	c.waiting = false
 	poked := false
-	if slot := &c.fds[len(c.fds)-1]; err == nil && n > 0 && slot.Revents != 0 {
+	if wake := &c.fds[len(c.fds)-1]; wake.Revents != 0 {
+		wake.Revents = 0
+		if err == nil && n > 0 {
+			poked = true
+			n--
+		}
+	}
+	if !poked {
+		s := c.state.Load()
+		if s&stateChanged == 0 && c.state.CompareAndSwap(s, s&^stateWaiting) {
+			c.ready = n
+			return false, n, err
+		}
+	}
+	return c.endChanged(n, err, poked)
+}
+
+func (c *pollCore) endChanged(n int, err error, poked bool) (again bool, _ int, _ error) {
+	c.mu.Lock()
+	if poked {
 		var v uint64
 		sysRead(c.wake, &v, false)
-		slot.Revents = 0
-		poked = true
-		n--
 	}
+	// stateChanged stays set while there is something to look at.
+	c.state.And(^uint32(stateWaiting))
 	retired := c.retired
 	c.retired = nil
+	c.ready = n
 	switch {
 	case c.closed:
-		err = os.ErrClosed
+		err, c.ready = os.ErrClosed, 0
 		c.freeWake()
 	case c.nclosed > 0:
 		err = os.ErrClosed
 		c.reportClosed()
-	case err == nil:
-		c.ready = n
 	}
 	c.mu.Unlock()
 	for _, m := range retired {
-		m.leave(c)
+		m.letGo()
 	}
-	if err != nil {
-		return false, 0, err
-	}
-	return n == 0 && poked, n, nil
+	return err == nil && n == 0 && poked, n, err
 }
 
 // reportClosed has Ready yield the members whose handles closed.
 func (c *pollCore) reportClosed() {
-	if c.dirty {
-		c.rebuild()
-	}
+	c.rebuild()
 	c.ready = 0
 	for i, m := range c.polled {
-		c.fds[i].Revents = 0
 		if m.closed {
 			c.fds[i].Revents = POLLNVAL
 			c.ready++
@@ -399,29 +492,33 @@ func (c *pollCore) reportClosed() {
 	}
 }
 
-// Ready yields the members that the last Wait found ready.
+// Ready yields the members that the last Wait found ready, in the order in
+// which they were added, with their events. The loop may change the set and
+// close members; what it removes is not yielded any more. After an error of
+// Wait it yields nothing, or the members whose handles are closed.
 func (s *PollSet) Ready() iter.Seq2[syscall.Conn, PollEvents] {
 	return func(yield func(syscall.Conn, PollEvents) bool) {
 		c := s.get()
-		left := c.ready
-		for i := 0; i < len(c.polled) && left > 0; i++ {
-			ev := c.fds[i].Revents
+		polled, fds, left := c.polled, c.fds, c.ready
+		for i := 0; i < len(polled) && left > 0; i++ {
+			ev := fds[i].Revents
 			if ev == 0 {
 				continue
 			}
 			left--
-			m := c.polled[i]
 			c.mu.Lock()
-			removed := m.removed
+			removed := polled[i].removed
 			c.mu.Unlock()
-			if !removed && !yield(m.conn, ev) {
+			if !removed && !yield(polled[i].conn, ev) {
 				return
 			}
 		}
+		runtime.KeepAlive(s)
 	}
 }
 
-// Close empties the set and ends a Wait.
+// Close takes all members out and ends a wait with [os.ErrClosed], as it does
+// all later calls.
 func (s *PollSet) Close() error {
 	defer runtime.KeepAlive(s)
 	return s.get().close()
@@ -436,26 +533,26 @@ func (c *pollCore) close() error {
 	c.closed = true
 	var free []*member
 	for _, m := range c.members {
-		m.removed = true
-		if c.drop(m) {
+		if m.remove() {
 			free = append(free, m)
 		}
 	}
 	clear(c.members)
-	c.poke()
-	if !c.waiting {
+	if !c.changed() {
 		c.freeWake()
 	}
 	c.mu.Unlock()
 	for _, m := range free {
-		m.leave(c)
+		m.letGo()
 	}
 	return nil
 }
 
+// freeWake closes wake for good. c.mu is held, and nobody waits.
 func (c *pollCore) freeWake() {
 	if c.wake >= 0 {
 		sysClose(c.wake)
 		c.wake = -1
+		c.state.Or(stateNoWake)
 	}
 }

@@ -108,25 +108,26 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 	}
 	var ts timespec
 	var buf SigSet
-	tsp, blocked := ts.set(timeout), waitMask(mask, &buf)
+	limit, blocked := ts.set(timeout), waitMask(mask, &buf)
 	nfds := max(r.nfds(), w.nfds(), x.nfds())
 	rw, ww, xw := r.upTo(nfds), w.upTo(nfds), x.upTo(nfds)
-	for {
-		n, errno := sysPselect6(nfds, rw, ww, xw, tsp, blocked)
+	n, errno := sysPselect6(nfds, rw, ww, xw, limit, blocked)
+	for old := false; errno != 0; {
 		switch {
-		case errno == 0:
-			clearStale(n, rw, ww, xw)
-			if n > 0 {
-				raceSeen()
-			}
-			return n, nil
 		case errno == unix.EINTR && mask == nil:
 		case errno == unix.EINTR:
-			return 0, &InterruptedError{opNames[opPselect6], tsp.duration()}
-		case !timeFallback(errno):
+			return 0, &InterruptedError{opNames[opPselect6], limit.duration()}
+		case !timeFallback(old, errno):
 			return 0, opPselect6.fail(errno)
 		}
+		old = oldTime()
+		n, errno = sysPselect6(nfds, rw, ww, xw, limit, blocked)
 	}
+	clearStale(n, rw, ww, xw)
+	if n > 0 {
+		raceSeen()
+	}
+	return n, nil
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel

@@ -88,16 +88,21 @@ func (s SigSet) sanitize() SigSet {
 	return s
 }
 
-// waitMask is the mask for a wait, written to buf; nil stays nil. Go's runtime
-// sends SIGURG to its threads to preempt goroutines. That is no event of the
-// program's, so it waits until the wait is over.
+// waitMask is the mask for a wait, written to buf; nil stays nil.
 func waitMask(mask, buf *SigSet) *SigSet {
-	if mask == nil {
-		return nil
+	if mask != nil {
+		mask.forWait(buf)
+		return buf
 	}
-	*buf = mask.sanitize()
+	return nil
+}
+
+// forWait writes to buf the mask that a wait can have. Go's runtime sends
+// SIGURG to its threads to preempt goroutines. That is no event of the
+// program's, so it waits until the wait is over.
+func (s *SigSet) forWait(buf *SigSet) {
+	*buf = s.sanitize()
 	buf.word[int(unix.SIGURG-1)/sigWordBits] |= sigBit(unix.SIGURG)
-	return buf
 }
 
 // ThreadSigMask returns the set of the signals that the calling thread blocks.

@@ -14,6 +14,10 @@ import (
 // (sys_trace.go), which makes the same call and tells what went in and out.
 // Loops that repeat a call are above sysX, so that each call is told.
 //
+// Where speed counts both are one function, doX: coming back from the kernel,
+// each return is mispredicted, so every frame between a method and its call
+// costs some 5 ns.
+//
 // RawSyscall leaves the scheduler out, so it is for calls that cannot sleep.
 // Pointers become uintptr only in the argument list of the call itself.
 
@@ -64,13 +68,17 @@ func rawEventfd2(initval, flags uint32) (int, unix.Errno) {
 // sysRead reads an eventfd's counter. sleeps says that the description may
 // have lost O_NONBLOCK, or never had it.
 func sysRead(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
-	if tracing.Load() != nil {
-		return traceRead(fd, v, sleeps)
-	}
-	return rawRead(fd, v, sleeps)
+	return doRead(fd, v, sleeps, true)
 }
 
 func rawRead(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
+	return doRead(fd, v, sleeps, false)
+}
+
+func doRead(fd int, v *uint64, sleeps bool, traced bool) (int, unix.Errno) {
+	if traced && tracing.Load() != nil {
+		return traceRead(fd, v, sleeps)
+	}
 	if raceEnabled {
 		return ioErrno(syscall.Read(fd, (*[8]byte)(unsafe.Pointer(v))[:]))
 	}
@@ -79,20 +87,24 @@ func rawRead(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
 	if sleeps {
 		n, _, errno = syscall.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(v)), 8)
 	} else {
-		n, _, errno = syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(v)), 8)
+		n, _, errno = syscall.RawSyscall6(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(v)), 8, 0, 0, 0)
 	}
 	return int(n), errno
 }
 
 // sysWrite adds *v to an eventfd's counter; sleeps as in sysRead.
 func sysWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
-	if tracing.Load() != nil {
-		return traceWrite(fd, v, sleeps)
-	}
-	return rawWrite(fd, v, sleeps)
+	return doWrite(fd, v, sleeps, true)
 }
 
 func rawWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
+	return doWrite(fd, v, sleeps, false)
+}
+
+func doWrite(fd int, v *uint64, sleeps bool, traced bool) (int, unix.Errno) {
+	if traced && tracing.Load() != nil {
+		return traceWrite(fd, v, sleeps)
+	}
 	if raceEnabled {
 		return ioErrno(syscall.Write(fd, (*[8]byte)(unsafe.Pointer(v))[:]))
 	}
@@ -101,7 +113,7 @@ func rawWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
 	if sleeps {
 		n, _, errno = syscall.Syscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(v)), 8)
 	} else {
-		n, _, errno = syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(v)), 8)
+		n, _, errno = syscall.RawSyscall6(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(v)), 8, 0, 0, 0)
 	}
 	return int(n), errno
 }
@@ -140,19 +152,29 @@ func rawFcntl(fd, cmd, arg int) (int, unix.Errno) {
 	return int(r), errno
 }
 
+// direct reports whether a call on n descriptors that cannot sleep may be made
+// without sysX.
+func direct(n int) bool { return tracing.Load() == nil && n <= shortScan && !oldTime() }
+
 func sysPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	if tracing.Load() != nil {
-		return tracePpoll(fds, ts, mask)
-	}
-	return rawPpoll(fds, ts, mask)
+	return doPpoll(fds, ts, mask, true)
 }
 
-func rawPpollTime64(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
+func rawPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	return doPpoll(fds, ts, mask, false)
+}
+
+func doPpoll(fds []PollFD, ts *timespec, mask *SigSet, traced bool) (int, unix.Errno) {
+	if traced && tracing.Load() != nil {
+		return tracePpoll(fds, ts, mask)
+	}
+	if oldTime() {
+		return oldPpoll(fds, ts, mask)
+	}
 	var r uintptr
 	var errno unix.Errno
 	if ts.isZero() && len(fds) <= shortScan {
-		r, _, errno = syscall.RawSyscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
-			uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
+		r, errno = nowPpoll(fds, ts, mask)
 	} else {
 		r, _, errno = syscall.Syscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
 			uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
@@ -160,15 +182,29 @@ func rawPpollTime64(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) 
 	return int(r), errno
 }
 
-// sysPselect6 passes sets of at least nfds bits, each nil for none.
-func sysPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	if tracing.Load() != nil {
-		return tracePselect6(nfds, r, w, x, ts, mask)
-	}
-	return rawPselect6(nfds, r, w, x, ts, mask)
+// nowPpoll is a ppoll that cannot sleep. The compiler puts it into its caller.
+func nowPpoll(fds []PollFD, ts *timespec, mask *SigSet) (n uintptr, errno unix.Errno) {
+	n, _, errno = syscall.RawSyscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
+		uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
+	return
 }
 
-func rawPselect6Time64(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+// sysPselect6 passes sets of at least nfds bits, each nil for none.
+func sysPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	return doPselect6(nfds, r, w, x, ts, mask, true)
+}
+
+func rawPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	return doPselect6(nfds, r, w, x, ts, mask, false)
+}
+
+func doPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet, traced bool) (int, unix.Errno) {
+	if traced && tracing.Load() != nil {
+		return tracePselect6(nfds, r, w, x, ts, mask)
+	}
+	if oldTime() {
+		return oldPselect6(nfds, r, w, x, ts, mask)
+	}
 	arg := sigsetArg{mask, sigsetSize}
 	var n uintptr
 	var errno unix.Errno
@@ -210,23 +246,33 @@ func rawEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
 }
 
 func sysEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
-	if tracing.Load() != nil {
-		return traceEpollPwait(epfd, events, msec, mask)
-	}
-	return rawEpollPwait(epfd, events, msec, mask)
+	return doEpollPwait(epfd, events, msec, mask, true)
 }
 
 func rawEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
+	return doEpollPwait(epfd, events, msec, mask, false)
+}
+
+func doEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet, traced bool) (int, unix.Errno) {
+	if traced && tracing.Load() != nil {
+		return traceEpollPwait(epfd, events, msec, mask)
+	}
 	var r uintptr
 	var errno unix.Errno
 	if msec == 0 {
-		r, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
-			uintptr(len(events)), uintptr(msec), uintptr(unsafe.Pointer(mask)), sigsetSize)
+		r, errno = nowEpollPwait(epfd, events, mask)
 	} else {
 		r, _, errno = syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
 			uintptr(len(events)), uintptr(msec), uintptr(unsafe.Pointer(mask)), sigsetSize)
 	}
 	return int(r), errno
+}
+
+// nowEpollPwait is an epoll_pwait that cannot sleep, as nowPpoll.
+func nowEpollPwait(epfd int, events []EpollEvent, mask *SigSet) (n uintptr, errno unix.Errno) {
+	n, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
+		uintptr(len(events)), 0, uintptr(unsafe.Pointer(mask)), sigsetSize)
+	return
 }
 
 func sysEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) (int, unix.Errno) {

@@ -23,14 +23,18 @@ const (
 // noTime64 is set once the kernel has refused a call with 64-bit time.
 var noTime64 atomic.Bool
 
-// timeFallback reports whether errno means that the call is to be made again
-// with the old time ABI. Old seccomp filters say EPERM to calls that they do
-// not know.
-func timeFallback(errno unix.Errno) bool {
-	if errno != unix.ENOSYS && errno != unix.EPERM {
+// oldTime reports whether the kernel lacks the calls with 64-bit time.
+func oldTime() bool { return noTime64.Load() }
+
+// timeFallback reports whether a call that failed with errno is to be made
+// again with the old time ABI; old says that it was known before the call.
+// Old seccomp filters say EPERM to calls that they do not know.
+func timeFallback(old bool, errno unix.Errno) bool {
+	if old || errno != unix.ENOSYS && errno != unix.EPERM {
 		return false
 	}
-	return noTime64.CompareAndSwap(false, true)
+	noTime64.Store(true)
+	return true
 }
 
 const fcntlName = "fcntl64"
@@ -62,10 +66,7 @@ func (t *timespec) widen(from *timespec32) {
 	}
 }
 
-func rawPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	if !noTime64.Load() {
-		return rawPpollTime64(fds, ts, mask)
-	}
+func oldPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	var old timespec32
 	r, _, errno := syscall.Syscall6(nrPpollOld, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
 		uintptr(unsafe.Pointer(ts.narrow(&old))), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
@@ -73,10 +74,7 @@ func rawPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	return int(r), errno
 }
 
-func rawPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	if !noTime64.Load() {
-		return rawPselect6Time64(nfds, r, w, x, ts, mask)
-	}
+func oldPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	var old timespec32
 	arg := sigsetArg{mask, sigsetSize}
 	n, _, errno := syscall.Syscall6(nrPselect6Old, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),

@@ -11,22 +11,20 @@ const (
 	nrPselect6 = unix.SYS_PSELECT6
 )
 
-// oldTime says that the kernel lacks the calls with 64-bit time.
-const oldTime = false
+// oldTime reports whether the kernel lacks the calls with 64-bit time.
+func oldTime() bool { return false }
 
-// timeFallback reports whether errno means that the call is to be made again
-// with the old time ABI.
-func timeFallback(unix.Errno) bool { return false }
+// timeFallback reports whether a call that failed with errno is to be made
+// again with the old time ABI.
+func timeFallback(bool, unix.Errno) bool { return false }
 
 const fcntlName = "fcntl"
 
 // timeCall is the name of a call with a time limit.
 func timeCall(name string) string { return name }
 
-func rawPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return rawPpollTime64(fds, ts, mask)
-}
+func oldPpoll([]PollFD, *timespec, *SigSet) (int, unix.Errno) { return 0, unix.ENOSYS }
 
-func rawPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return rawPselect6Time64(nfds, r, w, x, ts, mask)
+func oldPselect6(int, []fdWord, []fdWord, []fdWord, *timespec, *SigSet) (int, unix.Errno) {
+	return 0, unix.ENOSYS
 }

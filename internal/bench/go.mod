@@ -1,0 +1,16 @@
+module github.com/efd-go/efd/internal/bench
+
+go 1.26.3
+
+require (
+	github.com/efd-go/efd v0.0.0
+	golang.org/x/sys v0.49.0
+	gvisor.dev/gvisor v0.0.0-20260905035102-160fafc42237
+)
+
+require (
+	golang.org/x/exp v0.0.0-20250711185948-6ae5c78190dc // indirect
+	golang.org/x/time v0.15.0 // indirect
+)
+
+replace github.com/efd-go/efd => ../..

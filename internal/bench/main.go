@@ -1,0 +1,261 @@
+// Command bench prints what the calls of package efd cost beside the same
+// calls in C, through golang.org/x/sys/unix and through os.File. Every figure
+// is the median of runs that alternate between the contenders.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/efd-go/efd"
+	"golang.org/x/sys/unix"
+)
+
+// row is one line of the table. limit is held against C, or against
+// os.File where C has nothing like it.
+type row struct {
+	name  string
+	c     string // the C program's word for it
+	size  int
+	limit float64
+	efd   work
+	peers [3]work // x/sys/unix, os.File, gVisor
+}
+
+var peers = [3]string{"x/sys/unix", "os.File", "gVisor"}
+
+const second = 1000 * time.Second
+
+var rows = []row{
+	{"EventFD Write + Read", "pair", 1, 1.10, pairEFD, [3]work{pairUnix, pairFile, pairGvisor}},
+	{"Poll, 1 ready, timeout 0", "poll", 1, 1.10, pollEFD(0), [3]work{pollUnix(0)}},
+	{"Select, 1 ready, timeout 0", "select", 1, 1.10, selectEFD(0), [3]work{selectUnix(0)}},
+	{"Epoll.Wait, 1 ready, timeout 0", "epoll", 1, 1.10, epollEFD(0), [3]work{epollUnix(0)}},
+	{"Poll, 1 ready, timeout 1000 s", "poll-timed", 1, 1.25, pollEFD(second), [3]work{pollUnix(second)}},
+	{"Select, 1 ready, timeout 1000 s", "select-timed", 1, 1.25, selectEFD(second), [3]work{selectUnix(second)}},
+	{"Epoll.Wait, 1 ready, timeout 1000 s", "epoll-timed", 1, 1.25, epollEFD(second), [3]work{epollUnix(second)}},
+	{"ping-pong of threads, ppoll", "pingpong-ppoll", 1, 1.25, sides(0, waitPoll), [3]work{sides(0, waitUnixPoll)}},
+	{"ping-pong of threads, pselect6", "pingpong-pselect6", 1, 1.25, sides(0, waitSelect), [3]work{sides(0, waitUnixSelect)}},
+	{"ping-pong of threads, epoll_wait", "pingpong-epoll_wait", 1, 1.25, sides(0, waitEpoll), [3]work{sides(0, waitUnixEpoll)}},
+	{"ping-pong of threads, read", "pingpong-read", 1, 1.25, sides(efd.Blocking, waitRead), [3]work{sides(efd.Blocking, waitUnixRead)}},
+	{"ping-pong of goroutines, ReadContext", "", 1, 1.05, goroutines(contextEFD), [3]work{1: goroutines(contextFile)}},
+	{"PollSet.Wait, 1 member", "poll", 1, 1.10, pollSet(0), [3]work{pollSlice(0)}},
+	{"PollSet.Wait, 64 members", "poll", 64, 1.10, pollSet(0), [3]work{pollSlice(0)}},
+	{"PollSet.Wait, 1,024 members", "poll", 1024, 1.10, pollSet(0), [3]work{pollSlice(0)}},
+	{"PollSet.Wait, 10,000 members", "poll", 10000, 1.10, pollSet(0), [3]work{pollSlice(0)}},
+	{"PollSet.Wait, 64 members, timeout 1000 s", "poll-timed", 64, 1.25, pollSet(second), [3]work{pollSlice(second)}},
+}
+
+var (
+	rounds = flag.Int("rounds", 101, "runs of each contender, of which the median counts")
+	length = flag.Duration("length", 5*time.Millisecond, "time that one run takes, about")
+	best   = flag.Bool("best", false, "show the best run and not the median: for a machine that is busy with other things")
+	only   = flag.String("run", "", "only rows whose name has this in it")
+)
+
+func main() {
+	flag.Parse()
+	runtime.GOMAXPROCS(4)
+	if err := bench(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench() error {
+	dir, err := os.MkdirTemp("", "efd-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	c, err := startC(dir)
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	// Descriptors and threads as a program has them that does some work.
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { <-stop }()
+
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(out, "ns per operation\tC\tefd\tx/sys/unix\tos.File\tgVisor\tefd against\tat most\tallocs\t")
+	missed := 0
+	for _, r := range rows {
+		if !strings.Contains(r.name, *only) {
+			continue
+		}
+		ok, err := r.print(out, c)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			missed++
+		}
+	}
+	out.Flush()
+	fmt.Printf("\nheap per EventFD that has not waited in Go's poller, clean-up included: %d bytes (at most 96)\n", heapPerEventFD())
+	fmt.Printf("kernel %s, %s, %s/%s, %d CPUs, GOMAXPROCS 4, medians of %d interleaved runs of %v\n",
+		release(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, *length)
+	if missed > 0 {
+		fmt.Printf("%d rows above their limit\n", missed)
+	}
+	return nil
+}
+
+// contender is a column: it does n operations and says how long that took.
+type contender struct {
+	name string
+	run  func(n int) (time.Duration, error)
+	ns   []float64
+}
+
+func (r *row) print(out *tabwriter.Writer, c *cPeer) (ok bool, err error) {
+	var list []*contender
+	var dones []func()
+	defer func() {
+		for _, done := range dones {
+			done()
+		}
+	}()
+	if r.c != "" {
+		list = append(list, &contender{name: "C", run: func(n int) (time.Duration, error) { return c.run(r.c, n, r.size) }})
+	}
+	add := func(name string, w work) func(int) {
+		run, done := w(r.size)
+		dones = append(dones, done)
+		list = append(list, &contender{name: name, run: func(n int) (time.Duration, error) {
+			start := time.Now()
+			run(n)
+			return time.Since(start), nil
+		}})
+		return run
+	}
+	run := add("efd", r.efd)
+	run(1)
+	allocs := allocsOf(run)
+	for i, w := range r.peers {
+		if w != nil {
+			add(peers[i], w)
+		}
+	}
+	if err := measure(list); err != nil {
+		return false, fmt.Errorf("%s: %w", r.name, err)
+	}
+	vs := "C"
+	if r.c == "" {
+		vs = "os.File"
+	}
+	ns := map[string]float64{}
+	for _, l := range list {
+		ns[l.name] = median(l.ns)
+	}
+	ratio := pairedRatio(list, vs)
+	if *best {
+		ratio = ns["efd"] / ns[vs]
+	}
+	ok = ratio <= r.limit && allocs == 0
+	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%.2f × %s\t%.2f\t%g\t\n", r.name,
+		figure(ns["C"]), figure(ns["efd"]), figure(ns["x/sys/unix"]), figure(ns["os.File"]), figure(ns["gVisor"]), ratio, vs, r.limit, allocs)
+	return ok, nil
+}
+
+// measure runs the contenders in turn, in an order that turns with the rounds.
+func measure(list []*contender) error {
+	n := 1
+	for {
+		took, err := list[0].run(n)
+		if err != nil {
+			return err
+		}
+		if took > *length/4 {
+			n = max(1, int(float64(n)*float64(*length)/float64(took)))
+			break
+		}
+		n *= 4
+	}
+	for round := range *rounds {
+		for i := range list {
+			l := list[(round+i)%len(list)]
+			took, err := l.run(n)
+			if err != nil {
+				return err
+			}
+			l.ns = append(l.ns, float64(took)/float64(n))
+		}
+	}
+	return nil
+}
+
+func median(v []float64) float64 {
+	if *best {
+		return slices.Min(v)
+	}
+	v = slices.Clone(v)
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// pairedRatio is the median of efd's time divided by the other's in the same
+// round: what else runs on the machine slows down both.
+func pairedRatio(list []*contender, vs string) float64 {
+	by := map[string][]float64{}
+	for _, l := range list {
+		by[l.name] = l.ns
+	}
+	ratios := make([]float64, len(by[vs]))
+	for i := range ratios {
+		ratios[i] = by["efd"][i] / by[vs][i]
+	}
+	return median(ratios)
+}
+
+func figure(ns float64) string {
+	if ns == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", ns)
+}
+
+// allocsOf is the number of allocations in 100 operations, per operation. What
+// starting the goroutines costs is less than one each.
+func allocsOf(run func(int)) float64 {
+	return float64(int(testing.AllocsPerRun(5, func() { run(100) }) / 100))
+}
+
+func heapPerEventFD() int64 {
+	const n = 5000
+	list := make([]*efd.EventFD, n)
+	var before, after runtime.MemStats
+	// What the rows left behind is collected in two turns, clean-up first.
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range list {
+		list[i] = must1(efd.New(0, 0))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	defer func() {
+		for _, e := range list {
+			e.Close()
+		}
+	}()
+	runtime.KeepAlive(list)
+	return int64(after.HeapAlloc-before.HeapAlloc) / n
+}
+
+func release() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
