@@ -41,7 +41,7 @@ func (t *tree) prove(cl catalog.Claim) (int, error) {
 func callOf(cl catalog.Claim) *regexp.Regexp {
 	switch {
 	case cl.Kind == ktrace.Pointer:
-		return regexp.MustCompile(`(?:^|[^\w.>])\(?\*?` + regexp.QuoteMeta(cl.Pointer) + `\b`)
+		return regexp.MustCompile(`(?:^|\W)\(?\*?` + regexp.QuoteMeta(cl.Pointer) + `\b`)
 	case strings.HasSuffix(cl.File, ".S"):
 		return regexp.MustCompile(`\b(?:call|jmp|bl|b)\s+` + regexp.QuoteMeta(cl.Callee) + `\b`)
 	case regexp.MustCompile(`^[A-Z_]+$`).MatchString(cl.Callee):
