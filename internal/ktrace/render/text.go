@@ -79,11 +79,27 @@ func (t *Text) Para(indent, s string) {
 // Hanging writes a paragraph whose first line begins with head and whose
 // others are indented as far.
 func (t *Text) Hanging(head, s string) {
-	n := utf8.RuneCountInString(head)
+	n := visible(head)
 	for _, l := range Wrap(s, Width-n) {
 		t.Printf("%s%s\n", head, l)
 		head = strings.Repeat(" ", n)
 	}
+}
+
+// visible is the number of characters of s that a terminal shows.
+func visible(s string) int {
+	n, escape := 0, false
+	for _, r := range s {
+		switch {
+		case r == '\x1b':
+			escape = true
+		case escape:
+			escape = r != 'm'
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 // Wrap breaks s at blanks into lines of at most width characters; a word that
@@ -95,7 +111,7 @@ func Wrap(s string, width int) []string {
 		switch {
 		case line == "":
 			line = w
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(w) <= width:
+		case visible(line)+1+visible(w) <= width:
 			line += " " + w
 		default:
 			lines = append(lines, line)
