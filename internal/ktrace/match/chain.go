@@ -263,17 +263,17 @@ func join(s []string) string {
 	return out + " or " + s[len(s)-1]
 }
 
-// callbacks are the wait-queue entry functions that lie on chains: what
-// __wake_up_common calls through entry->func. The wake of a sleeper goes
-// through the last of them before try_to_wake_up.
-var wakeCore = map[string]bool{"__wake_up_common": true, "__wake_up_common_lock": true}
+// wakeCore: what walks a wait queue and calls each entry's function.
+func wakeCore(name string) bool {
+	return name == "__wake_up_common" || name == "__wake_up_common_lock"
+}
 
 // Callback returns the wait-queue entry's function that did the waking: the
 // outermost frame that __wake_up_common calls. For an epoll that is
 // ep_poll_callback, the entry on the object's own queue.
 func Callback(frames []ktrace.Frame) string {
 	for i := len(frames) - 1; i > 0; i-- {
-		if wakeCore[BaseName(frames[i].Name)] && !wakeCore[BaseName(frames[i-1].Name)] {
+		if wakeCore(BaseName(frames[i].Name)) && !wakeCore(BaseName(frames[i-1].Name)) {
 			return documentedName(frames[i-1])
 		}
 	}
@@ -285,7 +285,7 @@ func Callback(frames []ktrace.Frame) string {
 func Callbacks(frames []ktrace.Frame) []string {
 	var out []string
 	for i := len(frames) - 1; i > 0; i-- {
-		if wakeCore[BaseName(frames[i].Name)] && !wakeCore[BaseName(frames[i-1].Name)] {
+		if wakeCore(BaseName(frames[i].Name)) && !wakeCore(BaseName(frames[i-1].Name)) {
 			out = append(out, documentedName(frames[i-1]))
 		}
 	}

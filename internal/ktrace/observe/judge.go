@@ -12,6 +12,7 @@ import (
 // Judged is a wake with its chains held against the documented paths.
 type Judged struct {
 	*Wake
+	Kernel       string   // version that the paths hold for
 	WakerSyscall string   // "" outside of any, as in an interrupt
 	WakeeSyscall string   // that the woken thread slept in
 	WakePaths    []string // the documented paths that apply, the waker's own first; none: no path is documented for it
@@ -156,7 +157,7 @@ func (k *Kernel) Judge(w *Wake) *Judged { return k.JudgeAs(w, "", "") }
 // JudgeAs holds a wake against documented paths that are known beforehand:
 // what woke, and how the woken thread came to sleep. "" leaves it to the chain.
 func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
-	j := &Judged{Wake: w}
+	j := &Judged{Wake: w, Kernel: k.Version.String()}
 	cut := match.Split(w.Waking.Stack)
 	if cut.Interrupted || cut.Context == match.KWorker {
 		j.WakerSyscall = ""
@@ -184,6 +185,20 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
 		j.SleepChain = d.Match(w.Sleep.Chain, sleepLeaf...)
 	}
 	return j
+}
+
+// WakeeFD is the descriptor that the woken thread waits on, -1 where its call
+// has several or it is not known.
+func (j *Judged) WakeeFD() int {
+	c := j.Wakee.Call
+	if c == nil || c.Doubtful || c.Enter == 0 && c.Nr < 0 {
+		return -1
+	}
+	switch j.WakeeSyscall {
+	case "read", "readv", "write", "writev", "epoll_wait", "epoll_pwait", "epoll_pwait2":
+		return int(int32(c.Args[0]))
+	}
+	return -1
 }
 
 // Describe says in a few words who woke and how.

@@ -7,17 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/efd-go/efd/internal/ktrace"
-	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/scenario"
-	"golang.org/x/sys/unix"
 )
 
 // Lab knows the running kernel, and whether it can be observed.
@@ -31,18 +28,8 @@ type Lab struct {
 // Open looks at the running kernel. It never fails: what cannot be had is
 // said by Denied.
 func Open() *Lab {
-	l := &Lab{Kernel: &observe.Kernel{Release: release(), Arch: runtime.GOARCH, Catalog: catalog.Default()}}
-	v, err := ktrace.ParseVersion(l.Kernel.Release)
-	if err != nil {
-		l.Denied = err
-		return l
-	}
-	l.Kernel.Version = v
-	table, err := ksym.Load()
-	if table != nil {
-		l.Kernel.Symbols = table
-		l.symbols = table
-	}
+	k, table, err := observe.ThisKernel()
+	l := &Lab{Kernel: k, symbols: table}
 	if err != nil {
 		l.Denied = denied(err)
 		return l
@@ -65,14 +52,6 @@ func denied(err error) error {
 		return err
 	}
 	return &ktrace.AccessError{Tier: a.Tier, Missing: a.Missing, Change: "run it as root", Err: a.Err}
-}
-
-func release() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }
 
 func (l *Lab) config() perf.Config {

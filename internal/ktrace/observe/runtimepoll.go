@@ -1,0 +1,112 @@
+package observe
+
+import (
+	"debug/buildinfo"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// goPollers tells the Go runtime's own epoll of a process from those that the
+// program made. The runtime registers its own eventfd with a pointer into the
+// program's data as the event's data; nobody else does.
+type goPollers struct{ known map[int]int } // process -> descriptor, -1: none
+
+func (g *goPollers) is(pid, epfd int) bool {
+	if g.known == nil {
+		g.known = map[int]int{}
+	}
+	fd, ok := g.known[pid]
+	if !ok || fd < 0 && len(g.known) < 1<<12 {
+		fd = findGoPoller(pid)
+		g.known[pid] = fd
+	}
+	return fd >= 0 && fd == epfd
+}
+
+// findGoPoller returns the descriptor of the runtime's epoll, -1 where the
+// process is no Go program or has not waited yet.
+func findGoPoller(pid int) int {
+	dir := "/proc/" + strconv.Itoa(pid)
+	if _, err := buildinfo.ReadFile(dir + "/exe"); err != nil {
+		return -1
+	}
+	data := dataRanges(dir)
+	entries, err := os.ReadDir(dir + "/fd")
+	if err != nil {
+		return -1
+	}
+	for _, e := range entries {
+		link, err := os.Readlink(dir + "/fd/" + e.Name())
+		if err != nil || link != "anon_inode:[eventpoll]" {
+			continue
+		}
+		b, err := os.ReadFile(dir + "/fdinfo/" + e.Name())
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			if !strings.HasPrefix(line, "tfd:") {
+				continue
+			}
+			f := strings.Fields(line)
+			for i := 0; i+1 < len(f); i++ {
+				if f[i] != "data:" {
+					continue
+				}
+				v, err := strconv.ParseUint(f[i+1], 16, 64)
+				fd, nerr := strconv.Atoi(e.Name())
+				if err == nil && nerr == nil && data.has(v) {
+					return fd
+				}
+			}
+		}
+	}
+	return -1
+}
+
+type ranges [][2]uint64
+
+func (r ranges) has(v uint64) bool {
+	for _, x := range r {
+		if v >= x[0] && v < x[1] {
+			return true
+		}
+	}
+	return false
+}
+
+// dataRanges are the writable mappings of a process's program, and the
+// nameless one right behind, where its zeroed data is.
+func dataRanges(dir string) ranges {
+	exe, err := os.Readlink(dir + "/exe")
+	if err != nil {
+		return nil
+	}
+	b, err := os.ReadFile(dir + "/maps")
+	if err != nil {
+		return nil
+	}
+	var out ranges
+	var end uint64
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		lo, hi, _ := strings.Cut(f[0], "-")
+		from, err1 := strconv.ParseUint(lo, 16, 64)
+		to, err2 := strconv.ParseUint(hi, 16, 64)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		own := len(f) > 5 && strings.Join(f[5:], " ") == exe
+		if (own || len(f) == 5 && from == end) && strings.HasPrefix(f[1], "rw") {
+			out = append(out, [2]uint64{from, to})
+		}
+		if own || from == end {
+			end = to
+		}
+	}
+	return out
+}
