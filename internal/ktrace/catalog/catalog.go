@@ -51,7 +51,8 @@ type Catalog struct {
 	order   []*Change
 	builds  map[call]build
 	trees   []Tree
-	cache   sync.Map // lookup -> *ktrace.Path
+	proofs  map[string]string // id of a call -> TREE=LINE ...
+	cache   sync.Map          // lookup -> *ktrace.Path
 }
 
 type call struct{ caller, callee string }

@@ -40,7 +40,7 @@ func unproved(c *catalog.Catalog) []string {
 	for _, tree := range c.Trees() {
 		present, _ := c.Claims(tree.Version)
 		for _, cl := range present {
-			if tree.Line(cl.ID) == 0 {
+			if c.Line(tree, cl.ID) == 0 {
 				out = append(out, fmt.Sprintf("%s: %s: %s -> %s", tree.Version, cl.Where, cl.Caller, cl.Callee))
 			}
 		}
@@ -115,13 +115,17 @@ func TestBadDataIsNamed(t *testing.T) {
 	for _, tc := range []struct{ file, old, new, want string }{
 		{"parts/wake_locked.txt", "->", "-->", "parts/wake_locked.txt:4"},
 		{"parts/wake_epoll.txt", "+ep_wake_sync", "+ep_wake_sunc", `no change "ep_wake_sunc"`},
-		{"paths/eventfd_write.txt", "[irqfd]", "[irqf]", `has no branch "irqf"`},
+		{"paths/eventfd_write.txt", "[irqfd]", "[irqf]", "no branch line"},
+		{"paths/eventfd_write.txt", "[irqfd]", "[timed-out]", `has no branch "timed-out"`},
 		{"paths/eventfd_write.txt", "use wake_poller", "use wake_pollers", `no part "wake_pollers"`},
 		{"changes.txt", "since 6.8|6.9", "since six", "changes.txt:"},
 		{"builds.txt", "tail wake_up_process", "tale wake_up_process", `unknown word "tale"`},
-		{"proved.txt", "4.19=", "4.20=", "proved.txt:"},
+		{"proved.txt", "tree 4.19", "tree four", "proved.txt:"},
 	} {
-		_, err := catalog.Load(copyData(t, tc.file, tc.old, tc.new))
+		c, err := catalog.Load(copyData(t, tc.file, tc.old, tc.new))
+		if err == nil {
+			err = c.Check()
+		}
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q for %q in %s: error %v, want one with %q", tc.new, tc.old, tc.file, err, tc.want)
 		}
@@ -176,6 +180,12 @@ func TestNearestVersion(t *testing.T) {
 		if got := get(t, "eventfd_write", tc.v, nil).DecidedBy; !strings.Contains(got, tc.want) {
 			t.Errorf("%s: DecidedBy is %q, want %q in it", tc.v, got, tc.want)
 		}
+	}
+}
+
+func TestDefaultIsSound(t *testing.T) {
+	if err := catalog.Default().Check(); err != nil {
+		t.Error(err)
 	}
 }
 

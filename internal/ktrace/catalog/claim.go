@@ -26,7 +26,7 @@ func (c *Catalog) Claims(v ktrace.Version) (present, absent []Claim) {
 		id := e.id()
 		if _, seen := all[id]; !seen {
 			order = append(order, id)
-			all[id] = Claim{Edge: e.Edge, ID: id, SetIn: e.setIn, Where: e.where}
+			all[id] = Claim{Edge: e.Edge, ID: id, SetIn: e.setIn, Where: e.where.String()}
 		}
 		if state[id] != 1 {
 			state[id] = n
@@ -69,4 +69,4 @@ func (c *Catalog) IDs() []string {
 }
 
 // Line is where a reviewed tree has the call, 0 where it was not proved.
-func (t *Tree) Line(id string) int { return t.lines[id] }
+func (c *Catalog) Line(t Tree, id string) int { return c.lineIn(&t, id) }

@@ -20,7 +20,7 @@ type document struct {
 	limits             []string
 	corrections        []ktrace.Correction
 	items              []item
-	where              string
+	where              place
 }
 
 // item is an edge, or the use of a part.
@@ -29,7 +29,7 @@ type item struct {
 	use, arg string
 	branch   string
 	with     []string // conditions as on an edge
-	where    string
+	where    place
 }
 
 // edge is a documented call with the changes it depends on.
@@ -37,19 +37,28 @@ type edge struct {
 	ktrace.Edge
 	setIn         string   // the file of Edge.SetBy
 	with, without []string // changes that brought it and that ended it
-	where         string   // file:line in the catalogue
+	where         place
 }
+
+// place is a line of a data file.
+type place struct {
+	file string
+	n    int
+}
+
+func (p place) String() string { return fmt.Sprintf("%s:%d", p.file, p.n) }
 
 // line is one item of a data file: a first line and the indented ones below.
 type line struct {
-	text, more, where string
+	text, more string
+	where      place
 }
 
 // Load reads a catalogue: changes.txt, functions.txt, builds.txt, proved.txt
 // and a file for each path in paths/ and for each part in parts/.
 func Load(fsys fs.FS) (*Catalog, error) {
 	c := &Catalog{paths: map[string]*document{}, parts: map[string]*document{},
-		funcs: map[string]ktrace.Function{}, changes: map[string]*Change{}, builds: map[call]build{}}
+		funcs: map[string]ktrace.Function{}, changes: map[string]*Change{}, builds: map[call]build{}, proofs: map[string]string{}}
 	for _, f := range []struct {
 		name string
 		read func([]line) error
@@ -85,7 +94,7 @@ func Load(fsys fs.FS) (*Catalog, error) {
 			into[d.name] = d
 		}
 	}
-	if err := c.check(); err != nil {
+	if err := c.checkNames(); err != nil {
 		return nil, err
 	}
 	c.sortNames()
@@ -118,7 +127,7 @@ func readLines(fsys fs.FS, name string) ([]line, error) {
 			}
 			last.more += strings.TrimSpace(s)
 		default:
-			out = append(out, line{text: s, where: fmt.Sprintf("%s:%d", name, n)})
+			out = append(out, line{text: s, where: place{name, n}})
 		}
 	}
 	return out, nil
@@ -290,26 +299,43 @@ func (c *Catalog) readEdge(l line, file string) (*edge, error) {
 	return e, nil
 }
 
-// check finds what single lines cannot show: parts and branches that do not
-// exist.
-func (c *Catalog) check() error {
+// checkNames finds parts and branches that are nowhere.
+func (c *Catalog) checkNames() error {
+	branches := map[string]bool{"": true}
+	for _, set := range []map[string]*document{c.paths, c.parts} {
+		for _, d := range set {
+			for _, b := range d.branches {
+				branches[b.Name] = true
+			}
+		}
+	}
 	for _, set := range []map[string]*document{c.paths, c.parts} {
 		for _, d := range set {
 			for _, it := range d.items {
-				if it.use != "" && c.parts[it.use] == nil {
+				switch {
+				case it.use != "" && c.parts[it.use] == nil:
 					return fmt.Errorf("%s: no part %q", it.where, it.use)
+				case !branches[it.branch] || it.edge != nil && !branches[it.edge.Branch]:
+					return fmt.Errorf("%s: no branch line for the branch of this line", it.where)
 				}
 			}
 		}
 	}
-	for _, d := range c.paths {
+	return nil
+}
+
+// Check goes over every path and returns what reading the files one by one
+// cannot show: a path without a start, or a call on a branch that its path
+// does not explain.
+func (c *Catalog) Check() error {
+	for _, n := range c.names {
+		d := c.paths[n]
 		g := c.gather(d)
 		if len(g.roots) == 0 {
 			return fmt.Errorf("%s: path %s has no root line", d.where, d.name)
 		}
-		branches := g.branches
 		for _, e := range c.expand(d) {
-			if e.Branch != "" && !slices.ContainsFunc(branches, func(b ktrace.Branch) bool { return b.Name == e.Branch }) {
+			if e.Branch != "" && !slices.ContainsFunc(g.branches, func(b ktrace.Branch) bool { return b.Name == e.Branch }) {
 				return fmt.Errorf("%s: path %s has no branch %q", e.where, d.name, e.Branch)
 			}
 		}

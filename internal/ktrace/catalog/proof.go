@@ -12,8 +12,8 @@ import (
 // Tree is a kernel source tree against which the calls were proved.
 type Tree struct {
 	Version ktrace.Version
-	Source  string // what it is: "linux-source-6.1 6.1.192-2", "mainline import"
-	lines   map[string]int
+	Source  string // what it is, such as "Debian linux-source-6.1 6.1.192-2"
+	column  string // how proved.txt names it: "6.1.192="
 }
 
 // build says what a compiler made of a call in builds that were looked at.
@@ -33,34 +33,34 @@ func (e *edge) id() string {
 // tree, then for each edge its id and below it TREE=LINE for each tree that
 // has it.
 func (c *Catalog) readProved(lines []line) error {
-	byName := map[string]int{}
 	for _, l := range lines {
 		key, rest := word(l.text)
-		if key == "sum" {
-			continue
-		}
-		if key != "tree" {
-			for f := range strings.FieldsSeq(l.more) {
-				name, n, _ := strings.Cut(f, "=")
-				i, ok := byName[name]
-				at, err := strconv.Atoi(n)
-				if !ok || err != nil {
-					return fmt.Errorf("%s: %q is not TREE=LINE", l.where, f)
-				}
-				c.trees[i].lines[l.text] = at
+		switch key {
+		case "sum":
+		case "tree":
+			name, source := word(rest)
+			v, err := ktrace.ParseVersion(name)
+			if err != nil {
+				return fmt.Errorf("%s: %v", l.where, err)
 			}
-			continue
+			c.trees = append(c.trees, Tree{Version: v, Source: source, column: name + "="})
+		default:
+			c.proofs[l.text] = l.more
 		}
-		name, source := word(rest)
-		v, err := ktrace.ParseVersion(name)
-		if err != nil {
-			return fmt.Errorf("%s: %v", l.where, err)
-		}
-		byName[name] = len(c.trees)
-		c.trees = append(c.trees, Tree{Version: v, Source: source, lines: map[string]int{}})
 	}
 	sort.Slice(c.trees, func(i, j int) bool { return c.trees[i].Version.Compare(c.trees[j].Version) < 0 })
 	return nil
+}
+
+// lineIn is where a tree has a call, 0 where it was not proved there.
+func (c *Catalog) lineIn(t *Tree, id string) int {
+	for f := range strings.FieldsSeq(c.proofs[id]) {
+		if n, ok := strings.CutPrefix(f, t.column); ok {
+			at, _ := strconv.Atoi(n)
+			return at
+		}
+	}
+	return 0
 }
 
 // treeOf is the reviewed tree that answers for v with its line numbers: v
@@ -91,16 +91,12 @@ func (c *Catalog) around(v ktrace.Version) (lo, hi *Tree) {
 func (c *Catalog) proved(id string, v ktrace.Version, bySymbol bool) bool {
 	lo, hi := c.around(v)
 	for _, t := range []*Tree{lo, hi} {
-		if t != nil && t.lines[id] > 0 {
+		if t != nil && c.lineIn(t, id) > 0 {
 			return true
 		}
 	}
 	if bySymbol {
-		for i := range c.trees {
-			if c.trees[i].lines[id] > 0 {
-				return true
-			}
-		}
+		return c.proofs[id] != ""
 	}
 	return false
 }

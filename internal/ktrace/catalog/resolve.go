@@ -203,7 +203,7 @@ func (c *Catalog) finish(e *edge, v ktrace.Version, tree *Tree, bySymbol bool) k
 	}
 	id := e.id()
 	if tree != nil {
-		out.Line = tree.lines[id]
+		out.Line = c.lineIn(tree, id)
 	}
 	out.Proved = c.proved(id, v, bySymbol)
 	if b, ok := c.builds[call{e.Caller, e.Callee}]; ok {
