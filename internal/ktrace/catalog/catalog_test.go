@@ -176,6 +176,7 @@ func TestNearestVersion(t *testing.T) {
 		{"9.1", "newer than the newest reviewed kernel"},
 		{"6.18", "reviewed as 6.18.2"},
 		{"6.3", "the change log between 6.1.192 and 6.4.4 decides"},
+		{"6.18.44", "of whose series 6.18.2 was reviewed"},
 	} {
 		if got := get(t, "eventfd_write", tc.v, nil).DecidedBy; !strings.Contains(got, tc.want) {
 			t.Errorf("%s: DecidedBy is %q, want %q in it", tc.v, got, tc.want)
@@ -288,5 +289,51 @@ func BenchmarkPath(b *testing.B) {
 		if _, err := catalog.Default().Path("ppoll", v, nil); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestUnreviewed holds answers for some kernels against what is known of them.
+func TestUnreviewed(t *testing.T) {
+	for _, tc := range []struct {
+		v, path, caller, callee string
+		want                    bool
+	}{
+		{"5.7", "eventfd_read", "vfs_read", "__vfs_read", true},
+		{"5.8", "eventfd_read", "vfs_read", "__vfs_read", false},
+		{"5.7", "epoll_wake", "__wake_up_common", "autoremove_wake_function", true},
+		{"5.6", "epoll_wake", "__wake_up_common", "default_wake_function", true},
+		{"5.17", "epoll_wake", "__wake_up_common", "autoremove_wake_function", true},
+		{"5.19", "epoll_wake", "__wake_up_common", "ep_autoremove_wake_function", true},
+		{"5.17", "signal", "send_signal", "__send_signal", true},
+		{"6.4", "eventfd_read", "eventfd_read", "wait_event_interruptible_locked_irq", true},
+		{"6.4", "epoll_ctl", "do_epoll_ctl", "ep_remove_safe", true},
+		{"6.4", "eventfd_write", "do_syscall_x64", "x64_sys_call", false},
+		{"6.9", "eventfd_write", "do_syscall_x64", "x64_sys_call", true},
+		{"6.9", "epoll_ioctl", "ep_eventpoll_ioctl", "ep_eventpoll_bp_ioctl", true},
+		{"6.9", "pidfd", "do_notify_pidfd", "__wake_up", true},
+		{"7.1", "epoll_wait", "ep_send_events", "ep_deliver_event", true},
+		{"7.1", "epoll_ctl", "do_epoll_ctl", "do_epoll_ctl_file", false},
+		{"7.2", "epoll_ctl", "do_epoll_ctl", "do_epoll_ctl_file", true},
+		{"5.10.262", "epoll_wake", "__wake_up_common", "ep_autoremove_wake_function", true},
+		{"6.1.192", "epoll_ctl", "do_epoll_ctl", "ep_remove", true},
+	} {
+		if got := has(get(t, tc.path, tc.v, nil), tc.caller, tc.callee); got != tc.want {
+			t.Errorf("%s %s: %s -> %s is %v, want %v", tc.v, tc.path, tc.caller, tc.callee, got, tc.want)
+		}
+	}
+}
+
+// TestDoubtIsSaid: where only a bracket is known, the answer says so.
+func TestDoubtIsSaid(t *testing.T) {
+	for v, want := range map[string]string{
+		"5.8":      "read_iter: 5.8 lies between 5.7 (without) and 5.9 (with), taken as with",
+		"5.10.100": "",
+	} {
+		if got := get(t, "eventfd_read", v, nil).DecidedBy; !strings.Contains(got, want) {
+			t.Errorf("%s: DecidedBy is %q, want %q in it", v, got, want)
+		}
+	}
+	if got := get(t, "epoll_wake", "5.10.100", nil).DecidedBy; !strings.Contains(got, "5.10.100 lies between 5.10 (without) and 5.10.262 (with), taken as without") {
+		t.Errorf("5.10.100: DecidedBy is %q", got)
 	}
 }

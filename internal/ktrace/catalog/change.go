@@ -102,6 +102,7 @@ type decision struct {
 	symbol  string // the symbol that decided
 	present bool   // and whether it exists
 	doubt   string // only a bracket is known
+	carried bool   // a stable kernel took it over from a later one
 }
 
 func (ch *Change) in(v ktrace.Version, syms ktrace.SymbolSet) decision {
@@ -129,7 +130,7 @@ func (ch *Change) inVersion(v ktrace.Version) decision {
 		if s.Major == v.Major && s.Minor == v.Minor {
 			switch {
 			case v.Patch >= s.Patch:
-				return decision{has: true}
+				return decision{has: true, carried: true}
 			case v.Patch == 0:
 				return decision{}
 			}

@@ -236,15 +236,21 @@ func (c *Catalog) nearest(v ktrace.Version) (ktrace.Version, string) {
 		return v, fmt.Sprintf("version %s, reviewed as %s", v, t.Version)
 	}
 	lo, hi := c.around(v)
-	if hi == nil {
-		return v, fmt.Sprintf("version %s, not reviewed itself: as %s", v, lo.Version)
+	if lo.Version.Series() == v.Series() {
+		return v, fmt.Sprintf("version %s, of whose series %s was reviewed", v, lo.Version)
 	}
 	return v, fmt.Sprintf("version %s, not reviewed itself: the change log between %s and %s decides", v, lo.Version, hi.Version)
 }
 
+// Version is what a path says of the version it was chosen by.
+func Version(p *ktrace.Path) string {
+	s, _, _ := strings.Cut(p.DecidedBy, ";")
+	return s
+}
+
 // grounds says on what besides the version was decided.
 func (c *Catalog) grounds(decided map[string]decision) string {
-	var symbols, doubts []string
+	var symbols, doubts, carried []string
 	for _, ch := range c.order {
 		d, ok := decided[ch.Name]
 		switch {
@@ -257,6 +263,8 @@ func (c *Catalog) grounds(decided map[string]decision) string {
 			if !slices.Contains(symbols, s) {
 				symbols = append(symbols, s)
 			}
+		case d.carried:
+			carried = append(carried, ch.Name)
 		case d.doubt != "":
 			taken := "taken as without"
 			if d.has {
@@ -266,6 +274,9 @@ func (c *Catalog) grounds(decided map[string]decision) string {
 		}
 	}
 	out := ""
+	if len(carried) > 0 {
+		out += "; taken over from later kernels: " + strings.Join(carried, ", ")
+	}
 	if len(symbols) > 0 {
 		out += "; symbols: " + strings.Join(symbols, ", ")
 	}
