@@ -7,16 +7,18 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/efd-go/efd/internal/explain"
+	"github.com/efd-go/efd/internal/ktrace/render"
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
 var explainCommand = command{
-	name: "explain", args: "[-json] [-kernel V] [-pid N] [-fd N] [FILE...]",
+	name: "explain", args: "[-json] [-kernel V] [-pid N] [-fd N] [-o FILE] [-format F] [FILE…]",
 	short: "an strace log with the kernel path behind each of its calls",
 }
 
@@ -32,6 +34,8 @@ func runExplain(e *env, args []string) int {
 	asJSON := fs.Bool("json", false, "a JSON object per line")
 	kernel := fs.String("kernel", "", "paths of this kernel version (default: the running one)")
 	pid := fs.Int("pid", 0, "only lines of this thread `ID`")
+	out := fs.String("o", "", "write to this `file` instead of standard output")
+	format := fs.String("format", "text", "text, jsonl (as -json), trace-event, folded or html")
 	fd := fs.Int("fd", -1, "only calls about this `descriptor`")
 	if status, ok := parse(e, fs, explainCommand, explainExample, args); !ok {
 		return status
@@ -45,15 +49,35 @@ func runExplain(e *env, args []string) int {
 		fmt.Fprintln(e.stderr, "efdtrace explain: -pid and -fd take numbers from 0")
 		return exitUsage
 	}
-	x := &explainer{env: e, json: *asJSON, o: explain.Options{PID: *pid, FD: *fd, Paths: paths, Color: colour(e.stdout), Flush: livePipe(e)}}
+	if *asJSON {
+		*format = "jsonl"
+	}
+	if *format != "text" && !slices.Contains(render.Formats, *format) {
+		fmt.Fprintf(e.stderr, "efdtrace explain: -format %s: there are text %s\n", *format, strings.Join(render.Formats, " "))
+		return exitUsage
+	}
+	if *out != "" {
+		f, err := os.Create(*out)
+		if err != nil {
+			fmt.Fprintln(e.stderr, "efdtrace explain:", err)
+			return exitCannot
+		}
+		defer f.Close()
+		e = &env{e.stdin, f, e.stderr}
+	}
+	if *kernel == "" {
+		*kernel = runningKernel()
+	}
+	x := &explainer{env: e, format: *format, kernel: *kernel, o: explain.Options{PID: *pid, FD: *fd, Paths: paths, Color: colour(e.stdout), Flush: livePipe(e)}}
 	return x.files(fs.Args())
 }
 
 // explainer explains one input after the other.
 type explainer struct {
-	env  *env
-	json bool
-	o    explain.Options
+	env    *env
+	format string
+	kernel string
+	o      explain.Options
 }
 
 func (x *explainer) files(names []string) int {
@@ -82,14 +106,25 @@ func (x *explainer) file(name string) error {
 		defer f.Close()
 		in = f
 	}
-	return x.log(in, suffixPID(name))
+	return x.log(in, name)
 }
 
-func (x *explainer) log(in io.Reader, pid int) error {
-	r, ex := strace.NewReader(in, pid), explain.New()
-	if !x.json {
+func (x *explainer) log(in io.Reader, name string) error {
+	r, ex := strace.NewReader(in, suffixPID(name)), explain.New()
+	switch x.format {
+	case "text":
 		return explain.Text(x.env.stdout, r, ex, x.o)
+	case "jsonl":
+		return x.lines(r, ex)
 	}
+	t, err := explain.Timeline(r, ex, x.o, filepath.Base(name), x.kernel)
+	if err != nil {
+		return err
+	}
+	return render.Write(x.env.stdout, x.format, t)
+}
+
+func (x *explainer) lines(r *strace.Reader, ex *explain.Explainer) error {
 	if err := explain.JSON(x.env.stdout, r, ex, x.o); err != nil {
 		return err
 	}

@@ -277,7 +277,7 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 		}
 		if len(note) > 0 {
 			n.say(", ")
-			n.sayBytes(note)
+			n.sayBytes(bytes.ReplaceAll(note, []byte("]]"), []byte("]"))) // strace prints one too many
 		}
 	} else if n.Outcome == AtOnce {
 		n.say(": nothing ready")

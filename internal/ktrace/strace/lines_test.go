@@ -119,6 +119,7 @@ func TestForms(t *testing.T) {
 		{`mmap(NULL, 2097152, PROT_READ, MAP_PRIVATE|MAP_HUGETLB|21<<MAP_HUGE_SHIFT, -1, 0) = 0x7f085a30f000`,
 			`call mmap(NULL; 2097152; PROT_READ; MAP_PRIVATE|MAP_HUGETLB|21<<MAP_HUGE_SHIFT; -1; 0) = 139673849622528`},
 		{`wait4(-1, [{WIFEXITED(s) && WEXITSTATUS(s) == 0}], 0, NULL) = 7`, `call wait4(-1; [{WIFEXITED(s) && WEXITSTATUS(s) == 0}]; 0; NULL) = 7`},
+		{`select(7, [4 5], NULL, [6], NULL) = 2 (in [4]], except [6], left {tv_sec=0, tv_usec=3})`, `call select(7; [4 5]; NULL; [6]; NULL) = 2 note=in [4]], except [6], left {tv_sec=0, tv_usec=3}`},
 		{`fcntl(3, F_GETFL) = 0x2 (flags O_RDWR)`, `call fcntl(3; F_GETFL) = 2 note=flags O_RDWR`},
 		{`getpid() = 7 /* 5 in strace's PID NS */`, `call getpid() = 7`},
 		{`epoll_wait(5, {{EPOLLIN, {u32=3, u64=3}}}, 4, -1) = 1`, `call epoll_wait(5; {{EPOLLIN, {u32=3, u64=3}}}; 4; -1) = 1`},

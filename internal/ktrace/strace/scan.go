@@ -143,16 +143,12 @@ func split(s []byte, closing byte, parts [][]byte) (out [][]byte, end int, ok bo
 	return parts, len(s), false
 }
 
-// closing returns the index behind the bracket that closes the one at s[0].
+// closing returns the index behind the ')' that closes the '(' at s[0]. Other
+// brackets do not count: strace prints one too many behind the sets of select.
 func closing(s []byte) (end int, ok bool) {
 	depth := 0
 	for i := 0; i < len(s); {
-		c := s[i]
-		if !special[c] {
-			i++
-			continue
-		}
-		switch c {
+		switch s[i] {
 		case '"':
 			if i, ok = skipString(s, i); !ok {
 				return 0, false
@@ -161,9 +157,9 @@ func closing(s []byte) (end int, ok bool) {
 		case '<':
 			i = skipAngle(s, i)
 			continue
-		case '(', '[', '{':
+		case '(':
 			depth++
-		case ')', ']', '}':
+		case ')':
 			if depth--; depth == 0 {
 				return i + 1, true
 			}

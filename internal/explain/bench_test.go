@@ -1,0 +1,26 @@
+package explain
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace/strace"
+)
+
+// The speed of the text form over a log of nearly nothing but the calls in question.
+func BenchmarkText(b *testing.B) {
+	in, err := os.ReadFile("../../testdata/strace/v6.1-ftttT.txt")
+	if err != nil {
+		b.Fatal(err)
+	}
+	in = bytes.Repeat(in, 1024)
+	b.SetBytes(int64(len(in)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Text(io.Discard, strace.NewReader(bytes.NewReader(in), 0), New(), Options{FD: -1, Paths: on618}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
