@@ -52,7 +52,8 @@ func ParseFormat(text []byte) (*Format, error) {
 	return f, nil
 }
 
-// parseField reads "field:char comm[16];	offset:8;	size:16;	signed:0;".
+// parseField reads "field:char comm[16];	offset:8;	size:16;	signed:0;". The size of
+// an array of no fixed length is 0.
 func parseField(line string) (string, Field, error) {
 	var field Field
 	var name string
@@ -74,7 +75,7 @@ func parseField(line string) (string, Field, error) {
 			return "", field, fmt.Errorf("no number in %q", part)
 		}
 	}
-	if name == "" || field.Offset < 0 || field.Size <= 0 || field.Offset+field.Size > 1<<16 {
+	if name == "" || field.Offset < 0 || field.Size < 0 || field.Offset+field.Size > 1<<16 {
 		return "", field, fmt.Errorf("%q is no field", line)
 	}
 	return name, field, nil
