@@ -4,7 +4,9 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,11 +31,8 @@ func startObserve(t *testing.T, opts ...efd.ObserveOption) *efd.Observation {
 }
 
 // pingPong has two threads wake each other n times through two eventfds.
-func pingPong(t *testing.T, n int) (tids [2]int) {
+func pingPong(t *testing.T, n int, a, b *efd.EventFD) (tids [2]int) {
 	t.Helper()
-	a, b := observedFD(t), observedFD(t)
-	defer a.Close()
-	defer b.Close()
 	var wg sync.WaitGroup
 	side := func(i int, in, out *efd.EventFD, first bool) {
 		defer wg.Done()
@@ -76,10 +75,21 @@ func observedFD(t *testing.T) *efd.EventFD {
 }
 
 func TestObserve(t *testing.T) {
-	var streamed []efd.Wake
-	o := startObserve(t, efd.OnWake(func(w efd.Wake) { streamed = append(streamed, w) }))
+	var streamed atomic.Int64
+	var withID atomic.Bool
+	o := startObserve(t, efd.OnWake(func(w efd.Wake) {
+		streamed.Add(1)
+		if strings.Contains(w.Object, "(id ") {
+			withID.Store(true)
+		}
+	}))
 	const rounds = 200
-	tids := pingPong(t, rounds)
+	a, b := observedFD(t), observedFD(t)
+	tids := pingPong(t, rounds, a, b)
+	// An id is told once nothing can have closed the number meanwhile.
+	for deadline := time.Now().Add(10 * time.Second); !withID.Load() && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
 	r, err := o.Stop()
 	if err != nil {
 		t.Fatal(err)
@@ -111,17 +121,21 @@ func TestObserve(t *testing.T) {
 	if r.Lost == 0 && ours == 0 {
 		t.Errorf("no wake of %d was seen among %d", 2*rounds, r.Total)
 	}
-	if len(streamed) != r.Total || len(r.Wakes) != min(r.Total, 4096) {
-		t.Errorf("%d wakes streamed, %d in total, %d kept", len(streamed), r.Total, len(r.Wakes))
+	if r.Lost == 0 && !withID.Load() {
+		t.Errorf("of %d wakes none names its eventfd", ours)
+	}
+	if int(streamed.Load()) != r.Total || len(r.Wakes) != min(r.Total, 4096) {
+		t.Errorf("%d wakes streamed, %d in total, %d kept", streamed.Load(), r.Total, len(r.Wakes))
 	}
 }
 
 func TestObserveLeavesNothing(t *testing.T) {
 	startObserve(t).Stop() // what exists once in a process exists now
+	a, b := observedFD(t), observedFD(t)
 	before := fdCount(t)
 	for range 3 {
 		o := startObserve(t, efd.WakesOnly())
-		pingPong(t, 3)
+		pingPong(t, 3, a, b)
 		if _, err := o.Stop(); err != nil {
 			t.Fatal(err)
 		}

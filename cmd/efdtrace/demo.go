@@ -203,7 +203,7 @@ func (d *demonstration) outro() {
 		n := d.tally[v]
 		total += n
 		if n > 0 || v == ktrace.Contradicted {
-			parts = append(parts, fmt.Sprintf("%d %s", n, v))
+			parts = append(parts, render.Unbroken(fmt.Sprintf("%d %s", n, strings.ReplaceAll(string(v), "_", " "))))
 		}
 	}
 	d.text.Printf("\n")

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -29,7 +30,9 @@ type Session struct {
 	done chan struct{}
 	err  chan error
 	once sync.Once
-	last error
+
+	until atomic.Int64 // all events up to it will have been read
+	last  error
 }
 
 // tick is how often the rings are read.
@@ -57,6 +60,7 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 	}
 	s := &Session{Kernel: k, src: src, done: make(chan struct{}), err: make(chan error, 1)}
 	s.p = NewPipeline(k, o)
+	s.p.follows = src.Follows
 	s.p.live(o.PIDs)
 	go func() {
 		err := source.Run(src, tick, s.done, func(events []ktrace.Event, losses []ktrace.Loss) error {
@@ -68,7 +72,7 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 			s.p.Feed(events, losses)
 			return nil
 		})
-		s.p.Flush()
+		s.p.Flush(s.until.Load())
 		s.err <- err
 	}()
 	return s, nil
@@ -77,6 +81,7 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 // Stop ends the observation, and returns once every wake was told.
 func (s *Session) Stop() (*Pipeline, error) {
 	s.once.Do(func() {
+		s.until.Store(source.Now())
 		close(s.done)
 		s.last = <-s.err
 		if err := s.src.Close(); s.last == nil {

@@ -13,19 +13,33 @@ import (
 // and used anew meanwhile: an answer counts only once every event up to the
 // time of asking is known and none of them changed the number.
 type Objects struct {
-	now  func() int64
+	now  func() int64 // nil: /proc is another machine's, or of another time
 	arch string
 	fds  map[fdKey]*object
 }
 
 type fdKey struct{ pid, fd int }
 
-// object is what a number stands for from the time `since` until it is closed.
+// object is what a number stands for until it is closed.
 type object struct {
-	what  string // "eventfd 5 (id 12)"
-	kind  string // "eventfd", "eventpoll", ""
-	asked int64  // when /proc was read
-	bad   bool   // the number changed before that
+	what    string // "eventfd 5"
+	kind    string // "eventfd", "eventpoll", ""
+	id      string // "12", of an eventfd
+	asked   int64  // the time that what is of
+	idAsked int64  // the time that id is of
+	bad     bool   // the number changed before asked
+	idBad   bool   // or before idAsked
+}
+
+// name is what is known for certain, once all events up to now are known.
+func (ob *object) name(now int64) string {
+	switch {
+	case ob.bad || ob.asked > now:
+		return ""
+	case ob.id == "" || ob.idBad || ob.idAsked > now:
+		return ob.what
+	}
+	return ob.what + " (id " + ob.id + ")"
 }
 
 func newObjects(arch string, now func() int64) *Objects {
@@ -41,18 +55,58 @@ func (o *Objects) ask(pid, fd int) *object {
 	if ob := o.fds[k]; ob != nil {
 		return ob
 	}
+	if o.now == nil {
+		return nil
+	}
+	ob := &object{}
+	ob.what, ob.kind, ob.id = readObject(pid, fd)
+	ob.asked = o.now()
+	ob.idAsked = ob.asked
+	o.keep(k, ob)
+	return ob
+}
+
+func (o *Objects) keep(k fdKey, ob *object) {
 	if len(o.fds) >= maxObjects {
 		clear(o.fds)
 	}
-	ob := &object{asked: o.now()}
-	ob.what, ob.kind = readObject(pid, fd)
 	o.fds[k] = ob
-	return ob
+}
+
+// made: an eventfd or an epoll was made; that much the events tell.
+func (o *Objects) made(ev *ktrace.Event) {
+	kind := ""
+	switch SyscallName(o.arch, ev.Nr) {
+	case "eventfd", "eventfd2":
+		kind = "eventfd"
+	case "epoll_create", "epoll_create1":
+		kind = "epoll"
+	default:
+		return
+	}
+	if ev.Ret < 0 {
+		return
+	}
+	fd := int(ev.Ret)
+	ob := &object{what: kind + " " + strconv.Itoa(fd), kind: kind, asked: ev.Time}
+	if o.now != nil && kind == "eventfd" {
+		var is string
+		if _, is, ob.id = readObject(ev.PID, fd); is != kind {
+			ob.id = ""
+		}
+		ob.idAsked = o.now()
+	}
+	o.keep(fdKey{ev.PID, fd}, ob)
 }
 
 // event follows what changes descriptors.
 func (o *Objects) event(ev *ktrace.Event) {
-	if ev.Kind != ktrace.SysEnter {
+	switch ev.Kind {
+	case ktrace.SysExit:
+		o.made(ev)
+		return
+	case ktrace.SysEnter:
+	default:
 		return
 	}
 	switch SyscallName(o.arch, ev.Nr) {
@@ -63,7 +117,7 @@ func (o *Objects) event(ev *ktrace.Event) {
 	case "close_range", "execve", "execveat":
 		for k, ob := range o.fds {
 			if k.pid == ev.PID {
-				ob.bad = ob.bad || ev.Time <= ob.asked
+				ob.closed(ev.Time)
 				delete(o.fds, k)
 			}
 		}
@@ -75,42 +129,47 @@ func (o *Objects) event(ev *ktrace.Event) {
 func (o *Objects) drop(pid, fd int, at int64) {
 	k := fdKey{pid, fd}
 	if ob := o.fds[k]; ob != nil {
-		ob.bad = ob.bad || at <= ob.asked
+		ob.closed(at)
 		delete(o.fds, k)
 	}
+}
+
+func (ob *object) closed(at int64) {
+	ob.bad = ob.bad || at <= ob.asked
+	ob.idBad = ob.idBad || at <= ob.idAsked
 }
 
 // lost: a close may have been among what was lost.
 func (o *Objects) lost() {
 	for _, ob := range o.fds {
-		ob.bad = true
+		ob.bad, ob.idBad = true, true
 	}
 	clear(o.fds)
 }
 
 // readObject reads what a descriptor is.
-func readObject(pid, fd int) (what, kind string) {
+func readObject(pid, fd int) (what, kind, id string) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	link, err := os.Readlink(dir + "/fd/" + strconv.Itoa(fd))
 	if err != nil {
-		return "", ""
+		return "", "", ""
 	}
 	switch link {
 	case "anon_inode:[eventfd]":
 		what, kind = "eventfd "+strconv.Itoa(fd), "eventfd"
 		b, err := os.ReadFile(dir + "/fdinfo/" + strconv.Itoa(fd))
 		if err != nil {
-			return what, kind
+			return what, kind, ""
 		}
 		for line := range strings.Lines(string(b)) {
-			if id, ok := strings.CutPrefix(line, "eventfd-id:"); ok {
-				what += " (id " + strings.TrimSpace(id) + ")"
+			if v, ok := strings.CutPrefix(line, "eventfd-id:"); ok {
+				id = strings.TrimSpace(v)
 			}
 		}
-		return what, kind
+		return what, kind, id
 	case "anon_inode:[eventpoll]":
-		return "epoll " + strconv.Itoa(fd), "eventpoll"
+		return "epoll " + strconv.Itoa(fd), "epoll", ""
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(link, "anon_inode:"), "/"), ":")
-	return strings.Trim(name, "[]") + " " + strconv.Itoa(fd), ""
+	return strings.Trim(name, "[]") + " " + strconv.Itoa(fd), "", ""
 }

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source"
 )
 
@@ -21,25 +25,31 @@ type Pipeline struct {
 	k       *Kernel
 	o       Options
 	t       *Tracker
-	objects *Objects // nil in a replay
+	objects *Objects
 	pollers goPollers
-	pids    map[int]bool
+	follows func(pid int) bool // whether a process is one of those observed
+	calling map[int]bool       // processes that made calls: only calls of those observed are recorded
 	held    []*held
 }
 
 // held is a wake that waits until what /proc said of its descriptor is known
-// to be right.
+// to be right, or a call that waits behind one: all is told of in order.
 type held struct {
 	j     *Judged
+	call  *Call
 	ob    *object
 	until int64
 }
 
 // NewPipeline makes a pipeline for events of a kernel.
 func NewPipeline(k *Kernel, o Options) *Pipeline {
-	p := &Pipeline{k: k, o: o, t: NewTracker()}
+	p := &Pipeline{k: k, o: o, t: NewTracker(), calling: map[int]bool{}}
+	p.follows = func(pid int) bool { return len(p.calling) == 0 || p.calling[pid] }
+	p.objects = newObjects(k.Arch, nil)
 	p.t.OnWake = p.wake
-	p.t.OnCall = o.OnCall
+	if o.OnCall != nil {
+		p.t.OnCall = func(c *Call) { p.held = append(p.held, &held{call: c}) }
+	}
 	return p
 }
 
@@ -86,24 +96,24 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		p.Lost += l.Count
 		p.Losses = append(p.Losses, l)
 		p.t.Loss(l)
-		if p.objects != nil {
-			p.objects.lost()
-		}
+		p.objects.lost()
 	}
 	if len(p.Losses) > 1024 {
 		p.Losses = slices.Delete(p.Losses, 0, 512)
 	}
 	for i := range events {
-		if p.objects != nil {
-			p.objects.event(&events[i])
+		if k := events[i].Kind; (k == ktrace.SysEnter || k == ktrace.SysExit) && !p.calling[events[i].PID] {
+			p.calling[events[i].PID] = true
 		}
+		p.objects.event(&events[i])
 		p.t.Event(&events[i])
 	}
 	p.release(p.t.now)
 }
 
-// Flush tells of what is still open.
-func (p *Pipeline) Flush() {
+// Flush tells of what is still open. Every event up to the time until was fed.
+func (p *Pipeline) Flush(until int64) {
+	p.t.now = max(p.t.now, until)
 	p.t.Flush()
 	p.release(source.End)
 }
@@ -134,7 +144,9 @@ func concerns(j *Judged) bool {
 
 func (p *Pipeline) wake(w *Wake) {
 	j := p.k.Judge(w)
-	if !concerns(j) {
+	// An interrupt on top of an observed thread wakes whom it wakes.
+	ours := p.follows(w.Wakee.PID) || w.Context == match.Task && p.follows(w.Waker.PID)
+	if !ours || !concerns(j) {
 		p.Ignored++
 		return
 	}
@@ -142,13 +154,12 @@ func (p *Pipeline) wake(w *Wake) {
 	if c := w.Waker.Call; c != nil && !c.Doubtful && byDescriptor(j.WakerSyscall) {
 		w.FD = int(int32(c.Args[0]))
 	}
-	if p.objects != nil {
-		if c := w.Wakee.Call; c != nil && !c.Doubtful && strings.HasPrefix(j.WakeeSyscall, "epoll_") {
-			w.Runtime = p.pollers.is(w.Wakee.PID, int(int32(c.Args[0])))
-		}
-		if w.FD >= 0 {
-			h.ob = p.objects.ask(w.Waker.PID, w.FD)
-			h.until = h.ob.asked
+	if c := w.Wakee.Call; c != nil && !c.Doubtful && p.objects.now != nil && strings.HasPrefix(j.WakeeSyscall, "epoll_") {
+		w.Runtime = p.pollers.is(w.Wakee.PID, int(int32(c.Args[0])))
+	}
+	if w.FD >= 0 {
+		if h.ob = p.objects.ask(w.Waker.PID, w.FD); h.ob != nil {
+			h.until = max(h.ob.asked, h.ob.idAsked)
 		}
 	}
 	p.held = append(p.held, h)
@@ -173,14 +184,64 @@ func (p *Pipeline) release(now int64) {
 		if h.ob != nil && h.until > now {
 			break
 		}
-		if h.ob != nil && !h.ob.bad && h.until <= p.t.now {
-			h.j.Object = h.ob.what
+		n++
+		if h.call != nil {
+			p.o.OnCall(h.call)
+			continue
+		}
+		if h.ob != nil {
+			h.j.Object = h.ob.name(p.t.now)
 		}
 		p.Total++
 		if p.o.OnWake != nil {
 			p.o.OnWake(h.j)
 		}
-		n++
 	}
 	p.held = slices.Delete(p.held, 0, n)
+}
+
+// objectNote is the key of a recording's note on what a wake happened on: it
+// was read from /proc, and the events do not have it.
+const objectNote = "object"
+
+// ObjectNote keeps what a wake happened on.
+func ObjectNote(j *Judged) record.Note {
+	return record.Note{Time: j.Time, Key: objectNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.Object)}
+}
+
+// Replay feeds a recording through a new pipeline. The file is read twice:
+// what wakes happened on stands behind them.
+func Replay(path string, k *Kernel, o Options) (*Pipeline, error) {
+	objects := map[string]string{}
+	key := func(t int64, tid int) string { return fmt.Sprint(t, " ", tid) }
+	err := readAll(path, func([]ktrace.Event, []ktrace.Loss) error { return nil }, func(n record.Note) {
+		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
+			objects[fmt.Sprint(n.Time, " ", tid)] = what
+		}
+	})
+	if err != nil && !errors.Is(err, record.ErrCut) {
+		return nil, err
+	}
+	tell := o.OnWake
+	o.OnWake = func(j *Judged) {
+		if what, ok := objects[key(j.Time, j.Wakee.TID)]; ok {
+			j.Object = what
+		}
+		if tell != nil {
+			tell(j)
+		}
+	}
+	p := NewPipeline(k, o)
+	err = readAll(path, func(e []ktrace.Event, l []ktrace.Loss) error { p.Feed(e, l); return nil }, nil)
+	p.Flush(0)
+	return p, err
+}
+
+func readAll(path string, fn func([]ktrace.Event, []ktrace.Loss) error, notes func(record.Note)) error {
+	r, err := record.Open(path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.Replay(fn, notes)
 }

@@ -102,6 +102,12 @@ func visible(s string) int {
 	return n
 }
 
+// unbroken is a blank at which no line is broken.
+const unbroken = "\u00a0"
+
+// Unbroken keeps a few words on one line.
+func Unbroken(s string) string { return strings.ReplaceAll(s, " ", unbroken) }
+
 // Wrap breaks s at blanks into lines of at most width characters; a word that
 // is longer has a line of its own.
 func Wrap(s string, width int) []string {
@@ -118,7 +124,11 @@ func Wrap(s string, width int) []string {
 			line = w
 		}
 	}
-	return append(lines, line)
+	lines = append(lines, line)
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(lines[i], unbroken, " ")
+	}
+	return lines
 }
 
 // mark is how a verdict looks in a chain.
@@ -193,7 +203,7 @@ func (t *Text) row(indent string, r Row) {
 	if r.Cause != "" {
 		cause := "[" + r.Cause + "]"
 		if utf8.RuneCountInString(cause) < rest {
-			cause = strings.ReplaceAll(cause, " ", "\u00a0") // not broken
+			cause = Unbroken(cause)
 		}
 		text += " " + cause
 	}
@@ -205,7 +215,6 @@ func (t *Text) row(indent string, r Row) {
 		head = tail
 	}
 	for _, l := range Wrap(text, rest) {
-		l = strings.ReplaceAll(l, "\u00a0", " ")
 		if i := strings.Index(l, "["); t.Color && i >= 0 {
 			l = l[:i] + t.paint(dim, l[i:])
 		}

@@ -199,6 +199,10 @@ func (s *Source) Follow(pid int) {
 	}
 }
 
+// Follows reports whether a process is one of those that the result is limited
+// to.
+func (s *Source) Follows(pid int) bool { return s.follow == nil || s.follow[pid] }
+
 // Threads lists the threads of a process, in ascending order.
 func Threads(pid int) []int {
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"os/user"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/scenario/lab"
+	"golang.org/x/sys/unix"
+)
+
+var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-runtime] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show who wakes its waiting threads"}
+
+func init() {
+	runCommand.run = runProgram
+	commands = append(commands, runCommand)
+}
+
+// runOptions are the flags of run.
+type runOptions struct {
+	out, format, user string
+	pid               int
+	runtime           bool
+	program           []string
+}
+
+func runProgram(e *env, args []string) int {
+	fs := flag.NewFlagSet("run", flag.ContinueOnError)
+	var o runOptions
+	fs.StringVar(&o.out, "o", "", "write to `FILE` and not to standard output")
+	fs.StringVar(&o.format, "format", "text", "`form` of the output: "+strings.Join(formats, ", "))
+	fs.StringVar(&o.user, "u", "", "run the program as `USER`")
+	fs.IntVar(&o.pid, "p", 0, "attach to the process `PID`")
+	fs.BoolVar(&o.runtime, "runtime", false, "show the Go runtime's own poller too")
+	if status, ok := parse(e, fs, runCommand, "efdtrace run -- curl -s http://127.0.0.1:8080/", args); !ok {
+		return status
+	}
+	o.program = fs.Args()
+	if err := o.check(); err != nil {
+		fmt.Fprintf(e.stderr, "efdtrace run: %v\n", err)
+		return exitUsage
+	}
+	status, err := observeProgram(e, &o)
+	if err != nil {
+		fmt.Fprintf(e.stderr, "efdtrace run: %v\n", err)
+	}
+	return status
+}
+
+func (o *runOptions) check() error {
+	switch {
+	case !isFormat(o.format):
+		return fmt.Errorf("-format %q: there are: %s", o.format, strings.Join(formats, " "))
+	case o.pid < 0:
+		return fmt.Errorf("-p %d: a process ID is a positive number", o.pid)
+	case o.pid == 0 && len(o.program) == 0:
+		return errors.New("want a program after --, or -p PID")
+	case o.pid != 0 && len(o.program) != 0:
+		return errors.New("-p and a program: want one of them")
+	case o.pid != 0 && o.user != "":
+		return errors.New("-u is for a program that is started, and -p attaches to one that runs")
+	case o.format == "recording" && o.out == "":
+		return errors.New("-format recording wants -o FILE")
+	}
+	return nil
+}
+
+// observeProgram starts or attaches, shows what it sees, and returns the
+// status to end with.
+func observeProgram(e *env, o *runOptions) (status int, err error) {
+	if o.pid != 0 {
+		if err := unix.Kill(o.pid, 0); err == unix.ESRCH {
+			return exitCannot, fmt.Errorf("no process %d", o.pid)
+		}
+	}
+	// The program starts stopped, so that nothing of it goes unseen; the stop is
+	// the thread's that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var p *program
+	pid := o.pid
+	if pid == 0 {
+		if p, err = start(e, o); err != nil {
+			return startStatus(err), err
+		}
+		pid = p.cmd.Process.Pid
+	}
+	v, err := newView(e, o.out, o.format, o.runtime)
+	if err != nil {
+		p.kill()
+		return exitCannot, err
+	}
+	v.title, v.origin = strings.Join(o.program, " "), "observed"
+	if p == nil {
+		v.title = fmt.Sprintf("process %d", pid)
+	}
+	s, err := startSession(v, pid)
+	if err != nil {
+		p.kill()
+		v.abandon()
+		return exitCannot, err
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	ended := make(chan struct{})
+	if p != nil {
+		if err := p.release(); err != nil {
+			p.kill()
+			return exitCannot, err
+		}
+		go func() { p.wait(); close(ended) }()
+	} else {
+		go func() { awaitExit(pid); close(ended) }()
+	}
+	v.progress(s, ended, signals, p)
+	pipe, serr := s.Stop()
+	if err := errors.Join(serr, v.finish(pipe)); err != nil {
+		return exitCannot, err
+	}
+	if p != nil {
+		return p.status(), nil
+	}
+	return exitOK, nil
+}
+
+func startSession(v *view, pid int) (*observe.Session, error) {
+	k, table, err := observe.ThisKernel()
+	if err != nil {
+		return nil, err
+	}
+	v.kernel = k
+	o := observe.Options{PIDs: []int{pid}, Calls: true, OnWake: v.wake, OnCall: v.call}
+	if v.format == "recording" {
+		h := record.NewHeader(k.Symbols, lab.Functions(k))
+		h.Sources = []string{"perf"}
+		w, err := record.Create(v.out, h, record.Options{})
+		if err != nil {
+			return nil, err
+		}
+		v.rec, o.Record = w, w
+	}
+	return observe.StartOn(k, table, o)
+}
+
+// program is what run started.
+type program struct {
+	cmd *exec.Cmd
+	err error
+}
+
+// start starts the program, stopped at its first instruction.
+func start(e *env, o *runOptions) (*program, error) {
+	cmd := exec.Command(o.program[0], o.program[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, e.stdout, e.stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	if o.user != "" {
+		if err := as(cmd, o.user); err != nil {
+			return nil, err
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	var ws unix.WaitStatus
+	if _, err := unix.Wait4(cmd.Process.Pid, &ws, unix.WALL, nil); err != nil || !ws.Stopped() {
+		cmd.Process.Kill()
+		return nil, fmt.Errorf("start of %s: not stopped (%v)", o.program[0], err)
+	}
+	return &program{cmd: cmd}, nil
+}
+
+// as makes the program run as another user, with that user's groups and home.
+func as(cmd *exec.Cmd, name string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		if u, err = user.LookupId(name); err != nil {
+			return fmt.Errorf("-u %s: no such user", name)
+		}
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	cred := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	if ids, err := u.GroupIds(); err == nil {
+		for _, id := range ids {
+			if g, err := strconv.ParseUint(id, 10, 32); err == nil {
+				cred.Groups = append(cred.Groups, uint32(g))
+			}
+		}
+	}
+	cmd.SysProcAttr.Credential = cred
+	cmd.Env = append(os.Environ(), "HOME="+u.HomeDir, "USER="+u.Username, "LOGNAME="+u.Username)
+	return nil
+}
+
+// release lets the program run, no longer traced.
+func (p *program) release() error { return unix.PtraceDetach(p.cmd.Process.Pid) }
+
+func (p *program) wait() { p.err = p.cmd.Wait() }
+
+func (p *program) kill() {
+	if p != nil {
+		p.cmd.Process.Kill()
+		p.cmd.Wait()
+	}
+}
+
+// status is the program's: 128 + n where signal n killed it.
+func (p *program) status() int {
+	ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// startStatus is what a shell gives for a program that it cannot start.
+func startStatus(err error) int {
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
+		return 127
+	case errors.Is(err, os.ErrPermission):
+		return 126
+	}
+	return exitCannot
+}
+
+// awaitExit returns when a process that is no child has ended.
+func awaitExit(pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		for unix.Kill(pid, 0) != unix.ESRCH {
+			time.Sleep(100 * time.Millisecond)
+		}
+		return
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		if n > 0 || err != nil && err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// progress waits for the program's end, or for the user's.
+func (v *view) progress(s *observe.Session, ended <-chan struct{}, signals <-chan os.Signal, p *program) {
+	show := progress(v.env.stderr)
+	defer show("")
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	began := time.Now()
+	var asked int
+	var patience <-chan time.Time
+	var last os.Signal
+	for {
+		select {
+		case <-ended:
+			return
+		case err := <-s.Failed():
+			fmt.Fprintf(v.env.stderr, "efdtrace run: %v\n", err)
+			return
+		case last = <-signals:
+			if p == nil {
+				return
+			}
+			// From a terminal the program has the signal too, and decides itself
+			// whether to end. If it was for this process alone, it is passed on.
+			if asked++; asked > 1 {
+				p.cmd.Process.Kill()
+			}
+			patience = time.After(300 * time.Millisecond)
+		case <-patience:
+			p.cmd.Process.Signal(last)
+		case <-tick.C:
+			if v.out != "" {
+				show(fmt.Sprintf("%s, %d wakes", time.Since(began).Round(time.Second), v.count()))
+			}
+		}
+	}
+}

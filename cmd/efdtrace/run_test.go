@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/scenario/lab"
+	"github.com/efd-go/efd/internal/testenv"
+)
+
+// invoke runs a sub-command as main does.
+func invoke(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	in, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	status = run(&env{in, &out, &errs}, args)
+	return status, out.String(), errs.String()
+}
+
+func needPerf(t *testing.T) {
+	t.Helper()
+	if l := lab.Open(); l.Denied != nil {
+		testenv.Require(t, "perf", l.Denied)
+	}
+}
+
+func TestBadUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"demo", "nosuch"}, {"demo", "-nosuch"}, {"verify", "nosuch"}, {"verify", "-format", "nosuch"},
+		{"run"}, {"run", "-p", "1", "--", "true"}, {"run", "-p", "-1"}, {"run", "-format", "nosuch", "--", "true"}, {"run", "-format", "recording", "--", "true"},
+		{"run", "-u", "x", "-p", "1"}, {"replay"}, {"replay", "a", "b"}, {"replay", "-format", "nosuch", "a"},
+	} {
+		status, stdout, stderr := invoke(t, args...)
+		if status != exitUsage || stdout != "" || stderr == "" || strings.Contains(stderr, "goroutine") {
+			t.Errorf("%v: status %d, stdout %q, stderr %q", args, status, stdout, stderr)
+		}
+	}
+	if _, _, stderr := invoke(t, "demo", "nosuch"); !strings.Contains(stderr, "read ppoll pselect6 epoll_wait") {
+		t.Errorf("the scenarios that exist are not listed: %s", stderr)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, c := range commands {
+		status, stdout, stderr := invoke(t, c.name, "-h")
+		if status != exitOK || stderr != "" || !strings.Contains(stdout, "example:") {
+			t.Errorf("%s -h: status %d, stderr %q, stdout %q", c.name, status, stderr, stdout)
+		}
+	}
+}
+
+func TestDemo(t *testing.T) {
+	status, stdout, stderr := invoke(t, "demo")
+	if status != exitOK || stderr != "" {
+		t.Fatalf("status %d, stderr %q", status, stderr)
+	}
+	for l := range strings.Lines(stdout) {
+		if n := len([]rune(strings.TrimSuffix(l, "\n"))); n > render.Width {
+			t.Errorf("%d wide: %s", n, l)
+		}
+	}
+	for _, want := range []string{"pollwake", "ep_poll_callback", "autoremove_wake_function", "__wake_up_locked_key", "__pollwake", "default_wake_function", "eventfd_write", `write(`, "ppoll([{fd="} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in the demo", want)
+		}
+	}
+	l := lab.Open()
+	if l.Denied != nil {
+		if n := strings.Count(stdout, "Not observed here"); n != 1 || strings.Count(stdout, "\n") > 40 {
+			t.Errorf("what is missing is said %d times, in %d lines", n, strings.Count(stdout, "\n"))
+		}
+		testenv.Require(t, "perf", l.Denied)
+	}
+	if !strings.Contains(stdout, "0 contradicted") || strings.Contains(stdout, "undocumented,") {
+		t.Errorf("findings in\n%s", stdout)
+	}
+}
+
+func TestVerifyJSON(t *testing.T) {
+	needPerf(t)
+	status, stdout, _ := invoke(t, "verify", "-json", "ppoll", "read")
+	if status != exitOK {
+		t.Errorf("status %d", status)
+	}
+	dec := json.NewDecoder(strings.NewReader(stdout))
+	dec.DisallowUnknownFields()
+	var got verifyJSON
+	if err := dec.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Scenarios) != 2 || got.Scenarios[0].Status != lab.OK || got.Scenarios[0].System != 10 || len(got.Scenarios[0].Edges) < 20 || got.Kernel == "" || got.Arch == "" || got.Tier == "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestRunPassesTheStatusOn(t *testing.T) {
+	needPerf(t)
+	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -TERM $$": 128 + 15} {
+		if status, _, stderr := invoke(t, "run", "--", "sh", "-c", script); status != want {
+			t.Errorf("sh -c %q: status %d, want %d; %s", script, status, want, stderr)
+		}
+	}
+	if status, _, _ := invoke(t, "run", "--", "/no/such/program"); status != 127 {
+		t.Errorf("a program that is not there: status %d", status)
+	}
+	if status, _, _ := invoke(t, "run", "-p", "2147483647"); status != exitCannot {
+		t.Errorf("a process that is not there: status %d", status)
+	}
+}
+
+// TestWaiter is the program of TestRunAndReplay: it waits for itself.
+func TestWaiter(t *testing.T) {
+	if os.Getenv("EFDTRACE_TEST_WAITER") == "" {
+		t.Skip("is run by another test")
+	}
+	invoke(t, "demo", "ppoll", "epoll_wait", "read")
+}
+
+func TestRunAndReplay(t *testing.T) {
+	needPerf(t)
+	t.Setenv("EFDTRACE_TEST_WAITER", "1")
+	file := filepath.Join(t.TempDir(), "r.jsonl.gz")
+	if status, _, stderr := invoke(t, "run", "-o", file, "-format", "recording", "--", os.Args[0], "-test.run=^TestWaiter$"); status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	status, stdout, stderr := invoke(t, "replay", file)
+	if status != exitOK || stderr != "" {
+		t.Fatalf("replay: status %d: %s", status, stderr)
+	}
+	for _, want := range []string{"through pollwake on eventfd ", "through autoremove_wake_function on eventfd ", "through ep_poll_callback, ep_autoremove_wake_function on eventfd "} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	for _, f := range formats {
+		if f == "text" || f == "recording" {
+			continue
+		}
+		if status, stdout, stderr := invoke(t, "replay", "-format", f, file); status != exitOK || stdout == "" {
+			t.Errorf("replay -format %s: status %d: %s", f, status, stderr)
+		}
+	}
+}
+
+func TestReplayOfRecordings(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/recordings/*/*.jsonl.gz")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	for _, f := range files {
+		if status, stdout, stderr := invoke(t, "replay", f); status != exitOK || !strings.Contains(stdout, " woke ") {
+			t.Errorf("%s: status %d: %s%s", f, status, stdout, stderr)
+		}
+	}
+	broken := filepath.Join(t.TempDir(), "x.jsonl")
+	if err := os.WriteFile(broken, []byte("{\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := invoke(t, "replay", broken); status != exitCannot || !strings.Contains(stderr, "replay:") {
+		t.Errorf("a broken recording: status %d: %s", status, stderr)
+	}
+	if !slices.Contains(formats, "recording") {
+		t.Error("recording is no form")
+	}
+}

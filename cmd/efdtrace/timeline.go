@@ -1,0 +1,178 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/render"
+)
+
+// maxTimeline bounds the calls and the wakes that are kept for a picture; the
+// oldest go first.
+const maxTimeline = 50000
+
+// timeline gathers what is seen into the picture that the writers take.
+type timeline struct {
+	t       render.Timeline
+	threads map[int]*render.Thread
+	paths   map[string]int
+	dropped int
+}
+
+func newTimeline() *timeline {
+	return &timeline{threads: map[int]*render.Thread{}, paths: map[string]int{}}
+}
+
+func (l *timeline) thread(pid, tid int, comm string) {
+	if tid == 0 {
+		return
+	}
+	th := l.threads[tid]
+	if th == nil {
+		th = &render.Thread{TID: tid}
+		l.threads[tid] = th
+	}
+	th.PID, th.Comm = cmp.Or(pid, th.PID), cmp.Or(comm, th.Comm)
+}
+
+// wake adds a wake.
+func (l *timeline) wake(j *observe.Judged) {
+	l.thread(j.Wakee.PID, j.Wakee.TID, j.Wakee.Comm)
+	w := render.Wake{Time: j.Time, Running: j.Running, Object: j.Object, Callback: j.Callback, WakerCall: -1, WakeeCall: -1, Path: l.path(j.WakePaths, j.WakeChain)}
+	w.Wakee = render.Side{PID: j.Wakee.PID, TID: j.Wakee.TID, Comm: j.Wakee.Comm, Syscall: j.WakeeSyscall, FD: j.WakeeFD(), Context: string(match.Task)}
+	w.Waker = render.Side{FD: -1, Context: string(j.Context)}
+	if !j.Interrupted {
+		l.thread(j.Waker.PID, j.Waker.TID, j.Waker.Comm)
+		w.Waker = render.Side{PID: j.Waker.PID, TID: j.Waker.TID, Comm: j.Waker.Comm, Syscall: j.WakerSyscall, FD: j.FD, Context: string(j.Context)}
+	}
+	if j.Runtime {
+		l.threads[j.Wakee.TID].Note = "Go runtime poller"
+	}
+	if len(l.t.Wakes) >= maxTimeline {
+		l.t.Wakes = slices.Delete(l.t.Wakes, 0, maxTimeline/10)
+		l.dropped += maxTimeline / 10
+	}
+	l.t.Wakes = append(l.t.Wakes, w)
+}
+
+// call adds a system call.
+func (l *timeline) call(k *observe.Kernel, c *observe.Call) {
+	text := k.FormatCall(c)
+	if text == "" {
+		return
+	}
+	l.thread(c.PID, c.TID, c.Comm)
+	name := observe.SyscallName(k.Arch, c.Nr)
+	rc := render.Call{TID: c.TID, Start: c.Enter, End: c.Exit, Open: c.Exit == 0, Name: name, Text: text, FD: -1, Path: -1}
+	switch name {
+	case "read", "write", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl":
+		rc.FD = int(int32(c.Args[0]))
+	}
+	for _, s := range c.Sleeps {
+		if s.To == 0 {
+			continue
+		}
+		rc.Sleeps = append(rc.Sleeps, render.Sleep{From: s.From, To: s.To, Chain: functions(s.Chain)})
+		rc.Outcome = "slept"
+	}
+	if len(l.t.Calls) >= maxTimeline {
+		l.t.Calls = slices.Delete(l.t.Calls, 0, maxTimeline/10)
+		l.dropped += maxTimeline / 10
+	}
+	l.t.Calls = append(l.t.Calls, rc)
+}
+
+// functions are the frames of a chain, outermost first.
+func functions(ev *ktrace.Event) []string {
+	if ev == nil {
+		return nil
+	}
+	var out []string
+	for _, f := range slices.Backward(ev.Stack) {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// path adds a judged chain once and returns its index.
+func (l *timeline) path(names []string, c *match.Chain) int {
+	if c == nil || len(names) == 0 {
+		return -1
+	}
+	var key strings.Builder
+	p := render.Path{Path: ktrace.Path{Name: names[0], Functions: map[string]ktrace.Function{}}}
+	for _, s := range c.Steps {
+		fmt.Fprintf(&key, "%s>%s %s\n", s.Caller, s.Callee, s.Verdict)
+		p.Edges = append(p.Edges, s.Edge)
+		p.Verdicts = append(p.Verdicts, render.Verdict{Verdict: s.Verdict, Evidence: s.Evidence})
+		p.Functions[s.Callee] = ktrace.Function{Name: s.Callee, Text: s.Note}
+	}
+	for _, f := range slices.Backward(c.Inner) {
+		p.Chain = append(p.Chain, f.Name)
+	}
+	if i, ok := l.paths[key.String()]; ok {
+		return i
+	}
+	l.t.Paths = append(l.t.Paths, p)
+	l.paths[key.String()] = len(l.t.Paths) - 1
+	return len(l.t.Paths) - 1
+}
+
+// finish joins calls and wakes, and returns the picture.
+func (l *timeline) finish(k *observe.Kernel, title, origin string, lost uint64) *render.Timeline {
+	t := &l.t
+	t.Title, t.Kernel, t.Arch, t.Origin, t.Tier, t.Clock, t.Lost = title, k.Release, k.Arch, origin, "tracepoints", "CLOCK_MONOTONIC", lost
+	for _, th := range l.threads {
+		t.Threads = append(t.Threads, *th)
+	}
+	slices.SortFunc(t.Threads, func(a, b render.Thread) int { return a.TID - b.TID })
+	slices.SortFunc(t.Calls, func(a, b render.Call) int { return cmp.Compare(a.Start, b.Start) })
+	end := int64(0)
+	byThread := map[int][]int{}
+	for i, c := range t.Calls {
+		end = max(end, c.End)
+		byThread[c.TID] = append(byThread[c.TID], i)
+	}
+	for i := range t.Wakes {
+		end = max(end, t.Wakes[i].Time, t.Wakes[i].Running)
+	}
+	for i := range t.Calls {
+		if t.Calls[i].Open {
+			t.Calls[i].End = end
+		}
+	}
+	for i := range t.Wakes {
+		w := &t.Wakes[i]
+		w.WakerCall, w.WakeeCall = callAt(t.Calls, byThread[w.Waker.TID], w.Time, w.Waker.Syscall), callAt(t.Calls, byThread[w.Wakee.TID], w.Time, w.Wakee.Syscall)
+	}
+	for j := range t.Paths {
+		t.Paths[j].Kernel = k.Version.String()
+	}
+	if l.dropped > 0 {
+		t.Notes = append(t.Notes, render.Note{Kind: "note", Call: -1, Text: fmt.Sprintf("the oldest %d calls and wakes were let go", l.dropped)})
+	}
+	return t
+}
+
+// callAt finds the call of a thread that a moment lies in, -1 for none.
+func callAt(calls []render.Call, of []int, at int64, name string) int {
+	i, ok := slices.BinarySearchFunc(of, at, func(c int, at int64) int { return cmp.Compare(calls[c].Start, at) })
+	if !ok {
+		i--
+	}
+	if i < 0 || i >= len(of) || calls[of[i]].End < at || calls[of[i]].Name != name {
+		return -1
+	}
+	return of[i]
+}
+
+// formatPicture are the forms that take the whole picture.
+func (v *view) writeTimeline(p *observe.Pipeline) error {
+	title := "efdtrace"
+	return writePicture(v.w, v.format, v.line.finish(v.kernel, cmp.Or(v.title, title), v.origin, p.Lost))
+}

@@ -1,0 +1,290 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/render"
+)
+
+// formats are those of run and replay.
+var formats = append([]string{"text", "recording"}, pictures...)
+
+func isFormat(f string) bool { return slices.Contains(formats, f) }
+
+// view shows what run and replay see: in text as it comes, in the other forms
+// at the end.
+type view struct {
+	env         *env
+	out, format string
+	title       string
+	origin      string // "observed" or "recording"
+	goRuntime   bool
+	kernel      *observe.Kernel
+	rec         *record.Writer
+
+	file  *os.File // nil: standard output
+	w     *bufio.Writer
+	text  *render.Text
+	flush bool // after every line: somebody reads along
+	line  *timeline
+
+	mu       sync.Mutex
+	first    int64
+	wakes    int
+	runtime  int
+	findings int
+	groups   map[kind]*group
+}
+
+// kind is a kind of wake, for the summary.
+type kind struct{ waker, callback, wakee string }
+
+type group struct {
+	kind
+	n         int
+	latencies []int64
+}
+
+func newView(e *env, out, format string, goRuntime bool) (*view, error) {
+	v := &view{env: e, out: out, format: format, goRuntime: goRuntime, groups: map[kind]*group{}}
+	to := e.stdout
+	if out != "" && format != "recording" {
+		f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		v.file, to = f, f
+	}
+	if format == "recording" {
+		to = io.Discard
+	}
+	v.w = bufio.NewWriter(to)
+	v.flush = v.file == nil
+	v.text = render.NewText(v.w, v.file == nil && colour(e.stdout))
+	if format != "text" && format != "recording" {
+		v.line = newTimeline()
+	}
+	return v, nil
+}
+
+func (v *view) abandon() {
+	if v.file != nil {
+		v.file.Close()
+		os.Remove(v.out)
+	}
+}
+
+func (v *view) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.wakes
+}
+
+// since is a time of the kernel's clock as one of the picture.
+func (v *view) since(t int64) string {
+	if v.first == 0 {
+		v.first = t
+	}
+	return fmt.Sprintf("%12.6f", float64(t-v.first)/1e9)
+}
+
+// wake shows a wake.
+func (v *view) wake(j *observe.Judged) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.rec != nil && j.Object != "" {
+		v.rec.Note(observe.ObjectNote(j))
+	}
+	if j.Runtime && !v.goRuntime {
+		v.runtime++
+		return
+	}
+	v.wakes++
+	v.tally(j)
+	if v.line != nil {
+		v.line.wake(j)
+		return
+	}
+	v.text.Printf("%s  %s\n", v.since(j.Time), wakeLine(j))
+	for _, c := range []*match.Chain{j.SleepChain, j.WakeChain} {
+		if c == nil {
+			continue
+		}
+		for _, s := range c.Findings() {
+			v.findings++
+			v.text.Printf("%14s%s %s -> %s: %s\n", "", s.Verdict, s.Caller, s.Callee, s.Evidence)
+		}
+	}
+	if v.flush {
+		v.w.Flush()
+	}
+}
+
+// wakeLine says who woke whom, in one line.
+func wakeLine(j *observe.Judged) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s woke %s", wakerName(j), sideName(j.Wakee.TID, j.Wakee.Comm, j.WakeeSyscall, j.WakeeFD()))
+	if len(j.Callbacks) > 0 {
+		fmt.Fprintf(&b, " through %s", strings.Join(j.Callbacks, ", "))
+	}
+	if j.Object != "" {
+		fmt.Fprintf(&b, " on %s", j.Object)
+	}
+	if l := j.Latency(); l >= 0 {
+		fmt.Fprintf(&b, ", running after %s", micro(l))
+	}
+	if j.Runtime {
+		b.WriteString(" [the Go runtime's poller]")
+	}
+	if j.Lost {
+		b.WriteString(" [records were lost beside it]")
+	}
+	return b.String()
+}
+
+// wakerName names what woke: an interrupt is not the thread that it hit.
+func wakerName(j *observe.Judged) string {
+	what := ""
+	if len(j.WakePaths) > 0 {
+		what = j.WakePaths[0]
+	}
+	switch {
+	case j.Interrupted && what == "timeout":
+		return "the timer of its time-out"
+	case j.Interrupted:
+		return fmt.Sprintf("a %s (%s)", j.Context, cmp.Or(what, "unknown"))
+	case j.Context == match.KWorker:
+		return fmt.Sprintf("%d %s (%s)", j.Waker.TID, j.Waker.Comm, cmp.Or(what, "kworker"))
+	}
+	return sideName(j.Waker.TID, j.Waker.Comm, j.WakerSyscall, j.FD)
+}
+
+func sideName(tid int, comm, call string, fd int) string {
+	s := strings.TrimSpace(fmt.Sprintf("%d %s", tid, comm))
+	if tid == 0 {
+		s = "a thread elsewhere"
+	}
+	if call == "" {
+		return s
+	}
+	if fd >= 0 {
+		return fmt.Sprintf("%s in %s(%d)", s, call, fd)
+	}
+	return s + " in " + call
+}
+
+func (v *view) tally(j *observe.Judged) {
+	k := kind{wakee: cmp.Or(j.WakeeSyscall, "no call")}
+	k.waker = j.WakerSyscall
+	if k.waker == "" {
+		k.waker = string(j.Context)
+		if len(j.WakePaths) > 0 {
+			k.waker = j.WakePaths[0]
+		}
+	}
+	k.callback = strings.Join(j.Callbacks, ", ")
+	g := v.groups[k]
+	if g == nil {
+		g = &group{kind: k}
+		v.groups[k] = g
+	}
+	g.n++
+	if l := j.Latency(); l >= 0 && len(g.latencies) < 1<<16 {
+		g.latencies = append(g.latencies, l)
+	}
+}
+
+// call shows a system call that waits for descriptors or makes them.
+func (v *view) call(c *observe.Call) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.line != nil {
+		v.line.call(v.kernel, c)
+		return
+	}
+	name := observe.SyscallName(v.kernel.Arch, c.Nr)
+	if name == "read" || name == "write" || name == "" {
+		return // of files of any kind: those that woke or slept are in the lines of wakes
+	}
+	text := v.kernel.FormatCall(c)
+	if text == "" {
+		return
+	}
+	slept := int64(0)
+	for _, s := range c.Sleeps {
+		if s.To > s.From {
+			slept += s.To - s.From
+		}
+	}
+	if slept > 0 {
+		text += ", slept " + micro(slept)
+	}
+	v.text.Printf("%s  %d %s\n", v.since(cmp.Or(c.Exit, c.Enter)), c.TID, v.text.Dim(text))
+	if v.flush {
+		v.w.Flush()
+	}
+}
+
+// finish writes what comes at the end.
+func (v *view) finish(p *observe.Pipeline) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var err error
+	switch {
+	case v.rec != nil:
+		err = v.rec.Close()
+		fmt.Fprintf(v.env.stderr, "efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, p.Lost, v.out)
+	case v.line != nil:
+		err = v.writeTimeline(p)
+	default:
+		v.summary(p)
+	}
+	err = errors.Join(err, v.w.Flush())
+	if v.file != nil {
+		err = errors.Join(err, v.file.Close())
+	}
+	return err
+}
+
+func (v *view) summary(p *observe.Pipeline) {
+	t := v.text
+	t.Printf("\n%s\n", t.Bold(fmt.Sprintf("%d wakes of threads that waited, on Linux %s", v.wakes, v.kernel.Release)))
+	var gs []*group
+	for _, g := range v.groups {
+		gs = append(gs, g)
+	}
+	slices.SortFunc(gs, func(a, b *group) int {
+		return cmp.Or(b.n-a.n, strings.Compare(a.waker+a.callback+a.wakee, b.waker+b.callback+b.wakee))
+	})
+	if len(gs) > 0 {
+		t.Printf("  %7s  %-14s %-14s %10s %10s  %s\n", "wakes", "woken by", "waiting in", "median", "longest", "through")
+	}
+	for _, g := range gs {
+		slices.Sort(g.latencies)
+		med, most := "", ""
+		if n := len(g.latencies); n > 0 {
+			med, most = micro(g.latencies[n/2]), micro(g.latencies[n-1])
+		}
+		t.Printf("  %7d  %-14s %-14s %10s %10s  %s\n", g.n, g.waker, g.wakee, med, most, g.callback)
+	}
+	if v.runtime > 0 {
+		t.Para("", fmt.Sprintf("%d wakes of the Go runtime's own poller are not among them; -runtime shows them.", v.runtime))
+	}
+	if p.Lost > 0 {
+		t.Para("", fmt.Sprintf("%d records were lost: there were more wakes than these.", p.Lost))
+	}
+	if v.findings > 0 {
+		t.Para("", fmt.Sprintf("%d calls differ from the documented paths.", v.findings))
+	}
+}
