@@ -335,6 +335,8 @@ func (p *Epoll) waitContext(ctx context.Context, events []EpollEvent) (int, erro
 	switch {
 	case err != nil:
 		return 0, err
+	case p.d.closed(): // what it saw may be alwaysReady
+		return 0, os.ErrClosed
 	case errno != 0:
 		return 0, opEpollPwait.fail(errno)
 	}

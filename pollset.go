@@ -464,6 +464,11 @@ func (c *pollCore) endChanged(n int, err error, poked bool) (again bool, _ int, 
 	c.state.And(^uint32(stateWaiting))
 	retired := c.retired
 	c.retired = nil
+	if err == nil {
+		gone := c.forgetRemoved()
+		n -= gone
+		poked = poked || gone > 0
+	}
 	c.ready = n
 	switch {
 	case c.closed:
@@ -478,6 +483,18 @@ func (c *pollCore) endChanged(n int, err error, poked bool) (again bool, _ int, 
 		m.letGo()
 	}
 	return err == nil && n == 0 && poked, n, err
+}
+
+// forgetRemoved takes the answers for members that were removed during the
+// wait away, and returns how many there were. c.mu is held.
+func (c *pollCore) forgetRemoved() (n int) {
+	for i, m := range c.polled {
+		if m.removed && c.fds[i].Revents != 0 {
+			c.fds[i].Revents = 0
+			n++
+		}
+	}
+	return n
 }
 
 // reportClosed has Ready yield the members whose handles closed.

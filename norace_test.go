@@ -1,0 +1,5 @@
+//go:build !race
+
+package efd_test
+
+const raceDetector = false
