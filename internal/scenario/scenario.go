@@ -278,4 +278,5 @@ func Names() []string {
 	return out
 }
 
-var all = slices.Concat(waits)
+var all = slices.Concat(waits, eventfds, aios, ioUrings, selects, polls, epolls, timeouts, signals, restarts, ptys, tcps,
+	unixSockets, udps, pipes, timerfds, signalfds, inotifies, pidfds, memcgs, wakeups)
