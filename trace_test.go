@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,7 +60,7 @@ func TestTracerIsToldEachCall(t *testing.T) {
 		"",
 		fmt.Sprintf("ppoll([{fd=%d, events=POLLIN|POLLOUT}], 1, {tv_sec=1, tv_nsec=0}, NULL, 8) = 1 ([{fd=%d, revents=POLLOUT}], left {tv_sec=0, tv_nsec=", fd, fd),
 	} {
-		if got := calls[i].String(); len(got) < len(want) || got[:len(want)] != want {
+		if got := strings.Replace(calls[i].String(), "_time64", "", 1); len(got) < len(want) || got[:len(want)] != want {
 			if bigEndian && i < 2 {
 				continue
 			}
