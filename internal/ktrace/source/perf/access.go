@@ -11,6 +11,55 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Want is what Try asks for.
+type Want struct {
+	ID     int  // of a tracepoint; 0: the software event of context switches
+	Switch bool // records of context switches alone, without the kernel's side
+	System bool // of all tasks on a CPU; otherwise of this thread
+	Chain  bool // with the kernel's call chain
+	Raw    bool // with the tracepoint's record
+}
+
+// Try asks the kernel whether this process may have such an event. Its error
+// is an *ktrace.AccessError.
+func Try(w Want) error {
+	attr := unix.PerfEventAttr{
+		Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CONTEXT_SWITCHES, Size: uint32(sizeofAttr),
+		Sample: 1, Sample_type: sampleBase, Clockid: unix.CLOCK_MONOTONIC,
+		Bits: unix.PerfBitDisabled | unix.PerfBitUseClockID | unix.PerfBitExcludeCallchainUser,
+	}
+	what := "context switches"
+	if w.ID != 0 {
+		attr.Type, attr.Config, what = unix.PERF_TYPE_TRACEPOINT, uint64(w.ID), "sched:sched_waking"
+	}
+	if w.Switch {
+		attr.Config = unix.PERF_COUNT_SW_DUMMY
+		attr.Bits |= unix.PerfBitExcludeKernel | unix.PerfBitContextSwitch
+	}
+	if w.Chain {
+		attr.Sample_type |= sampleCallchain
+		what += " with call chains"
+	}
+	if w.Raw {
+		attr.Sample_type |= sampleRaw
+		what += " with their contents"
+	}
+	pid, cpu := 0, -1
+	if w.System {
+		cpus, err := CPUs()
+		if err != nil {
+			return err
+		}
+		pid, cpu = -1, cpus[0]
+		what += " of the whole system"
+	}
+	fd, err := unix.PerfEventOpen(&attr, pid, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil {
+		return Refused(what, err)
+	}
+	return unix.Close(fd)
+}
+
 // Refused turns the kernel's answer to perf_event_open into a sentence on what
 // is missing.
 func Refused(what string, err error) error {
@@ -46,6 +95,12 @@ func why(what string) (missing, change string) {
 		return "a seccomp filter or security module refuses " + what + " to this process", "allow perf_event_open in the container's seccomp profile"
 	}
 	return "the kernel refuses " + what + " although the process has the capability", "look for a security module that denies perf_event_open, and run in the initial user namespace"
+}
+
+// Capabilities are this process's effective ones, a bit each.
+func Capabilities() uint64 {
+	caps, _ := status()
+	return caps
 }
 
 // status reads the effective capabilities, and whether a seccomp filter is on.

@@ -145,7 +145,7 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 		return
 	}
 	q.note(&e)
-	e.Stack = join(e.Stack, rs.stacks.Frames(s.Chain))
+	e.Stack = rs.stacks.Frames(s.Chain)
 	if rs.perTask && q.twins.again(s) {
 		return
 	}
@@ -155,14 +155,6 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 		return
 	}
 	q.add(e)
-}
-
-// join puts the frames that Decode found below those of the chain.
-func join(leaf, chain []ktrace.Frame) []ktrace.Frame {
-	if len(leaf) == 0 {
-		return chain
-	}
-	return append(leaf[:len(leaf):len(leaf)], chain...)
 }
 
 // account turns the counts of the rings into losses per event.

@@ -15,6 +15,10 @@ const maxTasks = 1 << 16
 // (PROC_PID_INIT_INO).
 const initialPIDNS = "pid:[4026531836]"
 
+// InitialPIDNamespace reports whether the target of a /proc/PID/ns/pid link is
+// the initial PID namespace.
+func InitialPIDNamespace(link string) bool { return link == initialPIDNS }
+
 // tasks is what was learned of tasks on the way: their names, their processes,
 // and under which numbers the observer's PID namespace knows them. The kernel
 // puts its own numbers into the fields of a tracepoint and the observer's into
@@ -30,7 +34,7 @@ type tasks struct {
 func newTasks() *tasks {
 	ns, err := os.Readlink("/proc/self/ns/pid")
 	return &tasks{
-		initial: err == nil && ns == initialPIDNS,
+		initial: err == nil && InitialPIDNamespace(ns),
 		local:   map[int]int{}, comm: map[int]string{}, texts: map[string]string{}, process: map[int]int{},
 	}
 }
@@ -84,12 +88,13 @@ func (t *tasks) processOf(tid int) int {
 	if p, ok := t.process[tid]; ok {
 		return p
 	}
-	p := tgid(tid)
+	p := ProcessOf(tid)
 	t.belongs(tid, p)
 	return p
 }
 
-func tgid(tid int) int {
+// ProcessOf returns the process of a thread, 0 where it is gone.
+func ProcessOf(tid int) int {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
 		return 0

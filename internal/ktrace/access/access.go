@@ -1,0 +1,204 @@
+// Package access finds out what of the kernel can be observed here, by trying:
+// tier by tier, with the exact thing that is missing and the smallest change
+// that would give it.
+package access
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
+	"github.com/efd-go/efd/internal/ktrace/source/watch"
+	"golang.org/x/sys/unix"
+)
+
+// Tier is one step of what can be observed.
+type Tier struct {
+	Name    string
+	Gives   string // what it shows
+	OK      bool
+	Missing string // where it is not OK: what is missing
+	Change  string // and the smallest change that gives it, "" where there is none on this kernel
+	Detail  string // where it is OK: how
+}
+
+// The names of the tiers, in their order.
+const (
+	Nothing     = "nothing"
+	OwnSwitches = "own switches"
+	OwnThreads  = "own threads"
+	System      = "whole system"
+	Names       = "names"
+	Payloads    = "payloads"
+	Watchpoints = "watchpoints"
+	Text        = "kernel text"
+	Functions   = "function tracer"
+)
+
+// Report is what can be observed here.
+type Report struct {
+	Kernel, Arch string
+	Tiers        []Tier
+	Facts        []Fact
+}
+
+// Fact is something about this system that decides what can be seen.
+type Fact struct{ Name, Value string }
+
+// TextProbe tries to read kernel text; it comes from programs that can
+// disassemble it. how says where it is read from.
+type TextProbe func(*ksym.Table) (how string, err error)
+
+// Probe tries everything. text may be nil.
+func Probe(text TextProbe) *Report {
+	r := &Report{}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		r.Kernel, r.Arch = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:])
+	}
+	how, id, idErr := eventID()
+	syms, symErr := ksym.Load()
+	detail := ""
+	if symErr == nil {
+		detail = "/proc/kallsyms"
+	}
+
+	r.add(Nothing, "the documented paths, logs of strace, and the system calls of a Go program that traces itself", "", nil)
+	r.add(OwnSwitches, "when a thread of this process lost its CPU and got it back, and whether it slept", "", perf.Try(perf.Want{Switch: true}))
+	r.add(OwnThreads, "wakes and sleeps of this process's threads, each with the kernel functions that did it", how, withID(id, idErr, perf.Want{Chain: true}))
+	r.add(System, "the same of any process, wakes by interrupts and kernel threads included (CAP_PERFMON)", how, withID(id, idErr, perf.Want{Chain: true, System: true}))
+	r.add(Names, "the names of the functions in a call chain", detail, symErr)
+	r.add(Payloads, "who is woken, and the arguments of system calls", how, withID(id, idErr, perf.Want{Chain: true, Raw: true}))
+	r.add(Watchpoints, "every change of an eventfd's counter, and every waiter that joins or leaves its queue", "", watch.Probe())
+	if text != nil {
+		where, err := text(syms)
+		r.add(Text, "proof that a function missing in a call chain was left by a jump", where, err)
+	}
+	r.add(Functions, "every documented function as it is entered, those reached by a jump included", "", ftrace.Probe())
+	r.facts(how)
+	return r
+}
+
+// eventID reads the number of the tracepoint that all rests on.
+func eventID() (how string, id int, err error) {
+	fs, err := tracefs.Open()
+	if err != nil {
+		return "", 0, err
+	}
+	defer fs.Close()
+	f, err := fs.Event("sched:sched_waking")
+	if err != nil {
+		return "", 0, err
+	}
+	return "tracefs: " + fs.How(), f.ID, nil
+}
+
+// withID tries an event. Where its number cannot be read, it tries whether that
+// is all that is missing.
+func withID(id int, idErr error, w perf.Want) error {
+	w.ID = id
+	if idErr == nil {
+		return perf.Try(w)
+	}
+	w.Raw = false
+	if err := perf.Try(w); err != nil {
+		return err
+	}
+	return idErr
+}
+
+func (r *Report) add(name, gives, detail string, err error) {
+	t := Tier{Name: name, Gives: gives, OK: err == nil}
+	if err == nil {
+		t.Detail = detail
+	} else if ae, ok := errors.AsType[*ktrace.AccessError](err); ok {
+		t.Missing, t.Change = ae.Missing, ae.Change
+	} else {
+		t.Missing = err.Error()
+	}
+	r.Tiers = append(r.Tiers, t)
+}
+
+// Tier returns the tier of that name.
+func (r *Report) Tier(name string) Tier {
+	for _, t := range r.Tiers {
+		if t.Name == name {
+			return t
+		}
+	}
+	return Tier{Name: name, Missing: "not tried"}
+}
+
+// Highest names the last tier that is reached without a gap before it.
+func (r *Report) Highest() string {
+	last := ""
+	for _, t := range r.Tiers {
+		if !t.OK {
+			break
+		}
+		last = t.Name
+	}
+	return last
+}
+
+// Next is the first tier that is missing and that a change would give.
+func (r *Report) Next() (Tier, bool) {
+	for _, t := range r.Tiers {
+		if !t.OK && t.Change != "" {
+			return t, true
+		}
+	}
+	return Tier{}, false
+}
+
+func (r *Report) facts(how string) {
+	fact := func(name, value string) {
+		if value != "" {
+			r.Facts = append(r.Facts, Fact{name, value})
+		}
+	}
+	file := func(path string) string {
+		b, _ := os.ReadFile(path)
+		return strings.TrimSpace(string(b))
+	}
+	fact("kernel.perf_event_paranoid", file("/proc/sys/kernel/perf_event_paranoid"))
+	fact("kernel.kptr_restrict", file("/proc/sys/kernel/kptr_restrict"))
+	fact("lockdown", file("/sys/kernel/security/lockdown"))
+	fact("capabilities", capabilities())
+	fact("tracefs", strings.TrimPrefix(how, "tracefs: "))
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err == nil {
+		fact("type information", "/sys/kernel/btf/vmlinux")
+	}
+	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && !perf.InitialPIDNamespace(ns) {
+		fact("PID namespace", "not the initial one: tasks outside of it have no number here")
+	}
+	for line := range strings.Lines(file("/proc/self/status")) {
+		if v, ok := strings.CutPrefix(line, "TracerPid:"); ok && strings.TrimSpace(v) != "0" {
+			fact("traced by", "process "+strings.TrimSpace(v)+": a tracer such as strace changes who sleeps when")
+		}
+	}
+	fact("idle CPUs", blindText())
+}
+
+// capabilities names those that matter here, of the process's effective ones.
+func capabilities() string {
+	caps := perf.Capabilities()
+	var have []string
+	for _, c := range []struct {
+		bit  int
+		name string
+	}{{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_SYSLOG, "CAP_SYSLOG"}, {unix.CAP_BPF, "CAP_BPF"}} {
+		if caps>>c.bit&1 == 1 {
+			have = append(have, c.name)
+		}
+	}
+	if have == nil {
+		return "none that matters here"
+	}
+	return strings.Join(have, " ")
+}

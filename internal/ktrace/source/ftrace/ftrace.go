@@ -1,0 +1,408 @@
+// Package ftrace observes the entry of kernel functions with the kernel's
+// function tracer, where the kernel has one and lets this process use it. It
+// sees functions that a call chain leaves out, since they were reached by a
+// tail call.
+//
+// It works in a private instance of the tracer, so that the tracer's global
+// state stays as it is. The instance is removed at the end; one that was left
+// behind by a process that was killed is removed by the next that starts.
+package ftrace
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
+	"golang.org/x/sys/unix"
+)
+
+// The Source of events and losses, by the tracer that saw them.
+const (
+	// Graph is the function_graph tracer: a stack has all traced functions that
+	// were entered and not left.
+	Graph = "function_graph tracer"
+	// Function is the function tracer: a stack has the function and the one that
+	// it will return to, which is not its caller where it was reached by a tail call.
+	Function = "function tracer"
+)
+
+// Config says which functions to trace and whose.
+type Config struct {
+	// Symbols turn names of the source into those of this kernel.
+	Symbols ktrace.SymbolSet
+
+	// Functions are the source names of the functions wanted. Those that this
+	// kernel does not have, or cannot trace, are left out.
+	Functions []string
+
+	// Tasks are the processes whose threads, and what they start, are traced.
+	// None: the whole system.
+	Tasks []int
+
+	// NoGraph has the function tracer used even where function_graph could be.
+	NoGraph bool
+}
+
+// Source is a running function tracer. It implements source.Source. Its times
+// are exact to a microsecond.
+type Source struct {
+	fs      *tracefs.FS
+	in      *instance
+	pipe    int
+	tracer  string
+	traced  []string
+	stacks  map[int][]string // TID → functions entered and not left, outermost first
+	comm    map[string]string
+	process map[int]int
+	rest    []byte
+	buf     []byte
+	pending []ktrace.Event
+	losses  []ktrace.Loss
+	last    int64
+	until   int64
+}
+
+var _ source.Source = (*Source)(nil)
+
+// Open starts to trace. Its error is an *ktrace.AccessError where a privilege
+// or a part of the kernel is missing.
+func Open(c Config) (*Source, error) {
+	fs, err := tracefs.Open()
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{fs: fs, pipe: -1, stacks: map[int][]string{}, comm: map[string]string{}, process: map[int]int{}}
+	if err := s.start(c); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Probe tries whether the function tracer can be used, by using it on one
+// function that nobody calls meanwhile but programs with eventfds.
+func Probe() error {
+	s, err := Open(Config{Functions: []string{"eventfd_write"}, Symbols: exact{}, Tasks: []int{os.Getpid()}, NoGraph: true})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// exact is a set of symbols that are called as in the source.
+type exact struct{}
+
+func (exact) Variants(name string) []string { return []string{name} }
+
+func (s *Source) start(c Config) error {
+	if err := hasTracer(s.fs); err != nil {
+		return err
+	}
+	var err error
+	if s.in, err = newInstance(s.fs); err != nil {
+		return access(err)
+	}
+	indices, err := s.choose(c)
+	if err != nil {
+		return err
+	}
+	if len(s.traced) == 0 {
+		return fmt.Errorf("the kernel can trace none of the functions %v", c.Functions)
+	}
+	steps := []struct{ file, value string }{
+		{"tracing_on", "0"}, {"trace_clock", "mono"}, {"set_ftrace_filter", indices},
+	}
+	for _, st := range steps {
+		if err := s.in.write(st.file, st.value); err != nil {
+			return access(err)
+		}
+	}
+	if err := s.limit(c.Tasks); err != nil {
+		return access(err)
+	}
+	if err := s.chooseTracer(c.NoGraph); err != nil {
+		return access(err)
+	}
+	f, err := s.fs.Open(s.in.dir+"/trace_pipe", unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return access(err)
+	}
+	// Read with the descriptor itself: os.File would register it with Go's
+	// poller, and so show up among the waiters.
+	s.pipe, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	f.Close()
+	if err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(s.pipe, true); err != nil {
+		return err
+	}
+	return access(s.in.write("tracing_on", "1"))
+}
+
+// hasTracer tells a kernel without the function tracer from one that refuses it.
+func hasTracer(fs *tracefs.FS) error {
+	b, err := fs.ReadFile("available_tracers")
+	if err != nil {
+		return access(err)
+	}
+	if !slices.Contains(strings.Fields(string(b)), "function") {
+		return &ktrace.AccessError{Tier: "ftrace", Missing: "this kernel has no function tracer", Change: "run a kernel with CONFIG_FUNCTION_TRACER"}
+	}
+	return nil
+}
+
+func access(err error) error {
+	if err == nil {
+		return nil
+	}
+	if ae, ok := errors.AsType[*ktrace.AccessError](err); ok {
+		return ae
+	}
+	e := &ktrace.AccessError{Tier: "ftrace", Missing: "the kernel refuses its function tracer: " + err.Error(), Err: err}
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.EROFS):
+		e.Change = "run as root, on a kernel that does not lock the function tracer away"
+	case errors.Is(err, unix.ENOENT):
+		e.Missing, e.Change = "this kernel has no function tracer: "+err.Error(), "run a kernel with CONFIG_FUNCTION_TRACER and CONFIG_DYNAMIC_FTRACE"
+	}
+	return e
+}
+
+// chooseTracer turns on function_graph, which older kernels do not have in an
+// instance, or else the function tracer.
+func (s *Source) chooseTracer(noGraph bool) error {
+	if !noGraph {
+		err := s.in.write("current_tracer", "function_graph")
+		if err == nil {
+			// Options of function_graph are those of the instance only there.
+			for _, o := range [...]string{"funcgraph-abstime", "funcgraph-proc", "funcgraph-cpu"} {
+				if err = s.in.write("options/"+o, "1"); err != nil {
+					break
+				}
+			}
+			if err == nil {
+				s.in.write("options/funcgraph-irqs", "0")
+				s.tracer = Graph
+				return nil
+			}
+		}
+	}
+	s.tracer = Function
+	return s.in.write("current_tracer", "function")
+}
+
+// limit has only the threads of the processes traced, and what they start.
+func (s *Source) limit(pids []int) error {
+	if pids == nil {
+		return nil
+	}
+	var tids []string
+	for _, pid := range pids {
+		for _, tid := range perf.Threads(pid) {
+			tids = append(tids, strconv.Itoa(tid))
+			s.process[tid] = pid
+		}
+	}
+	if len(tids) == 0 {
+		return fmt.Errorf("no process has a PID of %v", pids)
+	}
+	if err := s.in.write("set_ftrace_pid", strings.Join(tids, " ")); err != nil {
+		return err
+	}
+	return s.in.write("options/function-fork", "1")
+}
+
+// choose finds the wanted functions among those that can be traced. They are
+// given to the kernel by their number in its list, which takes it a thousandth
+// of the time that names do.
+func (s *Source) choose(c Config) (indices string, err error) {
+	list, err := s.fs.ReadFile("available_filter_functions")
+	if err != nil {
+		return "", access(err)
+	}
+	want := map[string]bool{}
+	for _, n := range c.Functions {
+		for _, v := range c.Symbols.Variants(n) {
+			want[v] = true
+		}
+	}
+	var b strings.Builder
+	i := 0
+	for sc := bufio.NewScanner(bytes.NewReader(list)); sc.Scan(); {
+		i++
+		if name := symbol(sc.Text()); want[name] {
+			fmt.Fprintf(&b, "%d ", i)
+			s.traced = append(s.traced, name)
+		}
+	}
+	return b.String(), nil
+}
+
+// Traced lists the symbols that are traced.
+func (s *Source) Traced() []string { return s.traced }
+
+// Tracer names the tracer that is used: Graph or Function.
+func (s *Source) Tracer() string { return s.tracer }
+
+// Read implements source.Source.
+func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
+	if err := s.drain(); err != nil {
+		return buf, err
+	}
+	slices.SortStableFunc(s.pending, func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
+	n, _ := slices.BinarySearchFunc(s.pending, until, func(e ktrace.Event, t int64) int {
+		if e.Time <= t {
+			return -1
+		}
+		return 1
+	})
+	buf = append(buf, s.pending[:n]...)
+	s.pending = slices.Delete(s.pending, 0, n)
+	s.until = max(s.until, until)
+	return buf, nil
+}
+
+// drain reads what the pipe has.
+func (s *Source) drain() error {
+	if s.pipe < 0 {
+		return nil
+	}
+	if s.buf == nil {
+		s.buf = make([]byte, 64<<10)
+	}
+	for {
+		n, err := unix.Read(s.pipe, s.buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.EAGAIN || err == nil && n == 0 {
+			return nil
+		}
+		if err != nil {
+			return os.NewSyscallError("read of trace_pipe", err)
+		}
+		s.rest = append(s.rest, s.buf[:n]...)
+		for {
+			nl := bytes.IndexByte(s.rest, '\n')
+			if nl < 0 {
+				break
+			}
+			s.line(string(s.rest[:nl]))
+			s.rest = s.rest[nl+1:]
+		}
+		s.rest = append([]byte(nil), s.rest...)
+	}
+}
+
+func (s *Source) line(line string) {
+	e, ok := parseLost(line)
+	if ok {
+		s.losses = append(s.losses, ktrace.Loss{Source: s.tracer, Count: e.lost, From: s.last, To: source.Now()})
+		clear(s.stacks)
+		return
+	}
+	if s.tracer == Graph {
+		e, ok = parseGraph(line)
+	} else {
+		e, ok = parseFunction(line)
+	}
+	if !ok {
+		return
+	}
+	// Lines within one microsecond keep their order.
+	t := max(e.time*1000, min(s.last+1, e.time*1000+999))
+	s.last = max(s.last, t)
+	s.take(&e, t)
+}
+
+func (s *Source) take(e *entry, t int64) {
+	stack := s.stacks[e.tid]
+	if !e.enter {
+		if len(stack) > 0 {
+			s.stacks[e.tid] = stack[:len(stack)-1]
+		}
+		return
+	}
+	ev := ktrace.Event{Kind: ktrace.FuncEntry, Source: s.tracer, Time: t, CPU: e.cpu, TID: e.tid, PID: s.processOf(e.tid), Comm: s.text(e.comm)}
+	ev.Stack = append(ev.Stack, ktrace.Frame{Name: e.name})
+	if e.parent != "" {
+		ev.Stack = append(ev.Stack, ktrace.Frame{Name: e.parent})
+	}
+	for _, f := range slices.Backward(stack) {
+		ev.Stack = append(ev.Stack, ktrace.Frame{Name: f})
+	}
+	s.pending = append(s.pending, ev)
+	if !e.leave && len(stack) < 128 {
+		if len(s.stacks) > 1<<12 {
+			clear(s.stacks)
+		}
+		s.stacks[e.tid] = append(stack, e.name)
+	}
+}
+
+func (s *Source) processOf(tid int) int {
+	if p, ok := s.process[tid]; ok {
+		return p
+	}
+	if len(s.process) > 1<<14 {
+		clear(s.process)
+	}
+	s.process[tid] = perf.ProcessOf(tid)
+	return s.process[tid]
+}
+
+func (s *Source) text(comm string) string {
+	if v, ok := s.comm[comm]; ok {
+		return v
+	}
+	if len(s.comm) > 1<<12 {
+		clear(s.comm)
+	}
+	v := strings.ToValidUTF8(strings.Clone(comm), "\uFFFD")
+	s.comm[v] = v
+	return v
+}
+
+// Losses implements source.Source.
+func (s *Source) Losses() []ktrace.Loss {
+	l := s.losses
+	s.losses = nil
+	return l
+}
+
+// Stop implements source.Source.
+func (s *Source) Stop() error {
+	if s.in == nil {
+		return nil
+	}
+	return s.in.write("tracing_on", "0")
+}
+
+// Close implements source.Source.
+func (s *Source) Close() error {
+	var errs []error
+	if s.pipe >= 0 {
+		errs = append(errs, unix.Close(s.pipe))
+		s.pipe = -1
+	}
+	if s.in != nil {
+		errs = append(errs, s.in.remove())
+		s.in = nil
+	}
+	if s.fs != nil {
+		errs = append(errs, s.fs.Close())
+		s.fs = nil
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,117 @@
+package ftrace
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/testenv"
+	"golang.org/x/sys/unix"
+)
+
+func open(t *testing.T, c Config) *Source {
+	t.Helper()
+	syms, err := ksym.Load()
+	testenv.Require(t, "kallsyms", err)
+	c.Symbols = syms
+	begin := time.Now()
+	s, err := Open(c)
+	if ae, ok := errors.AsType[*ktrace.AccessError](err); ok {
+		if strings.Contains(err.Error(), "\n") || ae.Change == "" {
+			t.Errorf("error is no sentence with a remedy: %v", err)
+		}
+		testenv.Require(t, ae.Tier, err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("opened in %v: %s, %v", time.Since(begin), s.Tracer(), s.Traced())
+	return s
+}
+
+func names(stack []ktrace.Frame) string {
+	var n []string
+	for _, f := range stack {
+		n = append(n, f.Name)
+	}
+	return strings.Join(n, " < ")
+}
+
+// An eventfd with a waiter is written to. The function tracer shows who
+// returns to whom, function_graph who calls whom, jumps included.
+func TestWrite(t *testing.T) {
+	for name, noGraph := range map[string]bool{"best": false, "function": true} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, Config{Functions: []string{"eventfd_write", "__wake_up_locked_key", "__wake_up_common", "no_such_function"}, Tasks: []int{os.Getpid()}, NoGraph: noGraph})
+			fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(fd)
+			ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(ep)
+			if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
+				t.Fatal(err)
+			}
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			tid, before := unix.Gettid(), source.Now()
+			if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+				t.Fatal(err)
+			}
+			after := source.Now()
+			if err := s.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			ev, err := s.Read(source.End, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen := map[string]string{}
+			for _, e := range ev {
+				if e.TID == tid && e.Time >= before-1000 && e.Time <= after {
+					seen[e.Stack[0].Name] = names(e.Stack)
+					if e.PID != os.Getpid() || e.Comm == "" {
+						t.Errorf("%+v", e)
+					}
+				}
+			}
+			want := map[string]string{"eventfd_write": "eventfd_write < ", "__wake_up_locked_key": "__wake_up_locked_key < eventfd_write", "__wake_up_common": "__wake_up_common < "}
+			if s.Tracer() == Graph {
+				want = map[string]string{"eventfd_write": "eventfd_write", "__wake_up_common": "__wake_up_common < __wake_up_locked_key < eventfd_write"}
+			}
+			for fn, w := range want {
+				if !strings.HasPrefix(seen[fn], w) {
+					t.Errorf("%s: %q, want %q", fn, seen[fn], w)
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if t.Failed() {
+				t.Logf("losses %v, %d events: %v", s.Losses(), len(ev), seen)
+			}
+		})
+	}
+}
+
+func TestProbe(t *testing.T) {
+	err := Probe()
+	if err == nil {
+		return
+	}
+	ae, ok := errors.AsType[*ktrace.AccessError](err)
+	if !ok || strings.Contains(err.Error(), "\n") {
+		t.Fatalf("error is no sentence: %v", err)
+	}
+	testenv.Require(t, ae.Tier, err)
+}
