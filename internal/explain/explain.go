@@ -187,7 +187,11 @@ func (x *Explainer) ended(rec *strace.Record, th *thread, limit, left int64) {
 		n.Outcome = KilledIn
 	case c.NoValue || c.Errno == "EINTR":
 		n.Outcome = Signalled
-		n.branch("slept")
+		if n.Elapsed >= surelySlept {
+			n.branch("slept")
+		} else {
+			n.Maybe = append(n.Maybe, "slept") // the signal may have been there before
+		}
 		n.branch("EINTR")
 		th.interrupted = interrupted{name: c.Name, line: rec.Line, code: c.Errno}
 	case c.Errno == "EAGAIN":

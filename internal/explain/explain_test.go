@@ -140,7 +140,7 @@ func TestOutcomes(t *testing.T) {
 		{"7 read(3<anon_inode:[eventfd]>,  <unfinished ...>\n7 <... read resumed> <unfinished ...>) = ?\n", "waits for the counter of eventfd 3 to leave 0; its thread is killed in it [eventfd_read]"},
 		{"7 poll([{fd=3, events=POLLIN}], 1, -1 <unfinished ...>\n7 +++ killed by SIGKILL +++\n", "dies inside the poll of line 1"},
 		{"restart_syscall(<... resuming interrupted poll ...>) = 0\n", "goes on with the poll, with the time that was left; sleeps until the time is up [poll_restart, timeout: slept, timed-out]"},
-		{"epoll_wait(5, 0x7ff, 4, -1) = -1 EINTR (Interrupted system call)\n", "waits on epoll 5, without limit; a signal ends the wait (EINTR) [epoll_wait, signal: slept, EINTR]"},
+		{"epoll_wait(5, 0x7ff, 4, -1) = -1 EINTR (Interrupted system call)\n", "waits on epoll 5, without limit; a signal ends the wait (EINTR) [epoll_wait, signal: EINTR]"},
 		{"epoll_wait(5, {{EPOLLIN, {u32=3, u64=3}}}, 4, 0) = 1\n", "waits on epoll 5, only to look: 1 ready, data 0x3 EPOLLIN; returns at once [epoll_wait]"},
 		{"select(4, [3], NULL, NULL, {0, 5000}) = 0 (Timeout)\n", "waits for fd 3 (read), at most 5 ms; sleeps until the time is up [select, timeout: slept, timed-out, registered]"},
 		{"poll([{fd=3, events=POLLIN}], 1, -1) = -1 EINTR (Interrupted system call) (INJECTED)\n", "waits for fd 3 (POLLIN), without limit; a signal ends the wait (EINTR); the result is injected by strace: the kernel did not run the call"},

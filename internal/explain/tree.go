@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -29,6 +31,38 @@ func Taken(p *ktrace.Path, branches, maybe []string) func(e *ktrace.Edge) bool {
 		// An edge in several branches at once names them all.
 		all := strings.FieldsFunc(e.Branch, func(r rune) bool { return r == ' ' || r == '+' || r == ',' || r == '&' })
 		return len(all) > 1 && !slices.ContainsFunc(all, func(b string) bool { return !on[b] })
+	}
+}
+
+// Tree writes a path with all its branches, each named where it begins.
+func Tree(w io.Writer, p *ktrace.Path) {
+	fmt.Fprintf(w, "%s on Linux %s: %s\n", p.Name, p.Kernel, p.Title)
+	other := map[string]bool{"x86-64": true, "arm64": true}
+	delete(other, archBranch())
+	var down func(depth int, n *node, branch string)
+	down = func(depth int, n *node, branch string) {
+		fmt.Fprint(w, strings.Repeat("  ", depth), n.name)
+		if e := n.edge; e != nil {
+			if e.Branch != branch && e.Branch != "" && e.Branch != archBranch() {
+				branch = e.Branch
+				fmt.Fprintf(w, "  [%s]", branch)
+			}
+			if e.Line > 0 {
+				fmt.Fprintf(w, "  %s:%d", e.File, e.Line)
+			}
+		}
+		if n.again {
+			fmt.Fprint(w, "  as above")
+		} else if text := p.Functions[n.name].Text; text != "" {
+			fmt.Fprint(w, "  ", text)
+		}
+		fmt.Fprintln(w)
+		for _, k := range n.kids {
+			down(depth+1, k, branch)
+		}
+	}
+	for _, r := range grow(p, func(e *ktrace.Edge) bool { return !other[e.Branch] }) {
+		down(1, r, "")
 	}
 }
 

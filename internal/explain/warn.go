@@ -135,6 +135,9 @@ func total(v uint64) string {
 	if v == math.MaxUint64 {
 		return "2^64 or more"
 	}
+	if v >= 1<<63 {
+		return fmt.Sprintf("2^64-%d", -v)
+	}
 	return strconv.FormatUint(v, 10)
 }
 

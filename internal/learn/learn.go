@@ -1,0 +1,109 @@
+// Package learn has short lessons, each on one system of the kernel: a
+// question, the real calls that answer it, what they did, and what widely read
+// articles say wrong about it.
+package learn
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/efd-go/efd/internal/explain"
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/strace"
+)
+
+// Lesson is one question and the calls that answer it.
+type Lesson struct {
+	Name     string
+	System   int // row of the table of systems
+	Title    string
+	Question string   // what a learner is to predict
+	Answer   string   // what the calls showed, and why
+	Paths    []string // documented paths of which the corrections are told
+	Scenario string   // of internal/scenario, that shows the same under observation; "" for none
+
+	run func(*stage) error
+}
+
+// Lessons are all lessons, in the order in which they build on each other.
+var Lessons = []*Lesson{counter, semaphore, full, blocked, poll, filtered, timeout, mask, selects, levels, ghost, nested, closed, hangup, tcp}
+
+// Find returns the lesson of a name.
+func Find(name string) (*Lesson, error) {
+	var names []string
+	for _, l := range Lessons {
+		if l.Name == name {
+			return l, nil
+		}
+		names = append(names, l.Name)
+	}
+	return nil, fmt.Errorf("no lesson %q; there are: %s", name, strings.Join(names, " "))
+}
+
+// limit ends a lesson whose waiter is never woken.
+const limit = 20 * time.Second
+
+// Run makes the lesson's calls on the running kernel and returns them as a
+// log, one line per call as strace prints it. Descriptors, threads and
+// addresses are numbered anew, so that the same happenings are the same text.
+func (l *Lesson) Run(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	// The waiter is to be another thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	s := newStage(ctx)
+	defer s.end()
+	if err := l.run(s); err != nil {
+		return "", fmt.Errorf("lesson %s: %w", l.Name, err)
+	}
+	return s.log(), nil
+}
+
+// Explained is the lesson's log with what there is to say below each line, and
+// the lesson's paths: where a call takes one for the first time, or, where
+// only a wake does, at the end.
+func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string, error) {
+	shown := map[string]bool{}
+	own := func(name string) *ktrace.Path {
+		if !slices.Contains(l.Paths, name) {
+			return nil
+		}
+		shown[name] = true
+		return paths(name)
+	}
+	var b strings.Builder
+	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log), 0), explain.New(), explain.Options{FD: -1, Paths: own}); err != nil {
+		return "", err
+	}
+	for _, name := range l.Paths {
+		if p := paths(name); p != nil && !shown[name] {
+			b.WriteByte('\n')
+			explain.Tree(&b, p)
+		}
+	}
+	return b.String(), nil
+}
+
+// Corrections are what articles say wrong about the lesson's paths.
+func (l *Lesson) Corrections(paths func(string) *ktrace.Path) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, name := range l.Paths {
+		p := paths(name)
+		if p == nil {
+			continue
+		}
+		for _, c := range p.Corrections {
+			if !seen[c.Text] {
+				seen[c.Text] = true
+				out = append(out, c.Text)
+			}
+		}
+	}
+	return out
+}
