@@ -15,9 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// EpollEvents is a set of epoll events and input flags. See epoll_ctl(2).
+// EpollEvents is a set of epoll events and input flags. Bits without a name are
+// kept. See epoll_ctl(2).
 type EpollEvents uint32
 
+// Events and input flags, by their own names. EPOLLWAKEUP is dropped silently by
+// the kernel where the caller lacks CAP_BLOCK_SUSPEND.
 const (
 	EPOLLIN        EpollEvents = unix.EPOLLIN
 	EPOLLPRI       EpollEvents = unix.EPOLLPRI
@@ -36,10 +39,21 @@ const (
 	EPOLLET        EpollEvents = 1 << 31
 )
 
-// String is the set as strace prints it.
+// String is the set as strace prints it: "EPOLLIN|EPOLLET".
 func (ev EpollEvents) String() string { return uapi.EpollEvents.String(uint64(ev)) }
 
 // Epoll is an epoll instance. See epoll(7).
+//
+// A registration belongs to an open file under a number. Where the number is
+// closed while a duplicate of it lives on, in another process perhaps, the
+// registration stays, reports as before, and can no longer be changed: a ghost.
+// Interest shows it. Add takes bare numbers, so there it is the caller that has
+// to Delete before it closes. A handle of this package that AddConn registered
+// takes itself out before it closes, and is kept from the collector until it is
+// deleted or the Epoll closed.
+//
+// Methods may be called from many goroutines. An Epoll that is lost without
+// Close is closed by the collector in the end. The zero value is closed.
 type Epoll struct {
 	d    descriptor
 	self weak.Pointer[Epoll]
@@ -48,7 +62,8 @@ type Epoll struct {
 	held map[*descriptor]struct{} // what AddConn registered, kept from the collector
 }
 
-// NewEpoll makes an epoll instance. See epoll_create1(2).
+// NewEpoll makes an epoll instance, close-on-exec. Errors: EMFILE, ENFILE and
+// ENOMEM as in epoll_create1(2).
 func NewEpoll() (*Epoll, error) {
 	fd, errno := sysEpollCreate1(unix.EPOLL_CLOEXEC)
 	if errno != 0 {
@@ -61,17 +76,29 @@ func NewEpoll() (*Epoll, error) {
 	return p, nil
 }
 
-// Add registers fd.
+// Add registers fd for events, to be reported with data. It is one epoll_ctl(2),
+// EPOLL_CTL_ADD.
+//
+// Refused before the call: EBADF, fd is negative; EINVAL, fd is the epoll
+// itself, or EPOLLEXCLUSIVE goes with something else than EPOLLIN, EPOLLOUT,
+// EPOLLERR, EPOLLHUP, EPOLLWAKEUP and EPOLLET. Errors from the kernel: EBADF;
+// EEXIST, fd is registered; ELOOP, epolls in a circle or more than four deep;
+// EPERM, fd is a file or directory, which is always ready: use [Poll]; EINVAL,
+// EPOLLEXCLUSIVE for an epoll; ENOSPC, fs.epoll.max_user_watches; ENOMEM.
 func (p *Epoll) Add(fd int, events EpollEvents, data uint64) error {
 	return p.ctl(unix.EPOLL_CTL_ADD, fd, events, data)
 }
 
-// Modify changes fd's registration.
+// Modify changes what fd is registered with. It is one epoll_ctl(2),
+// EPOLL_CTL_MOD. It arms a registration with EPOLLONESHOT again. Errors:
+// ENOENT, fd is not registered; EINVAL, events has EPOLLEXCLUSIVE, or fd was
+// added with it.
 func (p *Epoll) Modify(fd int, events EpollEvents, data uint64) error {
 	return p.ctl(unix.EPOLL_CTL_MOD, fd, events, data)
 }
 
-// Delete takes fd's registration away.
+// Delete takes fd's registration away. It is one epoll_ctl(2), EPOLL_CTL_DEL.
+// Errors: ENOENT, fd is not registered; EBADF.
 func (p *Epoll) Delete(fd int) error { return p.ctl(unix.EPOLL_CTL_DEL, fd, 0, 0) }
 
 func (p *Epoll) ctl(op, fd int, events EpollEvents, data uint64) error {
@@ -114,17 +141,20 @@ func checkExclusive(op int, events EpollEvents) error {
 	return nil
 }
 
-// AddConn registers c.
+// AddConn is Add for the descriptor of c, whose number is held for the call. A
+// handle of this package that closes later takes itself out first. Any other
+// Conn has to be deleted before it is closed, where a duplicate of it may live on.
+// Errors: as Add; [os.ErrClosed], the Epoll or c is closed.
 func (p *Epoll) AddConn(c syscall.Conn, events EpollEvents, data uint64) error {
 	return p.ctlConn(unix.EPOLL_CTL_ADD, c, events, data)
 }
 
-// ModifyConn changes c's registration.
+// ModifyConn is Modify for the descriptor of c.
 func (p *Epoll) ModifyConn(c syscall.Conn, events EpollEvents, data uint64) error {
 	return p.ctlConn(unix.EPOLL_CTL_MOD, c, events, data)
 }
 
-// DeleteConn takes c's registration away.
+// DeleteConn is Delete for the descriptor of c.
 func (p *Epoll) DeleteConn(c syscall.Conn) error {
 	return p.ctlConn(unix.EPOLL_CTL_DEL, c, 0, 0)
 }
@@ -205,7 +235,15 @@ func (p *Epoll) ctlHandle(op int, d *descriptor, events EpollEvents, data uint64
 
 var errNoRoom = badArg(unix.EINVAL, "Epoll.Wait: events has no room")
 
-// Wait waits for events. See epoll_pwait2(2).
+// Wait waits for events, stores as many as there are room for, and returns how
+// many. n is 0 when the time is over. Timeout and mask are as in [Poll].
+//
+// It is one epoll_pwait(2), repeated with the time left where a signal ended
+// it. A limit that is no whole number of milliseconds, or above 24.8 days, is
+// epoll_pwait2(2). On kernels before 5.11, and under filters that refuse that
+// call, such a limit is rounded up to the next millisecond.
+//
+// Errors: EINVAL, events has no room; *[InterruptedError]; [os.ErrClosed].
 func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (n int, err error) {
 	if len(events) == 0 {
 		return 0, errNoRoom
@@ -303,7 +341,15 @@ func ceilMsec(d time.Duration) (msec int32, whole bool) {
 	return int32((d + time.Millisecond - 1) / time.Millisecond), true
 }
 
-// WaitContext waits in Go's poller.
+// WaitContext is Wait until ctx is done. The goroutine waits in Go's poller and
+// holds no thread. The end of one wait leaves the others alone. Where ctx is
+// done already, no event is taken. A deadline of ctx is kept to about a
+// millisecond.
+//
+// The first such wait sets O_NONBLOCK, which an epoll has no other use for, and
+// puts the epoll into that of Go's runtime: one level of nesting more, so that
+// ELOOP comes one earlier. Errors: ctx.Err(); EINVAL, events has no room;
+// [os.ErrClosed].
 func (p *Epoll) WaitContext(ctx context.Context, events []EpollEvent) (int, error) {
 	if len(events) == 0 {
 		return 0, errNoRoom
@@ -358,23 +404,21 @@ func (p *Epoll) poller() (*poller, error) {
 func (p *Epoll) setupPoller(g *poller) {
 	s := &g.reader
 	s.try = func(uintptr) bool {
-		for {
-			s.n, s.errno = sysEpollPwait(int(p.d.fd), s.events, 0, nil)
-			if s.errno != unix.EINTR {
-				return s.n > 0 || s.errno != 0
-			}
-		}
+		s.n, s.errno = sysEpollPwait(int(p.d.fd), s.events, 0, nil)
+		return s.n > 0 || s.errno != 0
 	}
 }
 
 // Interest is one registration of an [Epoll].
 type Interest struct {
-	FD     int
-	Events EpollEvents
+	FD     int         // under which it was added; it may be closed by now, or another file
+	Events EpollEvents // as the kernel keeps them: with EPOLLERR|EPOLLHUP added
 	Data   uint64
 }
 
-// Interest lists the registrations.
+// Interest lists the registrations, from the tfd lines of /proc/self/fdinfo.
+// Ghosts are among them. See proc_pid_fdinfo(5). Errors: ENOENT, /proc is not
+// mounted; [os.ErrClosed].
 func (p *Epoll) Interest() ([]Interest, error) {
 	if !p.d.acquire() {
 		return nil, os.ErrClosed
@@ -387,14 +431,16 @@ func (p *Epoll) Interest() ([]Interest, error) {
 	return parseInterest(text), nil
 }
 
-// BusyPoll is struct epoll_params.
+// BusyPoll says how Wait polls network devices, struct epoll_params. See
+// ioctl_eventpoll(2).
 type BusyPoll struct {
-	Usecs  uint32
-	Budget uint16
-	Prefer bool
+	Usecs  uint32 // microseconds to poll for, at most 2^31-1; 0: do not
+	Budget uint16 // packets to take at a time; above 64 needs CAP_NET_ADMIN
+	Prefer bool   // put off the device's interrupts meanwhile
 }
 
-// BusyPoll returns the busy poll parameters. See ioctl_eventpoll(2).
+// BusyPoll returns what SetBusyPoll set. It is ioctl(2) with EPIOCGPARAMS.
+// Errors: ENOTTY or EINVAL, before Linux 6.9; [os.ErrClosed].
 func (p *Epoll) BusyPoll() (BusyPoll, error) {
 	var k epollParams
 	if err := p.params(unix.EPIOCGPARAMS, &k); err != nil {
@@ -403,7 +449,9 @@ func (p *Epoll) BusyPoll() (BusyPoll, error) {
 	return BusyPoll{k.usecs, k.budget, k.prefer != 0}, nil
 }
 
-// SetBusyPoll sets the busy poll parameters. See ioctl_eventpoll(2).
+// SetBusyPoll is ioctl(2) with EPIOCSPARAMS. Errors: EINVAL, Usecs is above
+// 2^31-1; EPERM, Budget is above 64 without CAP_NET_ADMIN; ENOTTY or EINVAL,
+// before Linux 6.9; [os.ErrClosed].
 func (p *Epoll) SetBusyPoll(b BusyPoll) error {
 	if b.Usecs > math.MaxInt32 {
 		return badArg(unix.EINVAL, "SetBusyPoll: Usecs %d: want at most %d", b.Usecs, math.MaxInt32)
@@ -427,10 +475,12 @@ func (p *Epoll) params(req uint32, k *epollParams) error {
 	return nil
 }
 
-// FD returns the number.
+// FD returns the descriptor's number, or -1 once the handle is closed, as
+// [EventFD.FD] does.
 func (p *Epoll) FD() int { return p.d.number() }
 
-// SyscallConn returns the descriptor for raw use.
+// SyscallConn returns the descriptor for raw use, as [EventFD.SyscallConn]
+// does.
 func (p *Epoll) SyscallConn() (syscall.RawConn, error) {
 	if p.d.closed() {
 		return nil, os.ErrClosed

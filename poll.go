@@ -7,12 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Forever is a wait without a time limit. So is every negative duration.
+// Forever is a wait without a time limit, as is every negative duration.
 const Forever time.Duration = -1
 
-// PollEvents is a set of poll events. See poll(2).
+// PollEvents is a set of poll events. Bits without a name are kept. See poll(2).
 type PollEvents int16
 
+// Events, by their own names. POLLERR, POLLHUP and POLLNVAL are reported in any
+// case.
 const (
 	POLLIN     PollEvents = unix.POLLIN
 	POLLPRI    PollEvents = unix.POLLPRI
@@ -31,14 +33,29 @@ const (
 // String is the set as strace prints it: "POLLIN|POLLHUP|0x4000".
 func (ev PollEvents) String() string { return uapi.PollEvents.String(uint64(uint16(ev))) }
 
-// PollFD is struct pollfd, bit for bit. A negative FD is skipped.
+// PollFD is struct pollfd, bit for bit. See poll(2).
 type PollFD struct {
-	FD      int32
-	Events  PollEvents
-	Revents PollEvents
+	FD      int32      // negative: skipped, Revents becomes 0
+	Events  PollEvents // to wait for
+	Revents PollEvents // what is ready; POLLNVAL: FD is not open
 }
 
-// Poll waits until one of fds is ready. See ppoll(2).
+// Poll waits until one of fds is ready, sets Revents of all, and returns how
+// many are ready. n is 0 when the time is over. It is one ppoll(2).
+//
+// A negative timeout is no limit, 0 does not wait, and anything else is kept to
+// the nanosecond as far as the kernel's timers go, and never cut short. With a
+// nil mask, a signal that ends the wait has it repeated with the time left.
+// With a mask, the thread blocks those signals, and only those, for as long as
+// it waits, and a signal ends the wait in *[InterruptedError]. Whatever mask
+// says, signals 32 to 34 stay deliverable, and SIGURG, by which Go's runtime
+// preempts goroutines, waits until the wait is over. A signal that is sent to
+// the process and not to this thread is taken by another thread: see
+// [WithSigMask].
+//
+// The numbers are the caller's to keep open: one that is closed meanwhile is
+// POLLNVAL, and one that is reused is reported for what it is then. [PollSet]
+// holds its members. Errors: EINVAL, fds is longer than RLIMIT_NOFILE; ENOMEM.
 func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) {
 	var ts timespec
 	var buf SigSet

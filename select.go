@@ -18,10 +18,13 @@ const fdWordBits = bits.UintSize
 // maxFD is the largest number that fs.nr_open can allow.
 const maxFD = math.MaxInt32 &^ 63
 
-// FDSet is a set of descriptor numbers. The zero value is empty.
+// FDSet is a set of descriptor numbers, an fd_set of any size. The zero value is
+// empty. A copy shares its content with the original until one of them grows.
+// See select(2).
 type FDSet struct{ words []fdWord }
 
-// Add puts fd into the set.
+// Add puts fd into the set, which takes fd/8 bytes. Errors: EBADF, fd is
+// negative, or above what fs.nr_open can allow.
 func (s *FDSet) Add(fd int) error {
 	if fd < 0 || fd >= maxFD {
 		return badArg(unix.EBADF, "FDSet.Add: fd %d: want 0 to %d", fd, maxFD-1)
@@ -101,7 +104,15 @@ func (s *FDSet) upTo(n int) []fdWord {
 
 var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice")
 
-// Select waits until a descriptor of a set is ready. See pselect6(2).
+// Select waits until a descriptor in r is readable, one in w writable, or one
+// in x has an exceptional condition; nil is no set. It returns how many are,
+// one in two sets counted twice. On success the sets hold exactly those: a
+// number above the process's descriptor table, which the kernel does not look
+// at, is cleared too. On an error they are unchanged. n is 0 when the time is
+// over. Timeout and mask are as in [Poll]. It is one pselect6(2).
+//
+// Errors: EBADF, a set has a number that is not open; EINVAL, one FDSet is given
+// twice; ENOMEM; *[InterruptedError].
 func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err error) {
 	if r != nil && (r == w || r == x) || w != nil && w == x {
 		return 0, errSameSet

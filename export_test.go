@@ -1,0 +1,36 @@
+package efd
+
+import "golang.org/x/sys/unix"
+
+// ForgetAlwaysReady has the next Epoll.Close that needs it make it again.
+func ForgetAlwaysReady() {
+	alwaysReady.Lock()
+	defer alwaysReady.Unlock()
+	if alwaysReady.made {
+		unix.Close(alwaysReady.fd)
+		alwaysReady.made = false
+	}
+}
+
+// CountOf is the counter of an eventfd that is no handle.
+func CountOf(fd int) (uint64, error) {
+	info, err := readEventFDInfo(fd)
+	return info.Count, err
+}
+
+// InPoller reports whether e has been registered with Go's poller.
+func (e *EventFD) InPoller() bool { return e.d.poller() != nil }
+
+// WithoutPwait2 runs fn as on a kernel that has no epoll_pwait2.
+func WithoutPwait2(fn func()) {
+	defer noPwait2.Store(noPwait2.Swap(true))
+	fn()
+}
+
+// Watchers is how many are to be told when e closes.
+func (e *EventFD) Watchers() int {
+	x := e.d.extra.Load()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.watchers)
+}

@@ -1,0 +1,188 @@
+package efd
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the kernel reads and writes has its layout.
+func TestLayouts(t *testing.T) {
+	for _, c := range []struct {
+		what      string
+		got, want uintptr
+	}{
+		{"EpollEvent", unsafe.Sizeof(EpollEvent{}), unsafe.Sizeof(unix.EpollEvent{})},
+		{"EpollEvent.data", unsafe.Offsetof(EpollEvent{}.data), unsafe.Offsetof(unix.EpollEvent{}.Fd)},
+		{"PollFD", unsafe.Sizeof(PollFD{}), unsafe.Sizeof(unix.PollFd{})},
+		{"PollFD.Events", unsafe.Offsetof(PollFD{}.Events), unsafe.Offsetof(unix.PollFd{}.Events)},
+		{"PollFD.Revents", unsafe.Offsetof(PollFD{}.Revents), unsafe.Offsetof(unix.PollFd{}.Revents)},
+		{"timespec", unsafe.Sizeof(timespec{}), 16},
+		{"epollParams", unsafe.Sizeof(epollParams{}), 8},
+		{"sigsetArg", unsafe.Sizeof(sigsetArg{}), 2 * unsafe.Sizeof(uintptr(0))},
+		{"SigSet", sigsetSize, sigsetBits / 8},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %d, want %d", c.what, c.got, c.want)
+		}
+	}
+	if n := unsafe.Sizeof(EventFD{}); n > 48 {
+		t.Errorf("an EventFD takes %d bytes, want 48", n)
+	}
+}
+
+func FuzzEpollEvent(f *testing.F) {
+	f.Add(uint32(1), uint64(1)<<40)
+	f.Fuzz(func(t *testing.T, events uint32, data uint64) {
+		ev := makeEpollEvent(EpollEvents(events), data)
+		raw := (*[unsafe.Sizeof(ev)]byte)(unsafe.Pointer(&ev))
+		if ev.Events() != EpollEvents(events) || ev.Data() != data {
+			t.Errorf("%#x %#x became %#x %#x", events, data, ev.Events(), ev.Data())
+		}
+		at := unsafe.Offsetof(unix.EpollEvent{}.Fd)
+		if got := *(*[8]byte)(raw[at:]); got != *(*[8]byte)(unsafe.Pointer(&data)) {
+			t.Errorf("data %#x is %x in memory", data, got)
+		}
+	})
+}
+
+func FuzzTimespec(f *testing.F) {
+	for _, d := range []int64{0, 1, -1, 999_999_999, 1e9, math.MaxInt64, math.MinInt64} {
+		f.Add(d)
+	}
+	f.Fuzz(func(t *testing.T, n int64) {
+		d := time.Duration(n)
+		var ts timespec
+		p := ts.set(d)
+		if d < 0 {
+			if p != nil || p.duration() != Forever || p.isZero() {
+				t.Errorf("%v is a limit of %v", d, p.duration())
+			}
+			return
+		}
+		if p.duration() != d || p.nsec < 0 || p.nsec > 999_999_999 || p.isZero() != (d == 0) {
+			t.Errorf("%v became %+v", d, *p)
+		}
+	})
+}
+
+func FuzzCeilMsec(f *testing.F) {
+	for _, d := range []int64{-1, 0, 1, 999_999, 1e6, 1e6 + 1, math.MaxInt64, int64(maxMsec), int64(maxMsec) + 1} {
+		f.Add(d)
+	}
+	f.Fuzz(func(t *testing.T, n int64) {
+		d := time.Duration(n)
+		msec, whole := ceilMsec(d)
+		got := time.Duration(msec) * time.Millisecond
+		switch {
+		case d < 0:
+			if msec != -1 || !whole {
+				t.Errorf("%v: %d, %v", d, msec, whole)
+			}
+		case whole && (got < d || got-d >= time.Millisecond):
+			t.Errorf("%v became %v", d, got)
+		case !whole && (got > d || msec != math.MaxInt32):
+			t.Errorf("%v became %v, and more to come", d, got)
+		}
+	})
+}
+
+func TestParseEventFDInfo(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want Info
+		ok   bool
+	}{
+		{"pos:\t0\nflags:\t02004002\nmnt_id:\t15\neventfd-count:                5\n", Info{5, -1, false, 0o2004002}, true},                                                       // 4.19
+		{"pos:\t0\nflags:\t02\nmnt_id:\t15\neventfd-count: fffffffffffffffe\neventfd-id: 7\n", Info{MaxCount, 7, false, 2}, true},                                                // 5.10
+		{"pos:\t0\nflags:\t02\nmnt_id:\t15\nino:\t2057\neventfd-count: ffffffffffffffff\neventfd-id: 0\neventfd-semaphore: 1\nnew: 1\n", Info{math.MaxUint64, 0, true, 2}, true}, // 6.18
+		{"eventfd-count: 1\neventfd-id: -12\n", Info{1, -1, false, 0}, true},                                                                                                     // the id could not be had
+		{"pos:\t0\nflags:\t02\nmnt_id:\t15\n", Info{}, false},
+		{"eventfd-count: xyz\n", Info{}, false},
+		{"eventfd-count: 10000000000000000\n", Info{}, false},
+		{"", Info{}, false},
+	} {
+		got, ok := parseEventFDInfo([]byte(c.text))
+		if ok != c.ok || ok && got != c.want {
+			t.Errorf("%q: %+v, %v; want %+v, %v", c.text, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func FuzzFDInfo(f *testing.F) {
+	f.Add([]byte("pos:\t0\nflags:\t02004002\neventfd-count:                a\neventfd-id: 3\neventfd-semaphore: 0\n"))
+	f.Add([]byte("pos:\t0\nflags:\t02\ntfd:        5 events:       19 data: ffffffffffffffff  pos:0 ino:809 sdev:f\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if info, ok := parseEventFDInfo(text); ok && (!bytes.Contains(text, []byte("eventfd-count:")) || info.ID < -1) {
+			t.Errorf("%q is %+v", text, info)
+		}
+		if n := len(parseInterest(text)); n > bytes.Count(text, []byte("tfd:")) {
+			t.Errorf("%q has %d registrations", text, n)
+		}
+	})
+}
+
+func TestParseInterest(t *testing.T) {
+	const text = "pos:\t0\nflags:\t02\nmnt_id:\t15\n" +
+		"tfd:        5 events:       19 data: ffffffffffffffff  pos:0 ino:809 sdev:f\n" +
+		"tfd:       12 events: 80000019 data:                7  pos:0 ino:809 sdev:f\n" +
+		"tfd:        6 events:       1d data:                0 \n"
+	want := []Interest{
+		{5, EPOLLIN | EPOLLERR | EPOLLHUP, math.MaxUint64},
+		{12, EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLET, 7},
+		{6, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP, 0},
+	}
+	if got := parseInterest([]byte(text)); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func FuzzMasks(f *testing.F) {
+	f.Add(uint16(0x4011), uint32(0x80000019))
+	f.Fuzz(func(t *testing.T, poll uint16, epoll uint32) {
+		for _, s := range []string{PollEvents(poll).String(), EpollEvents(epoll).String()} {
+			if s == "" || strings.HasPrefix(s, "|") || strings.HasSuffix(s, "|") || strings.Contains(s, "||") {
+				t.Errorf("%#x, %#x print as %q", poll, epoll, s)
+			}
+		}
+	})
+}
+
+// A frequent error is one value.
+func TestErrorsArePrepared(t *testing.T) {
+	if opRead.fail(unix.EAGAIN) != opRead.fail(unix.EAGAIN) {
+		t.Error("two values for one error")
+	}
+	if err := opRead.fail(5000); err == nil || err.Error() == "" {
+		t.Errorf("an errno beyond the table: %v", err)
+	}
+}
+
+// Whichever words are beyond the descriptor table, what is left is what the
+// kernel reported.
+func FuzzClearStale(f *testing.F) {
+	f.Add(uint64(1), uint64(2), uint64(0), uint64(1<<40), uint64(3), uint64(0), uint8(1))
+	f.Fuzz(func(t *testing.T, r0, w0, r1, w1, r2, w2 uint64, table uint8) {
+		words := func(v ...uint64) (w []fdWord) {
+			for _, x := range v {
+				w = append(w, fdWord(x), fdWord(x>>32>>(fdWordBits-32)))
+			}
+			return w
+		}
+		r, w := words(r0, r1, r2), words(w0, w1, w2)
+		tested := int(table) % (len(r) + 1)
+		a, b := FDSet{r[:tested]}, FDSet{w[:tested]}
+		want := append(slices.Collect(a.All()), slices.Collect(b.All())...)
+		clearStale(len(want), r, nil, w)
+		all, also := FDSet{r}, FDSet{w}
+		if got := append(slices.Collect(all.All()), slices.Collect(also.All())...); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
