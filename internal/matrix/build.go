@@ -194,8 +194,14 @@ func (k *kernel) tiers() string {
 	return t
 }
 
-// verifyStep is the step that holds the catalogue against the kernel.
-const verifyStep = "efdtrace verify"
+// The step that holds the catalogue against the kernel, and the files that it
+// leaves.
+const (
+	verifyStep      = "efdtrace verify"
+	verifyDir       = "/tmp/verify"
+	verifyJSON      = "verify.json"
+	verifyRecording = "verify.rec.gz"
+)
 
 // job is what a guest does: every package's tests as root, the library's once
 // more as an ordinary user, and the conformance of paths.
@@ -207,6 +213,11 @@ func (k *kernel) job(pkgs []string, short bool, keep *regexp.Regexp) wire.Job {
 			steps = append(steps, testStep(p, ordinary, short))
 		}
 	}
+	steps = append(steps, wire.Step{
+		Name: verifyStep, Dir: "/", Timeout: 300 * time.Second,
+		Args: []string{"/bin/efdtrace", "verify", "-json", "-o", path.Join(verifyDir, verifyRecording), "-format", "recording"},
+		Keep: verifyDir, Stdout: path.Join(verifyDir, verifyJSON),
+	})
 	steps = slices.DeleteFunc(steps, func(s wire.Step) bool { return !keep.MatchString(s.Name) })
 	return wire.Job{Env: []string{"EFD_REQUIRE=" + k.tiers(), "EFD_EMULATED=1"}, Steps: steps}
 }

@@ -119,9 +119,9 @@ type report struct {
 var settled = map[string]bool{"seen": true, "renamed": true, "inlined": true, "not_taken": true}
 
 // readVerify reads what efdtrace verify -json printed.
-func readVerify(output string) ([]verdict, error) {
+func readVerify(output []byte) ([]verdict, error) {
 	var rep report
-	if err := json.Unmarshal([]byte(output), &rep); err != nil {
+	if err := json.Unmarshal(output, &rep); err != nil {
 		return nil, err
 	}
 	var list []verdict

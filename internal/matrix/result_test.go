@@ -44,14 +44,14 @@ const verifyOutput = `{"kernel":"6.1.0-56-cloud-amd64","arch":"amd64","tier":"ft
 {"name":"epoll","system":12,"status":"failed","reason":"1 contradicted","edges":[{"caller":"x","callee":"y","verdict":"contradicted"}]}]}`
 
 func TestReadVerify(t *testing.T) {
-	v, err := readVerify(verifyOutput)
+	v, err := readVerify([]byte(verifyOutput))
 	if err != nil || len(v) != 3 {
 		t.Fatalf("readVerify = %+v, %v", v, err)
 	}
 	if v[0].Edges["seen"] != 1 || v[0].Edges["inlined"] != 1 || len(v[0].Open) != 1 || v[0].Open[0].Caller != "a" {
 		t.Errorf("ppoll = %+v", v[0])
 	}
-	if _, err := readVerify("panic: no json"); err == nil {
+	if _, err := readVerify([]byte("panic: no json")); err == nil {
 		t.Error("readVerify of no JSON: no error")
 	}
 	r := &result{Series: "6.1", Arch: "amd64", Kernel: "6.1.0-56-cloud-amd64", Verify: v}

@@ -88,6 +88,14 @@ func runStep(env []string, step wire.Step, out io.Writer) (status int, err error
 	cmd.Dir = step.Dir
 	cmd.Env = append([]string{"PATH=/bin", "HOME=" + home, "TMPDIR=/tmp", "LANG=C.UTF-8"}, env...)
 	cmd.Stdout, cmd.Stderr = out, out
+	if step.Stdout != "" {
+		f, err := os.Create(step.Stdout)
+		if err != nil {
+			return 126, err
+		}
+		defer f.Close()
+		cmd.Stdout = f
+	}
 	cmd.WaitDelay = 5 * time.Second // a child that keeps the pipe open does not keep the guest
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if step.UID != 0 {

@@ -31,6 +31,7 @@ type Step struct {
 	UID     int // 0: root
 	Timeout time.Duration
 	Keep    string // a directory of the guest whose files come back, "" for none
+	Stdout  string // a file for the standard output, "" to send it with the rest
 }
 
 // Kinds of frames.
