@@ -102,4 +102,7 @@ type TextProof interface {
 	// TailCall reports whether the code of caller jumps to callee, and says in
 	// words where that was read.
 	TailCall(caller, callee string) (ground string, ok bool)
+	// Calls reports whether the code of caller calls callee, and says in words
+	// where that was read.
+	Calls(caller, callee string) (ground string, ok bool)
 }

@@ -80,6 +80,9 @@ func details(w io.Writer, r *result) {
 		if v.Status == statusFailed {
 			fmt.Fprintf(w, "-- scenario %s: %s\n", v.Name, v.Reason)
 			for _, e := range v.Open {
+				if e.Verdict != "contradicted" && e.Verdict != "undocumented" {
+					continue
+				}
 				fmt.Fprintf(w, "   %s -> %s: %s: %s\n", e.Caller, e.Callee, e.Verdict, e.Evidence)
 			}
 		}

@@ -29,6 +29,7 @@ type Scenario struct {
 	SleepPath string   // documented path of that sleep, "" where the call has its own
 	Callbacks []string // functions of the wait-queue entries on the way, outermost first; none: no wait queue
 	Context   string   // of the waking, "" for task
+	Worker    bool     // who is woken is a task of the kernel's own, whatever our waiter does
 	Paths     []string // further documented paths that the scenario takes
 
 	need func() error   // nil, or why this machine cannot show it
@@ -278,4 +279,4 @@ func Names() []string {
 	return out
 }
 
-var all = slices.Concat(waits)
+var all = slices.Concat(waits, devices)

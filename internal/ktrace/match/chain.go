@@ -143,7 +143,7 @@ func (d *Doc) enter(entry, f ktrace.Frame, names []string, source string) []Step
 			if w == nil {
 				continue
 			}
-			c := d.missing(in, w.edges[0])
+			c := d.missing([]ktrace.Edge{in}, w.edges[0])
 			v := &walk{append([]ktrace.Edge{in}, w.edges...), append([]cause{c}, w.causes...), w.bad}
 			if !c.excused() {
 				v.bad++

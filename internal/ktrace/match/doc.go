@@ -19,6 +19,14 @@ type Doc struct {
 	names map[string]bool
 	roots []string
 	syms  ktrace.SymbolSet
+	text  ktrace.TextProof
+}
+
+// WithText lets the kernel's machine code decide why a function has no frame.
+// text may be nil.
+func (d *Doc) WithText(text ktrace.TextProof) *Doc {
+	d.text = text
+	return d
 }
 
 // NewDoc joins primary, whose roots a chain has to start at, with the paths

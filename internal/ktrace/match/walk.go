@@ -27,8 +27,13 @@ type cause struct {
 func (c cause) excused() bool { return c.verdict == ktrace.Inlined || c.verdict == ktrace.TailCall }
 
 // missing says why the function between two documented edges left no frame.
-func (d *Doc) missing(in, out ktrace.Edge) cause {
+// way is how it was reached from the last frame, in its last edge.
+func (d *Doc) missing(way []ktrace.Edge, out ktrace.Edge) cause {
+	in := way[len(way)-1]
 	g := in.Callee
+	if c, ok := d.byText(way, out); ok {
+		return c
+	}
 	if out.Tail != "" {
 		return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, out.Callee, out.Tail), "jumps to " + out.Callee}
 	}
@@ -94,7 +99,7 @@ func (d *Doc) find(caller, callee string) *walk {
 		for _, e := range d.out[s.at] {
 			n := walk{append(s.edges[:len(s.edges):len(s.edges)], e), s.causes[:len(s.causes):len(s.causes)], s.bad}
 			if len(s.edges) > 0 {
-				c := d.missing(s.edges[len(s.edges)-1], e)
+				c := d.missing(s.edges, e)
 				n.causes = append(n.causes, c)
 				if !c.excused() {
 					n.bad++

@@ -87,8 +87,10 @@ func WakePaths(source, waiter string, callbacks []string) []string {
 			add("poll_wake")
 		}
 	}
-	if slices.Contains(callbacks, "ep_poll_callback") {
-		add("epoll_wake")
+	for callback, path := range map[string]string{"ep_poll_callback": "epoll_wake", "irqfd_wakeup": "kvm_irqfd", "vhost_poll_wakeup": "vhost"} {
+		if slices.Contains(callbacks, callback) {
+			add(path)
+		}
 	}
 	return out
 }
@@ -98,6 +100,12 @@ func WakePaths(source, waiter string, callbacks []string) []string {
 // frame that is missing: a blocked reader's wake has no pollwake.
 func notWoken(waiter string, callbacks []string) []string {
 	out := []string{"irqfd", "vhost"}
+	switch {
+	case slices.Contains(callbacks, "irqfd_wakeup"):
+		return []string{"vhost", "blocked", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync"}
+	case slices.Contains(callbacks, "vhost_poll_wakeup"):
+		return []string{"irqfd", "blocked", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync"}
+	}
 	nested := 0
 	for _, c := range callbacks {
 		if c == "ep_poll_callback" {

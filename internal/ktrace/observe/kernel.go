@@ -20,6 +20,7 @@ type Kernel struct {
 	Version ktrace.Version
 	Symbols ktrace.SymbolSet // nil: not known
 	Catalog Catalog
+	Text    ktrace.TextProof // nil: its machine code cannot be read
 
 	mu   sync.Mutex
 	docs map[string]*match.Doc
@@ -53,7 +54,7 @@ func (k *Kernel) Doc(names, without []string) *match.Doc {
 	paths := k.Paths(names...)
 	var d *match.Doc
 	if len(paths) > 0 {
-		d = match.NewDoc(k.Symbols, append(otherArchs(k.Arch), without...), paths[0], paths[1:]...)
+		d = match.NewDoc(k.Symbols, append(otherArchs(k.Arch), without...), paths[0], paths[1:]...).WithText(k.Text)
 	}
 	if k.docs == nil {
 		k.docs = map[string]*match.Doc{}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/source"
@@ -40,6 +42,10 @@ func Open() *Lab {
 		return l
 	}
 	src.Close()
+	// Without it only what was reviewed before is known of jumps and inlining.
+	if text, err := ktext.Open(table); err == nil {
+		k.Text = &observe.TextNotes{From: text}
+	}
 	return l
 }
 
@@ -78,6 +84,8 @@ type Trial struct {
 	Tries    int
 	Events   []ktrace.Event
 	Losses   []ktrace.Loss
+
+	text *observe.TextNotes // what the verdicts asked of the kernel's code, nil where it cannot be read
 }
 
 // unseen is why no chain shows a function without a watchpoint.
@@ -179,7 +187,7 @@ func (l *Lab) judge(t *Trial) {
 	tr.Flush()
 	var other *observe.Judged
 	for _, w := range wakes {
-		if w.Wakee.TID != t.Result.Waiter || w.Time < t.Result.Began || w.Time > t.Result.Ended {
+		if w.Wakee.TID != t.Result.Waiter && !t.Scenario.Worker || w.Time < t.Result.Began || w.Time > t.Result.Ended {
 			continue
 		}
 		j := l.Kernel.JudgeAs(w, t.Scenario.Source, t.Scenario.SleepPath)
@@ -190,10 +198,14 @@ func (l *Lab) judge(t *Trial) {
 		other = j
 	}
 	t.conclude(other, tr.Lost)
+	t.text, _ = l.Kernel.Text.(*observe.TextNotes)
 }
 
 // fits reports whether a wake is the one that the scenario brings about.
 func (t *Trial) fits(j *observe.Judged) bool {
+	if t.Scenario.Worker && !slices.Equal(j.Callbacks, t.Scenario.Callbacks) {
+		return false
+	}
 	want := match.Context(t.Scenario.Context)
 	if want == "" {
 		want = match.Task

@@ -26,6 +26,8 @@ type trialValue struct {
 	Ended    int64    `json:"ended"`
 	Object   string   `json:"object,omitempty"`
 	Calls    []string `json:"calls,omitempty"`
+
+	Text *observe.TextFacts `json:"text,omitempty"` // what the kernel's machine code said so far
 }
 
 // Header describes the running kernel for a recording.
@@ -95,6 +97,10 @@ func (t *Trial) Record(w *record.Writer) error {
 		return err
 	}
 	v := trialValue{Scenario: t.Scenario.Name, Waiter: t.Result.Waiter, Waker: t.Result.Waker, Began: t.Result.Began, Ended: t.Result.Ended, Object: t.Result.Object}
+	if t.text != nil {
+		f := t.text.Facts()
+		v.Text = &f
+	}
 	for _, c := range t.Result.Calls {
 		if !c.After {
 			v.Calls = append(v.Calls, fmt.Sprintf("%d %s", c.TID, c.Text))
@@ -154,7 +160,7 @@ func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Tr
 		case it.Loss != nil:
 			t.Losses = append(t.Losses, *it.Loss)
 		case it.Note != nil && it.Note.Key == trialNote:
-			if err := t.restore(it.Note.Value); err != nil {
+			if err := t.restore(it.Note.Value, k); err != nil {
 				return trials, err
 			}
 			if change != nil {
@@ -167,7 +173,7 @@ func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Tr
 	}
 }
 
-func (t *Trial) restore(note string) error {
+func (t *Trial) restore(note string, k *observe.Kernel) error {
 	var v trialValue
 	if err := json.Unmarshal([]byte(note), &v); err != nil {
 		return fmt.Errorf("recording: note %s: %w", trialNote, err)
@@ -175,6 +181,14 @@ func (t *Trial) restore(note string) error {
 	s, err := scenario.Find(false, v.Scenario)
 	if err != nil {
 		return fmt.Errorf("recording: %w", err)
+	}
+	if v.Text != nil {
+		notes, ok := k.Text.(*observe.TextNotes)
+		if !ok {
+			notes = &observe.TextNotes{}
+			k.Text = notes
+		}
+		notes.Add(*v.Text)
 	}
 	t.Scenario, t.Tries = s[0], 1
 	t.Result = &scenario.Result{Waiter: v.Waiter, Waker: v.Waker, Began: v.Began, Ended: v.Ended, Object: v.Object}

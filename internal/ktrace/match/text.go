@@ -1,0 +1,77 @@
+package match
+
+import (
+	"fmt"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// maxJump bounds how many documented functions a jump may have swallowed:
+// those compiled into the one that jumps.
+const maxJump = 3
+
+// byText looks in the kernel's machine code for the reason why a function left
+// no frame. It was called, and jumps on; or nothing goes to it, and its
+// caller's code goes on in its place.
+func (d *Doc) byText(way []ktrace.Edge, out ktrace.Edge) (cause, bool) {
+	in := way[len(way)-1]
+	g := in.Callee
+	if d.text == nil || !d.hasSymbol(g) {
+		return cause{}, false
+	}
+	next := d.next(out.Callee, maxJump)
+	if in.Kind == ktrace.Pointer || d.goes(d.holder(way), g) != "" {
+		for _, n := range next {
+			if ground, ok := d.text.TailCall(g, n); ok {
+				return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, n, ground), "jumps to " + n}, true
+			}
+		}
+		return cause{}, false
+	}
+	for _, n := range next {
+		if ground := d.goes(d.holder(way), n); ground != "" && in.Proved {
+			return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, ground, at(in)), "compiled into " + in.Caller}, true
+		}
+	}
+	return cause{}, false
+}
+
+// goes says where the code of one function calls or jumps to another, "" where
+// it does not.
+func (d *Doc) goes(from, to string) string {
+	if ground, ok := d.text.Calls(from, to); ok {
+		return ground
+	}
+	ground, _ := d.text.TailCall(from, to)
+	return ground
+}
+
+// holder is the function of the way whose code holds the call: the last caller
+// that the kernel has as a function.
+func (d *Doc) holder(way []ktrace.Edge) string {
+	for i := len(way) - 1; i > 0; i-- {
+		if d.hasSymbol(way[i].Caller) {
+			return way[i].Caller
+		}
+	}
+	return way[0].Caller
+}
+
+// next is a function and those that it leads to within some documented calls.
+func (d *Doc) next(name string, depth int) []string {
+	out := []string{name}
+	if depth == 0 {
+		return out
+	}
+	for _, e := range d.out[name] {
+		if e.Kind != ktrace.Pointer {
+			out = append(out, d.next(e.Callee, depth-1)...)
+		}
+	}
+	return out
+}
+
+func (d *Doc) hasSymbol(name string) bool {
+	syms, _ := d.symbols(name)
+	return len(syms) > 0
+}
