@@ -17,11 +17,11 @@ test: ## every test that this machine and user can run; says what was skipped an
 	@TESTSUM_LABEL="$${TESTSUM_LABEL:-test}" $(TESTSUM) ./...
 
 bench: ## the handles against C, x/sys/unix and os.File, as ratios of one run
-	@$(GO) run ./internal/bench
+	@cd internal/bench && $(GO) run .
 
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt:"; gofmt -l .; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet ./... && cd internal/bench && $(GO) vet ./...
 	$(GO) mod tidy -diff
 	$(GO) run $(STATICCHECK) ./...
 
