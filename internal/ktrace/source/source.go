@@ -6,6 +6,7 @@ package source
 import (
 	"cmp"
 	"math"
+	"runtime"
 	"slices"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // Source is a running observation. Its methods are for one goroutine.
 type Source interface {
 	// Read appends to buf the events that happened up to the time until, in the
-	// order of their times, and keeps younger ones for later. It never waits.
+	// order of their times, and keeps younger ones for later. It never waits. A
+	// source that implements Behind may stop earlier, but never where until is End.
 	Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error)
 	// Losses returns what was lost since it was last called.
 	Losses() []ktrace.Loss
@@ -43,23 +45,36 @@ func Now() int64 {
 }
 
 // Merged is several sources read as one.
-type Merged struct{ of []Source }
+type Merged struct {
+	of   []Source
+	held []ktrace.Event // that other sources may still have something before
+	upTo int64
+}
 
 // Merge joins sources. Closing the result closes them all.
-func Merge(of ...Source) *Merged { return &Merged{of} }
+func Merge(of ...Source) *Merged { return &Merged{of: of} }
 
 // Read implements Source.
 func (m *Merged) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
-	start := len(buf)
+	m.upTo = until
 	for _, s := range m.of {
 		var err error
-		if buf, err = s.Read(until, buf); err != nil {
+		if m.held, err = s.Read(until, m.held); err != nil {
 			return buf, err
 		}
+		if b, ok := s.(Behind); ok && b.Behind() {
+			m.upTo = min(m.upTo, b.UpTo())
+		}
 	}
-	if len(m.of) > 1 {
-		slices.SortStableFunc(buf[start:], func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
-	}
+	slices.SortStableFunc(m.held, func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
+	n, _ := slices.BinarySearchFunc(m.held, m.upTo, func(e ktrace.Event, t int64) int {
+		if e.Time <= t {
+			return -1
+		}
+		return 1
+	})
+	buf = append(buf, m.held[:n]...)
+	m.held = slices.Delete(m.held, 0, n)
 	return buf, nil
 }
 
@@ -88,52 +103,93 @@ func (m *Merged) each(f func(Source) error) error {
 	return first
 }
 
+// Behind is what a source has that takes only so much at a time.
+type Behind interface {
+	// Behind reports whether the last Read left something for the next, which
+	// should follow at once.
+	Behind() bool
+	// UpTo is the time up to which everything has been passed on.
+	UpTo() int64
+}
+
+func behind(s Source) bool {
+	b, ok := s.(Behind)
+	return ok && b.Behind()
+}
+
+// Behind implements Behind.
+func (m *Merged) Behind() bool { return slices.ContainsFunc(m.of, behind) }
+
+// UpTo implements Behind.
+func (m *Merged) UpTo() int64 { return m.upTo }
+
 // Run reads s every tick until done is closed, then stops it and reads the
 // rest. Each batch of events and what was lost beside them goes to fn, which
-// may keep neither slice; Run ends early with the error of fn. It reads by the
-// clock and never waits for the kernel to wake it: a reader that was woken by
-// what it observes would be part of the picture. A batch that came close to
-// filling its buffers makes the next reading follow at once.
+// may keep neither slice; Run ends early with the error of fn.
+//
+// It sleeps by the clock and never waits for the kernel to wake it: a reader
+// that was woken by what it observes would be part of the picture. It holds a
+// thread meanwhile, with the highest priority that it is given, since what a
+// reader does not read in time is lost.
 func Run(s Source, tick time.Duration, done <-chan struct{}, fn func([]ktrace.Event, []ktrace.Loss) error) error {
-	var buf []ktrace.Event
-	read := func(until int64) (int, error) {
-		var err error
-		if buf, err = s.Read(until, buf[:0]); err != nil {
-			return 0, err
-		}
-		n := len(buf)
-		losses := s.Losses()
-		if n == 0 && len(losses) == 0 {
-			return 0, nil
-		}
-		err = fn(buf, losses)
-		clear(buf)
-		if cap(buf) > 1<<15 {
-			buf = nil
-		}
-		return n, err
-	}
-	timer := time.NewTimer(tick)
-	defer timer.Stop()
-	wait := tick
+	defer urgent()()
+	r := reading{s: s, fn: fn}
 	for {
-		timer.Reset(wait)
 		select {
-		case <-timer.C:
-			n, err := read(Now() - int64(Horizon))
-			if err != nil {
-				return err
-			}
-			wait = tick
-			if n > 4096 {
-				wait = tick / 8
-			}
 		case <-done:
 			if err := s.Stop(); err != nil {
 				return err
 			}
-			_, err := read(End)
+			for more := true; more; more = behind(s) {
+				if err := r.read(Now()); err != nil {
+					return err
+				}
+			}
+			return r.read(End)
+		default:
+		}
+		if err := r.read(Now() - int64(Horizon)); err != nil {
 			return err
 		}
+		if !behind(s) {
+			ts := unix.NsecToTimespec(int64(tick))
+			unix.Nanosleep(&ts, nil) // woken early by a signal: a reading more
+		}
 	}
+}
+
+// urgent holds the thread and raises its priority as far as it may. The result
+// undoes that.
+func urgent() (restore func()) {
+	runtime.LockOSThread()
+	const most = -20
+	// The system call counts from 40 down to 1.
+	old, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	raised := err == nil && unix.Setpriority(unix.PRIO_PROCESS, 0, most) == nil
+	return func() {
+		if raised {
+			unix.Setpriority(unix.PRIO_PROCESS, 0, 20-old)
+		}
+		runtime.UnlockOSThread()
+	}
+}
+
+type reading struct {
+	s   Source
+	fn  func([]ktrace.Event, []ktrace.Loss) error
+	buf []ktrace.Event
+}
+
+func (r *reading) read(until int64) error {
+	var err error
+	if r.buf, err = r.s.Read(until, r.buf[:0]); err != nil {
+		return err
+	}
+	losses := r.s.Losses()
+	if len(r.buf) == 0 && len(losses) == 0 {
+		return nil
+	}
+	err = r.fn(r.buf, losses)
+	clear(r.buf)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/heap"
 	"encoding/binary"
+	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/source"
@@ -14,6 +15,7 @@ type queue struct {
 	events []ktrace.Event
 	next   int
 	last   int64 // time of the newest record seen
+	behind bool  // the ring has more
 	lost   uint64
 	from   int64 // time of the record before the first loss
 	twins  twins
@@ -69,27 +71,29 @@ func (q *queue) compact() {
 	clear(q.events[n:])
 	q.events = q.events[:n]
 	q.next = 0
-	if cap(q.events) > 1<<14 && n < 1<<10 {
+	if cap(q.events) > 4*batch && n < batch {
 		q.events = append([]ktrace.Event(nil), q.events...)
 	}
 }
 
-// drain moves all records from the rings to the queues.
-func (rs *Rings) drain(final bool) error {
-	rs.full = false
+// drain moves at most n records from each ring to its queue.
+func (rs *Rings) drain(final bool, n int) error {
+	rs.full, rs.behind = false, false
 	for _, r := range rs.rings {
 		q := rs.queues[r.cpu]
 		if q == nil {
 			q = &queue{}
 			rs.queues[r.cpu] = q
 		}
-		fill := r.each(func(rec []byte) { rs.record(q, rec) })
+		fill, rest := r.each(n, func(rec []byte) { rs.record(q, rec) })
+		q.behind = rest > 0
+		rs.behind = rs.behind || q.behind
 		rs.full = rs.full || fill > len(r.data)/2
 		if rs.noLost && final && fill > len(r.data)-4096 {
 			q.lost++ // no room was left, and this kernel does not say for how many
 		}
 	}
-	return rs.account(final)
+	return rs.account(final && !rs.behind)
 }
 
 // record decodes one record.
@@ -195,11 +199,35 @@ func (rs *Rings) account(final bool) error {
 	return nil
 }
 
+// batch is how many records of a ring one Read takes, so that a reader that
+// comes late does not need memory for all that has gathered.
+const batch = 1 << 12
+
+// behindBy is how much older than the newest record that was taken from a ring
+// the records that are still in it can be.
+const behindBy = int64(2 * time.Millisecond)
+
 // Read drains the rings and passes on, in order, what happened up to until.
-// pass returns false for what is not to be in the result.
+// pass returns false for what is not to be in the result. Where there is much,
+// it stops earlier, and Behind says so; but source.End always means all.
 func (rs *Rings) Read(until int64, buf []ktrace.Event, pass func(*ktrace.Event) bool) ([]ktrace.Event, error) {
-	if err := rs.drain(rs.stopped); err != nil {
-		return buf, err
+	for {
+		if err := rs.drain(rs.stopped, batch); err != nil {
+			return buf, err
+		}
+		buf = rs.merge(until, buf, pass)
+		if until != source.End || !rs.behind {
+			return buf, nil
+		}
+	}
+}
+
+// merge passes on what is in the queues, in order.
+func (rs *Rings) merge(until int64, buf []ktrace.Event, pass func(*ktrace.Event) bool) []ktrace.Event {
+	for _, q := range rs.queues {
+		if q.behind {
+			until = min(until, q.last-behindBy)
+		}
 	}
 	rs.merged = rs.merged[:0]
 	for _, q := range rs.queues {
@@ -228,7 +256,7 @@ func (rs *Rings) Read(until int64, buf []ktrace.Event, pass func(*ktrace.Event) 
 		q.compact()
 	}
 	rs.until = max(rs.until, until)
-	return buf, nil
+	return buf
 }
 
 // byTime is a heap of queues by their next event.

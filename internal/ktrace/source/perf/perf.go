@@ -113,9 +113,10 @@ func Open(c Config) (*Source, error) {
 	return s, nil
 }
 
-// ringSize shares 16 MB among the CPUs.
+// ringSize shares 16 MB among the CPUs. It takes some ten thousand records to
+// fill 4 MB, so that the reader may miss its time on a busy machine.
 func ringSize(cpus int) int {
-	size := 4 << 20
+	size := 8 << 20
 	for size*cpus > 16<<20 && size > 64<<10 {
 		size /= 2
 	}
@@ -230,6 +231,12 @@ func (s *Source) Losses() []ktrace.Loss { return s.rings.Losses() }
 // Full reports whether the last Read found a ring more than half full: the
 // next one should come soon.
 func (s *Source) Full() bool { return s.rings.Full() }
+
+// Behind implements source.Behind.
+func (s *Source) Behind() bool { return s.rings.Behind() }
+
+// UpTo implements source.Behind.
+func (s *Source) UpTo() int64 { return s.rings.UpTo() }
 
 // Blind lists the CPUs on which the kernel keeps the events of the idle task
 // to itself, as far as that has shown: it was switched to again and again and

@@ -51,14 +51,14 @@ func (r *ring) unmap() error {
 	return err
 }
 
-// each hands every complete record to fn, header included, and then gives the
-// space back to the kernel. The bytes are valid during the call only. fill is
-// how many bytes were in the ring.
-func (r *ring) each(fn func(rec []byte)) (fill int) {
+// each hands at most n complete records to fn, header included, and then gives
+// the space back to the kernel. The bytes are valid during the call only. fill
+// is how many bytes were in the ring, rest how many are left.
+func (r *ring) each(n int, fn func(rec []byte)) (fill, rest int) {
 	head := atomic.LoadUint64(&r.page.Data_head)
 	tail := atomic.LoadUint64(&r.page.Data_tail)
 	fill = int(head - tail)
-	for tail < head {
+	for ; tail < head && n > 0; n-- {
 		at := tail & r.mask
 		size := uint64(*(*uint16)(unsafe.Pointer(&r.data[at+6])))
 		if size < 8 || size > head-tail {
@@ -76,5 +76,5 @@ func (r *ring) each(fn func(rec []byte)) (fill int) {
 		tail += size
 	}
 	atomic.StoreUint64(&r.page.Data_tail, tail)
-	return fill
+	return fill, int(head - tail)
 }

@@ -3,6 +3,7 @@ package perf
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -45,6 +46,7 @@ type Rings struct {
 	until   int64 // the last until of Read: nothing older may follow
 	stopped bool
 	full    bool // in the last reading a ring was more than half full
+	behind  bool // the last reading left something in a ring
 }
 
 // opened is one open event.
@@ -162,7 +164,7 @@ func (rs *Rings) Remove(e *Event) error {
 	if err := unix.IoctlSetInt(e.o.fd, unix.PERF_EVENT_IOC_DISABLE, 0); err != nil {
 		return os.NewSyscallError("ioctl of a perf event", err)
 	}
-	if err := rs.drain(true); err != nil {
+	if err := rs.drain(true, math.MaxInt); err != nil {
 		return err
 	}
 	rs.events = slices.DeleteFunc(rs.events, func(o *opened) bool { return o == e.o })
@@ -175,7 +177,7 @@ func (rs *Rings) Remove(e *Event) error {
 }
 
 // Drain takes all records out of the rings, for a later Read to pass on.
-func (rs *Rings) Drain() error { return rs.drain(rs.stopped) }
+func (rs *Rings) Drain() error { return rs.drain(rs.stopped, math.MaxInt) }
 
 // Enable starts all events.
 func (rs *Rings) Enable() error { return rs.ioctl(unix.PERF_EVENT_IOC_ENABLE) }
@@ -219,6 +221,13 @@ func (rs *Rings) Close() error {
 
 // Full reports whether in the last reading a ring was more than half full.
 func (rs *Rings) Full() bool { return rs.full }
+
+// Behind reports whether the last Read left something in the rings: the next
+// one should follow at once.
+func (rs *Rings) Behind() bool { return rs.behind }
+
+// UpTo is the time up to which Read has passed on everything.
+func (rs *Rings) UpTo() int64 { return rs.until }
 
 // Losses returns what was lost since it was last called.
 func (rs *Rings) Losses() []ktrace.Loss {

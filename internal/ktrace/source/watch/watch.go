@@ -530,6 +530,12 @@ func names(stack []ktrace.Frame) string {
 	return b.String()
 }
 
+// Behind implements source.Behind.
+func (s *Source) Behind() bool { return s.rings.Behind() }
+
+// UpTo implements source.Behind.
+func (s *Source) UpTo() int64 { return s.rings.UpTo() }
+
 // Losses implements source.Source.
 func (s *Source) Losses() []ktrace.Loss { return s.rings.Losses() }
 
