@@ -1,0 +1,343 @@
+package efd_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/efd-go/efd"
+	"golang.org/x/sys/unix"
+)
+
+func Example() {
+	done, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer done.Close()
+	go func() {
+		done.Write(2)
+		done.Write(40)
+	}()
+	for sum := uint64(0); sum < 42; {
+		n, err := done.ReadContext(context.Background())
+		if err != nil {
+			log.Fatal(err)
+		}
+		sum += n
+	}
+	fmt.Println("all there")
+	// Output: all there
+}
+
+func ExampleEventFD_ReadContext_cancel() {
+	e, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	_, err = e.ReadContext(ctx)
+	fmt.Println(err)
+	// Another waiter would go on. So does the handle.
+	e.Signal()
+	fmt.Println(e.ReadContext(context.Background()))
+	// Output:
+	// context deadline exceeded
+	// 1 <nil>
+}
+
+// A semaphore hands out one unit per Read.
+func ExampleNew_semaphore() {
+	slots, err := efd.New(2, efd.Semaphore)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer slots.Close()
+	fmt.Println(slots.Read())
+	fmt.Println(slots.Read())
+	_, err = slots.Read()
+	fmt.Println(errors.Is(err, unix.EAGAIN))
+	// Output:
+	// 1 <nil>
+	// 1 <nil>
+	// true
+}
+
+// A child process gets a duplicate as descriptor 3. It is non-blocking there
+// too: a child that reads has to poll first.
+func ExampleEventFD_File_exec() {
+	e, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	f, err := e.File()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	// Eight bytes in the machine's order, none of them 0 but the last.
+	child := exec.Command("sh", "-c", `printf '\001\001\001\001\001\001\001\001' >&3`)
+	child.ExtraFiles = []*os.File{f}
+	if err := child.Run(); err != nil {
+		log.Fatal(err)
+	}
+	n, err := e.Read()
+	fmt.Printf("%#x %v\n", n, err)
+	// Output: 0x101010101010101 <nil>
+}
+
+// A process that holds the other end of an AF_UNIX socket gets an eventfd by
+// SCM_RIGHTS. Here both ends are in one process.
+func ExampleFromFD_scmRights() {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn := func(fd int) *net.UnixConn {
+		f := os.NewFile(uintptr(fd), "socket")
+		defer f.Close()
+		c, err := net.FileConn(f)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return c.(*net.UnixConn)
+	}
+	here, there := conn(pair[0]), conn(pair[1])
+	defer here.Close()
+	defer there.Close()
+
+	e, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	if _, _, err := here.WriteMsgUnix([]byte{0}, unix.UnixRights(e.FD()), nil); err != nil {
+		log.Fatal(err)
+	}
+
+	buf, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := there.ReadMsgUnix(buf, oob)
+	if err != nil {
+		log.Fatal(err)
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:n])
+	if err != nil {
+		log.Fatal(err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		log.Fatal(err)
+	}
+	received, err := efd.FromFD(fds[0])
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer received.Close()
+	received.Write(7)
+	fmt.Println(e.Read())
+	// Output: 7 <nil>
+}
+
+// A virtual machine's interrupt line is raised by a write to an eventfd, with
+// no ioctl per interrupt. vm is the descriptor of the machine, from KVM_CREATE_VM.
+func ExampleEventFD_FD_kvmIrqfd() {
+	irqfd := func(vm int, gsi uint32) (*efd.EventFD, error) {
+		const kvmIRQFD = 0x4020ae76
+		line, err := efd.New(0, 0)
+		if err != nil {
+			return nil, err
+		}
+		arg := struct {
+			fd, gsi, flags, resamplefd uint32
+			_                          [16]byte
+		}{fd: uint32(line.FD()), gsi: gsi}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(vm), kvmIRQFD, uintptr(unsafe.Pointer(&arg)))
+		runtime.KeepAlive(line) // FD does not keep the handle from the collector
+		if errno != 0 {
+			line.Close()
+			return nil, os.NewSyscallError("KVM_IRQFD", errno)
+		}
+		return line, nil // line.Signal() raises the interrupt
+	}
+	_, err := irqfd(-1, 5)
+	fmt.Println(err)
+	// Output: KVM_IRQFD: bad file descriptor
+}
+
+// An io_uring signals its completions on an eventfd, where a goroutine waits
+// for them in Go's poller. The count says that there are some, not how many.
+func ExampleEventFD_SyscallConn_ioUring() {
+	register := func(ring int, e *efd.EventFD) error {
+		conn, err := e.SyscallConn()
+		if err != nil {
+			return err
+		}
+		var errno unix.Errno
+		err = conn.Control(func(fd uintptr) {
+			const ioringRegisterEventFD = 4
+			arg := int32(fd)
+			_, _, errno = unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(ring), ioringRegisterEventFD,
+				uintptr(unsafe.Pointer(&arg)), 1, 0, 0)
+		})
+		if err == nil && errno != 0 {
+			err = os.NewSyscallError("io_uring_register", errno)
+		}
+		return err // from here on e.ReadContext waits for completions
+	}
+	e, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	fmt.Println(register(-1, e) != nil)
+	// Output: true
+}
+
+// Poll with a signal mask: only a signal to this thread can end the wait, and
+// only where the mask lets it.
+func ExamplePoll() {
+	e, err := efd.New(1, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	mask, err := efd.NewSigSet(unix.SIGTERM)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fds := []efd.PollFD{{FD: int32(e.FD()), Events: efd.POLLIN | efd.POLLOUT}}
+	n, err := efd.Poll(fds, 100*time.Microsecond, &mask)
+	var interrupted *efd.InterruptedError
+	if errors.As(err, &interrupted) {
+		fmt.Println("a signal came with", interrupted.Remaining, "left")
+	}
+	fmt.Println(n, fds[0].Revents)
+	// Output: 1 POLLIN|POLLOUT
+}
+
+// A PollSet waits for handles, files and connections alike.
+func ExamplePollSet() {
+	stop, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stop.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+
+	var set efd.PollSet
+	defer set.Close()
+	for _, c := range []syscall.Conn{stop, r} {
+		if err := set.Add(c, efd.POLLIN); err != nil {
+			log.Fatal(err)
+		}
+	}
+	w.WriteString("hello")
+	if _, err := set.Wait(efd.Forever, nil); err != nil {
+		log.Fatal(err)
+	}
+	for c, events := range set.Ready() {
+		fmt.Println(c == stop, c == r, events)
+	}
+	// Output: false true POLLIN
+}
+
+// Numbers above 1023 are as good as others.
+func ExampleSelect() {
+	e, err := efd.New(1, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	var read efd.FDSet
+	read.Add(e.FD())
+	n, err := efd.Select(&read, nil, nil, efd.Forever, nil)
+	fmt.Println(n, err, read.Has(e.FD()))
+	// Output: 1 <nil> true
+}
+
+// The 64 bits of data are the caller's: an index, a generation, both.
+func ExampleEpoll() {
+	p, err := efd.NewEpoll()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	var handles [3]*efd.EventFD
+	for i := range handles {
+		if handles[i], err = efd.New(0, 0); err != nil {
+			log.Fatal(err)
+		}
+		defer handles[i].Close()
+		if err := p.AddConn(handles[i], efd.EPOLLIN|efd.EPOLLET, uint64(i)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	handles[2].Signal()
+	events := make([]efd.EpollEvent, 8)
+	n, err := p.WaitContext(context.Background(), events)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, ev := range events[:n] {
+		fmt.Println("handle", ev.Data(), ev.Events())
+	}
+	// Output: handle 2 EPOLLIN
+}
+
+// What is registered, as the kernel has it.
+func ExampleEpoll_Interest() {
+	p, err := efd.NewEpoll()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	e, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	if err := p.AddConn(e, efd.EPOLLIN, 1<<40); err != nil {
+		log.Fatal(err)
+	}
+	list, err := p.Interest()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range list {
+		fmt.Printf("%v, data %#x\n", r.Events, r.Data)
+	}
+	// Output: EPOLLIN|EPOLLERR|EPOLLHUP, data 0x10000000000
+}
+
+// A signal that a thread keeps pending is taken by a wait whose mask lets it.
+func ExampleWithSigMask() {
+	mask, err := efd.NewSigSet(unix.SIGUSR1)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = efd.WithSigMask(mask, func() error {
+		now, err := efd.ThreadSigMask()
+		fmt.Println(now.Has(unix.SIGUSR1))
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
+}
