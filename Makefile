@@ -34,10 +34,11 @@ race: ## the tests under the race detector, also with GOMAXPROCS=1
 	@TESTSUM_LABEL="GOMAXPROCS=1" GOMAXPROCS=1 $(TESTSUM) -short .
 
 cross: ## the tests natively as 386, and under qemu-user as arm64, s390x and riscv64
-	@TESTSUM_LABEL="386" GOARCH=386 $(TESTSUM) -short ./...
+	@$(GO) build -o bin/testsum ./internal/testsum
+	@TESTSUM_LABEL="386" GOARCH=386 bin/testsum $(if $(TOTAL),-total $(TOTAL)) -short ./...
 	@set -e; for a in $(QEMU_ARCHES); do \
 		case $$a in arm64) q=aarch64;; *) q=$$a;; esac; \
-		TESTSUM_LABEL="$$a, qemu-user" EFD_EMULATED=1 CGO_ENABLED=0 GOARCH=$$a $(TESTSUM) -short -timeout 20m -exec "qemu-$$q-static" . ./internal/uapi/... ./internal/ktrace/...; done
+		TESTSUM_LABEL="$$a, qemu-user" CGO_ENABLED=0 GOARCH=$$a bin/testsum $(if $(TOTAL),-total $(TOTAL)) -short -timeout 20m -exec "qemu-$$q-static" . ./internal/uapi/... ./internal/ktrace/...; done
 
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for p in $$($(GO) list ./...); do \

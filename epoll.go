@@ -404,8 +404,12 @@ func (p *Epoll) poller() (*poller, error) {
 func (p *Epoll) setupPoller(g *poller) {
 	s := &g.reader
 	s.try = func(uintptr) bool {
-		s.n, s.errno = sysEpollPwait(int(p.d.fd), s.events, 0, nil)
-		return s.n > 0 || s.errno != 0
+		for {
+			s.n, s.errno = sysEpollPwait(int(p.d.fd), s.events, 0, nil)
+			if s.errno != unix.EINTR {
+				return s.n > 0 || s.errno != 0
+			}
+		}
 	}
 }
 

@@ -65,7 +65,8 @@ func TestStraceHelper(t *testing.T) {
 		t.Skip("runs as a child of TestCallsPrintAsStraceDoes")
 	}
 	runtime.LockOSThread()
-	h := &straceHelper{}
+	h := &straceHelper{own: file + ".own"}
+	must(0, os.WriteFile(h.own, nil, 0o600))
 	remove := AddTracer(h.told)
 	mark(markBegin)
 	h.script()
@@ -85,6 +86,8 @@ func TestStraceHelper(t *testing.T) {
 }
 
 type straceHelper struct {
+	own string // a file of ours
+
 	mu    sync.Mutex
 	calls []toldCall
 }
@@ -171,7 +174,7 @@ func (h *straceHelper) fcntlCalls() {
 		sysClose(dup)
 	}
 	for _, open := range []int{unix.O_RDONLY, unix.O_WRONLY | unix.O_APPEND, unix.O_RDWR | unix.O_NOATIME, unix.O_PATH, unix.O_RDONLY | unix.O_DSYNC | unix.O_SYNC} {
-		other := hide(func() int { return must(unix.Open(os.Args[0], open&^unix.O_ACCMODE, 0)) })
+		other := hide(func() int { return must(unix.Open(h.own, open, 0)) })
 		sysFcntl(other, unix.F_GETFL, 0)
 		sysClose(other)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -59,7 +60,7 @@ func TestTracerIsToldEachCall(t *testing.T) {
 		"",
 		fmt.Sprintf("ppoll([{fd=%d, events=POLLIN|POLLOUT}], 1, {tv_sec=1, tv_nsec=0}, NULL, 8) = 1 ([{fd=%d, revents=POLLOUT}], left {tv_sec=0, tv_nsec=", fd, fd),
 	} {
-		if got := calls[i].String(); len(got) < len(want) || got[:len(want)] != want {
+		if got := strings.Replace(calls[i].String(), "_time64", "", 1); len(got) < len(want) || got[:len(want)] != want {
 			if bigEndian && i < 2 {
 				continue
 			}
@@ -198,7 +199,7 @@ func TestTracerRemoveWhileCalling(t *testing.T) {
 }
 
 func TestTracerPanicLeavesTheNextTold(t *testing.T) {
-	e := must(efd.New(0, 0))
+	e := newEventFD(t, 0, 0)
 	func() {
 		defer func() {
 			if r := recover(); r != "tracer" {
@@ -212,11 +213,6 @@ func TestTracerPanicLeavesTheNextTold(t *testing.T) {
 	if calls := traced(t, func() { e.Drain() }); len(calls) != 1 {
 		t.Errorf("told %v, want the read", texts(calls))
 	}
-	// The use that the panic left unfinished keeps the number until the handle is collected.
-	fd := e.FD()
-	e.Close()
-	e = nil
-	waitFor(t, func() bool { runtime.GC(); return !isOpen(fd) }, "the number stays open")
 }
 
 func TestCallPathNames(t *testing.T) {

@@ -279,4 +279,5 @@ func Names() []string {
 	return out
 }
 
-var all = slices.Concat(waits, devices)
+var all = slices.Concat(waits, eventfds, aios, ioUrings, selects, polls, epolls, timeouts, signals, restarts, ptys, tcps,
+	unixSockets, udps, pipes, timerfds, signalfds, inotifies, pidfds, memcgs, wakeups, devices)

@@ -6,8 +6,11 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/efd-go/efd/internal/scenario"
+	"github.com/efd-go/efd/internal/testenv"
+	"golang.org/x/sys/unix"
 )
 
 // openFDs counts the descriptors of this process.
@@ -20,17 +23,42 @@ func openFDs(t *testing.T) int {
 	return len(l)
 }
 
+// threads counts the threads of this process.
+func threads(t *testing.T) int {
+	t.Helper()
+	l, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(l)
+}
+
+// fewThreads waits for threads that are about to end. Go's runtime may have
+// made some of its own in the meantime.
+func fewThreads(t *testing.T, before int) {
+	t.Helper()
+	const own = 8
+	for end := time.Now().Add(10 * time.Second); threads(t) > before+own; {
+		if time.Now().After(end) {
+			t.Fatalf("%d threads before, %d after", before, threads(t))
+		}
+		runtime.Gosched()
+	}
+}
+
 func TestEveryScenarioRuns(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
 	for _, s := range scenario.All() {
 		t.Run(s.Name, func(t *testing.T) {
 			if _, err := s.Run(context.Background(), nil); err != nil {
 				if errors.Is(err, scenario.ErrSkip) {
-					t.Skip(err)
+					testenv.Require(t, s.Name, err)
 				}
 				t.Fatal(err)
 			}
 			// Once everything that is made only once exists, a run leaves nothing.
-			before := openFDs(t)
+			before, running := openFDs(t), threads(t)
 			for range 20 {
 				r, err := s.Run(context.Background(), nil)
 				if err != nil {
@@ -42,6 +70,13 @@ func TestEveryScenarioRuns(t *testing.T) {
 			}
 			if after := openFDs(t); after > before {
 				t.Errorf("%d descriptors before, %d after", before, after)
+			}
+			fewThreads(t, running)
+			if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+				t.Errorf("a child process is left: wait4 gave %d, %v", pid, err)
+			}
+			if l, err := os.ReadDir(tmp); err != nil || len(l) != 0 {
+				t.Errorf("files are left: %v, %v", l, err)
 			}
 		})
 	}

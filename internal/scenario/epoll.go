@@ -1,0 +1,134 @@
+package scenario
+
+import (
+	"fmt"
+
+	"github.com/efd-go/efd"
+)
+
+// Ways through epoll besides the plain wait.
+var epolls = []*Scenario{
+	{
+		Name: "epoll_edge", System: 12, Title: "edge triggered: each write wakes, though nobody has read what the one before it added",
+		Source: "eventfd_write", Waiter: "epoll_wait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"},
+		Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake"},
+		run:   runEpollEdge,
+	},
+	{
+		Name: "epoll_exclusive", System: 12, Title: "two epolls watch one eventfd with EPOLLEXCLUSIVE: a write wakes the waiter of the one that came first",
+		Source: "eventfd_write", Waiter: "epoll_wait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"},
+		Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake"},
+		run:   runEpollExclusive,
+	},
+	{
+		Name: "epoll_nested", System: 12, Title: "an epoll watches an epoll that watches an eventfd",
+		Source: "eventfd_write", Waiter: "epoll_wait", Callbacks: []string{"ep_poll_callback", "ep_poll_callback", "ep_autoremove_wake_function"},
+		Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_nested", "epoll_wait", "epoll_wake"},
+		run:   runEpollNested,
+	},
+}
+
+// EpollOf makes an epoll that watches fd, and reports it by its number.
+func (t *T) EpollOf(fd int, events efd.EpollEvents) (*efd.Epoll, error) {
+	var p *efd.Epoll
+	err := t.Do(func() error {
+		var err error
+		p, err = efd.NewEpoll()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { p.Close() })
+	t.FD(p.FD(), fmt.Sprintf("epoll %d", p.FD()))
+	return p, t.Do(func() error { return p.Add(fd, events, uint64(fd)) })
+}
+
+// epollWait is the waiter's call on p, which must report data.
+func epollWait(p *efd.Epoll, data int) func() error {
+	return func() error {
+		var evs [2]efd.EpollEvent
+		n, err := p.Wait(evs[:], efd.Forever, nil)
+		return expect(err, n == 1 && evs[0].Data() == uint64(data), "epoll gave %d events, data %d, want 1 and %d", n, evs[0].Data(), data)
+	}
+}
+
+func runEpollEdge(t *T) error {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return err
+	}
+	p, err := t.Epoll(e, efd.EPOLLIN|efd.EPOLLET)
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		if err := t.waitFor(e, epollWait(p, e.FD()), epollCalls...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func runEpollExclusive(t *T) error {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return err
+	}
+	first, err := t.Epoll(e, efd.EPOLLIN|efd.EPOLLEXCLUSIVE)
+	if err != nil {
+		return err
+	}
+	second, err := t.Epoll(e, efd.EPOLLIN|efd.EPOLLEXCLUSIVE)
+	if err != nil {
+		return err
+	}
+	other := newThread()
+	defer other.end()
+	woken := other.start(epollWait(second, e.FD()))
+	if err := t.Wait(epollWait(first, e.FD()), epollCalls...); err != nil {
+		return err
+	}
+	if err := AwaitAsleep(t.ctx, t.res.PID, other.tid, epollCalls...); err != nil {
+		return err
+	}
+	before, err := switches(t.res.PID, other.tid)
+	if err != nil {
+		return err
+	}
+	if err := t.Act(func() error { return e.Write(1) }); err != nil {
+		return err
+	}
+	if err := AwaitAsleep(t.ctx, t.res.PID, other.tid, epollCalls...); err != nil {
+		return fmt.Errorf("the second waiter: %w", err)
+	}
+	if after, err := switches(t.res.PID, other.tid); err != nil || after != before {
+		return expect(err, false, "the write woke both waiters, want the first only")
+	}
+	// Nobody waits on the first epoll any more: the kernel goes on to the second.
+	if err := t.Do(func() error { return e.Write(1) }); err != nil {
+		return err
+	}
+	select {
+	case err := <-woken:
+		return err
+	case <-t.ctx.Done():
+		return fmt.Errorf("the second waiter was not woken: %w", t.ctx.Err())
+	}
+}
+
+func runEpollNested(t *T) error {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return err
+	}
+	inner, err := t.Epoll(e, efd.EPOLLIN)
+	if err != nil {
+		return err
+	}
+	outer, err := t.EpollOf(inner.FD(), efd.EPOLLIN)
+	if err != nil {
+		return err
+	}
+	return t.waitFor(e, epollWait(outer, inner.FD()), epollCalls...)
+}

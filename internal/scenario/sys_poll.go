@@ -1,0 +1,7 @@
+//go:build amd64 || 386 || arm || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || s390x
+
+package scenario
+
+import "golang.org/x/sys/unix"
+
+const nrPoll = unix.SYS_POLL

@@ -1,0 +1,140 @@
+package scenario
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/efd-go/efd"
+	"golang.org/x/sys/unix"
+)
+
+var tcps = []*Scenario{
+	{
+		Name: "tcp", System: 16, Title: "a thread sleeps in ppoll on a TCP connection, data come over loopback",
+		Source: "tcp_receive", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		run: func(t *T) error {
+			return t.tcpData(func(fd int) error {
+				return t.WaitPpoll(fd, efd.POLLIN, func() error { return t.readBytes(fd, "x") })
+			})
+		},
+	},
+	{
+		Name: "tcp_epoll", System: 16, Title: "a thread sleeps in epoll_wait on a TCP connection, data come over loopback",
+		Source: "tcp_receive", Waiter: "epoll_wait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Context: "softirq",
+		Paths: []string{"tcp_poll", "epoll_ctl", "epoll_wait", "epoll_wake"},
+		run: func(t *T) error {
+			return t.tcpData(func(fd int) error {
+				p, err := t.EpollOf(fd, efd.EPOLLIN)
+				if err != nil {
+					return err
+				}
+				return t.Wait(epollWait(p, fd), epollCalls...)
+			})
+		},
+	},
+	{
+		Name: "tcp_send_space", System: 16, Title: "a thread sleeps in ppoll for room in a TCP connection's send buffer, the peer reads",
+		Source: "tcp_send_space", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		run: runTCPSendSpace,
+	},
+}
+
+// tcpPair makes a connection over loopback; set, which may be nil, is done to
+// both sockets before they connect.
+func (t *T) tcpPair(set func(fd int) error) (client, server int, err error) {
+	l, err := t.socket(unix.SOCK_STREAM, "SOCK_STREAM", true)
+	if err != nil {
+		return -1, -1, err
+	}
+	if client, err = t.socket(unix.SOCK_STREAM, "SOCK_STREAM", false); err != nil {
+		return -1, -1, err
+	}
+	if set != nil {
+		if err := errors.Join(set(l), set(client)); err != nil {
+			return -1, -1, err
+		}
+	}
+	if err := t.do(func() error { return unix.Listen(l, 1) }, "listen(%d, 1)", l); err != nil {
+		return -1, -1, err
+	}
+	if err := t.connect(client, l); err != nil {
+		return -1, -1, err
+	}
+	server, err = t.Open("socket", func() (int, error) {
+		fd, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		return fd, err
+	}, "accept4(%d, NULL, NULL, SOCK_CLOEXEC|SOCK_NONBLOCK)", l)
+	return client, server, err
+}
+
+func (t *T) tcpData(wait func(fd int) error) error {
+	client, server, err := t.tcpPair(nil)
+	if err != nil {
+		return err
+	}
+	if err := wait(server); err != nil {
+		return err
+	}
+	return t.Act(func() error { return t.writeBytes(client, "x") })
+}
+
+// runTCPSendSpace has segments and buffers of Ethernet's size: with those of
+// loopback the window would open only when the receiver's buffer is empty.
+func runTCPSendSpace(t *T) error {
+	client, server, err := t.tcpPair(func(fd int) error {
+		return errors.Join(
+			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, 1400),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 16<<10),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 64<<10))
+	})
+	if err != nil {
+		return err
+	}
+	sent, err := t.fill(client)
+	if err != nil {
+		return err
+	}
+	if err := t.WaitPpoll(client, efd.POLLOUT, nil); err != nil {
+		return err
+	}
+	return t.Act(func() error {
+		got := 0
+		b := make([]byte, sent)
+		for got < sent {
+			n, err := unix.Read(server, b)
+			if errors.Is(err, unix.EAGAIN) {
+				// The rest is on its way.
+				if _, err := efd.Poll([]efd.PollFD{{FD: int32(server), Events: efd.POLLIN}}, efd.Forever, nil); err != nil {
+					return err
+				}
+				continue
+			}
+			if err != nil {
+				return callError(err, "read")
+			}
+			got += n
+		}
+		return nil
+	})
+}
+
+// fill writes to fd until it takes no more.
+func (t *T) fill(fd int) (sent int, err error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return 0, err
+	}
+	b := []byte(strings.Repeat("x", 4<<10))
+	err = t.Do(func() error {
+		for {
+			n, err := unix.Write(fd, b)
+			if errors.Is(err, unix.EAGAIN) {
+				return nil
+			}
+			if err != nil {
+				return callError(err, "write")
+			}
+			sent += n
+		}
+	})
+	return sent, err
+}

@@ -1,0 +1,148 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/efd-go/efd"
+)
+
+// Waits that end because their time is up. No wait queue takes part.
+var timeouts = []*Scenario{
+	{
+		Name: "timeout_ppoll", System: 13, Title: "ppoll on an eventfd that nobody writes to ends when its time is up",
+		Source: "timeout", Waiter: "ppoll", Context: "hardirq", Paths: []string{"ppoll"},
+		run: runTimeoutPpoll,
+	},
+	{
+		Name: "timeout_pselect6", System: 13, Title: "pselect6 on an eventfd that nobody writes to ends when its time is up",
+		Source: "timeout", Waiter: "pselect6", Context: "hardirq", Paths: []string{"pselect6"},
+		run: runTimeoutPselect6,
+	},
+	{
+		Name: "timeout_epoll", System: 13, Title: "epoll_wait on an eventfd that nobody writes to ends when its time is up",
+		Source: "timeout", Waiter: "epoll_wait", Context: "hardirq", Paths: []string{"epoll_wait"},
+		run: runTimeoutEpoll,
+	},
+}
+
+func runTimeoutPpoll(t *T) error {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return err
+	}
+	return t.timesOut(func(d time.Duration) (int, error) {
+		return efd.Poll([]efd.PollFD{{FD: int32(e.FD()), Events: efd.POLLIN}}, d, nil)
+	}, ppollCalls...)
+}
+
+func runTimeoutPselect6(t *T) error {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return err
+	}
+	return t.timesOut(func(d time.Duration) (int, error) {
+		r, err := setOf(e.FD())
+		if err != nil {
+			return 0, err
+		}
+		return efd.Select(r, nil, nil, d, nil)
+	}, pselect6Calls...)
+}
+
+func runTimeoutEpoll(t *T) error {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return err
+	}
+	p, err := t.Epoll(e, efd.EPOLLIN)
+	if err != nil {
+		return err
+	}
+	return t.timesOut(func(d time.Duration) (int, error) {
+		var evs [1]efd.EpollEvent
+		return p.Wait(evs[:], d, nil)
+	}, epollCalls...)
+}
+
+// timesOut makes the waiter's call with a time-out, a longer one where it
+// ended before the thread was seen asleep: what is waited for is the state,
+// and a time-out alone cannot promise it.
+func (t *T) timesOut(call func(time.Duration) (int, error), nr ...int) error {
+	if err := t.shareCPU(); err != nil {
+		return err
+	}
+	t.res.WaiterSyscalls = nr
+	for d := 20 * time.Millisecond; ; d *= 2 {
+		t.waiting = t.waiter.start(func() error {
+			start := time.Now()
+			n, err := call(d)
+			took := time.Since(start)
+			return expect(err, n == 0 && took >= d, "the wait gave %d after %v, want 0 after %v", n, took, d)
+		})
+		asleep := false
+		err := t.Do(func() error {
+			var err error
+			if asleep, err = t.asleepOrDone(); err != nil || !asleep {
+				return err
+			}
+			return t.spinWhileAsleep()
+		})
+		switch {
+		case err != nil:
+			return err
+		case asleep:
+			return t.Join()
+		}
+		if err := t.Join(); err != nil {
+			return err
+		}
+	}
+}
+
+// shareCPU puts both threads on one CPU, where the waiter's timer then is.
+func (t *T) shareCPU() error {
+	cpus, err := allowedCPUs(1)
+	if err != nil {
+		return err
+	}
+	pin := func() error { return t.pin(cpus[0]) }
+	return errors.Join(t.Do(pin), t.waiter.do(pin))
+}
+
+// asleepOrDone returns once the waiter sleeps, or with false once its call
+// has returned.
+func (t *T) asleepOrDone() (bool, error) {
+	for len(t.waiting) == 0 {
+		t.res.Began = monotonic()
+		asleep, err := t.isAsleep()
+		if asleep || err != nil {
+			return asleep, err
+		}
+		if t.ctx.Err() != nil {
+			return false, fmt.Errorf("the waiter neither slept nor returned: %w", t.ctx.Err())
+		}
+	}
+	return false, nil
+}
+
+// spinWhileAsleep keeps the current thread's CPU busy until the waiter is
+// awake: some kernels hide what an interrupt does on an idle CPU.
+func (t *T) spinWhileAsleep() error {
+	for {
+		asleep, err := t.isAsleep()
+		if !asleep || err != nil {
+			return err
+		}
+		if t.ctx.Err() != nil {
+			return fmt.Errorf("no timer woke the waiter: %w", t.ctx.Err())
+		}
+	}
+}
+
+func (t *T) isAsleep() (bool, error) {
+	s, err := threadState(t.res.PID, t.res.Waiter)
+	return s.letter == 'S' && slices.Contains(t.res.WaiterSyscalls, s.nr), err
+}
