@@ -36,7 +36,10 @@ func text(t testing.TB, log string, o Options) string {
 func logs(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../testdata/strace/*.txt")
-	if err != nil || len(files) < 30 {
+	if more, _ := filepath.Glob("../../testdata/strace/programs/*.txt"); len(more) >= 8 {
+		files = append(files, more...)
+	}
+	if err != nil || len(files) < 40 {
 		t.Fatalf("%d logs in testdata/strace, err %v", len(files), err)
 	}
 	return files

@@ -54,6 +54,7 @@ type descriptor struct {
 	fd         int
 	file       *file
 	closed     int // line of its close, 0 while open
+	warned     bool
 	prev, next *descriptor
 }
 

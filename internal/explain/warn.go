@@ -85,6 +85,10 @@ func (x *Explainer) nval(rec *strace.Record, th *thread, fds []fdMask) {
 }
 
 func (n *Note) warnClosed(d *descriptor) {
+	if d.warned {
+		return
+	}
+	d.warned = true
 	n.Warnings = append(n.Warnings, fmt.Sprintf("fd %d was closed at line %d and is waited for here", d.fd, d.closed))
 }
 

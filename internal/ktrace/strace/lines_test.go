@@ -176,11 +176,15 @@ func TestJoining(t *testing.T) {
 			`unfinished clone(child_stack=NULL; flags=SIGCHLD) | resumed clone(child_stack=NULL; flags=SIGCHLD; child_tidptr=0x7f) = 30644 first=1`},
 		{"attached, then unfinished", "clone3({flags=CLONE_VM}strace: Process 6 attached\n <unfinished ...>\n[pid 6] close(1) = 0\n[pid 5] <... clone3 resumed>, 88) = 6\n",
 			`unfinished clone3({flags=CLONE_VM}) | unfinished clone3({flags=CLONE_VM}) first=1 | call pid=6 close(1) = 0 | resumed pid=5 clone3({flags=CLONE_VM}; 88) = 6 first=1`},
+		{"attached, the rest looks like anything", "[pid 8] rt_sigprocmask(SIG_BLOCK, [CHLD], strace: Process 9 attached\n[], 8) = 0\n",
+			`unfinished pid=8 rt_sigprocmask(SIG_BLOCK; [CHLD]) | resumed pid=8 rt_sigprocmask(SIG_BLOCK; [CHLD]; []; 8) = 0 first=1`},
 		{"the program's own output in the middle", "write(1, \"hello world\\n\", 12hello world\n)                     = 12\n",
 			`unfinished write(1; "hello world\n"; 12hello world) | resumed write(1; "hello world\n"; 12hello world) = 12 first=1`},
 		{"end of a half under -z", "7 ppoll(NULL, 0, NULL, NULL, 8 <unfinished ...>\n)            = 0 (Timeout)\n",
 			`unfinished pid=7 ppoll(NULL; 0; NULL; NULL; 8) | resumed pid=7 ppoll(NULL; 0; NULL; NULL; 8) = 0 note=Timeout first=1`},
 		{"exec by another thread", "8 execve(\"a\", [\"a\"], 0x7 /* 3 vars */ <pid changed to 7 ...>\n7 +++ superseded by execve in pid 8 +++\n", ""},
+		{"output between the pieces", "write(1, \"a\\nb\\n\", 4a\nb\n) = 4\n",
+			`unfinished write(1; "a\nb\n"; 4a) | other | resumed write(1; "a\nb\n"; 4a) = 4 first=1`},
 		{"brackets out of place", ")\n, 8) = 7\n <unfinished ...>\n", `other | other | other`},
 	} {
 		got := strings.Join(read(t, c.in), " | ")

@@ -14,6 +14,7 @@ type half struct {
 	text       []byte
 	line       int
 	time       int64
+	cut        bool  // broken off by other output, not ended by strace
 	prev, next *half // by age
 }
 
@@ -46,7 +47,7 @@ func (p *pending) put(rec *Record, text []byte) {
 	} else {
 		h = &half{}
 	}
-	h.pid, h.line, h.time = rec.PID, rec.Line, rec.Time
+	h.pid, h.line, h.time, h.cut = rec.PID, rec.Line, rec.Time, false
 	h.text = append(h.text[:0], text...)
 	h.name = h.text[:nameLen(h.text)]
 	p.link(h)
@@ -121,3 +122,9 @@ func (p *pending) lastBroken() *half {
 }
 
 func (p *pending) unbreak() { p.hasBroken = false }
+
+// cut reports whether the last first half was broken off in the middle.
+func (p *pending) cut() bool {
+	h := p.lastBroken()
+	return h != nil && h.cut
+}

@@ -113,7 +113,10 @@ func (r *Reader) parse(rec *Record) {
 	if rec.PID == 0 {
 		rec.PID = r.defaultPID()
 	}
-	if r.record(rec, s); rec.Type == Other {
+	if r.record(rec, s); rec.Type == Other && r.pending.cut() {
+		r.continued(rec, line)
+	}
+	if rec.Type == Other {
 		// What looked like a prefix was none: a table, the program's output.
 		rec.PID, rec.Comm, rec.Clock, rec.Time, rec.Delta, rec.Number, rec.IP = 0, nil, NoClock, 0, -1, -1, nil
 	}
@@ -250,8 +253,9 @@ func (r *Reader) call(rec *Record, s []byte) {
 		s = s[:i]
 	}
 	r.open(rec, s)
-	r.pending.broken = rec.PID
-	r.pending.hasBroken = true
+	if h := r.pending.m[rec.PID]; h != nil {
+		h.cut = true
+	}
 }
 
 // open keeps a first half and describes it as far as it goes.

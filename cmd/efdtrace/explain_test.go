@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// explainOf runs the sub-command on standard input.
+func explainOf(t *testing.T, stdin string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = run(&env{strings.NewReader(stdin), &out, &errs}, append([]string{"explain"}, args...))
+	return status, out.String(), errs.String()
+}
+
+const twoThreads = "7 eventfd2(0, 0) = 3\n8 read(3,  <unfinished ...>\n7 write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n8 <... read resumed>\"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n7 close(4) = 0\nhello\n"
+
+func TestExplainStatus(t *testing.T) {
+	for _, c := range []struct {
+		args   []string
+		status int
+		stderr string
+	}{
+		{nil, exitOK, ""},
+		{[]string{"-kernel", "5.4"}, exitOK, ""},
+		{[]string{"-kernel", "new"}, exitUsage, "-kernel"},
+		{[]string{"-format", "svg"}, exitUsage, "trace-event"},
+		{[]string{"-pid", "-3"}, exitUsage, "-pid"},
+		{[]string{"-nothing"}, exitUsage, "-nothing"},
+		{[]string{"/nonexistent/log"}, exitCannot, "/nonexistent/log"},
+		{[]string{"-o", "/nonexistent/out"}, exitCannot, "/nonexistent/out"},
+		{[]string{t.TempDir()}, exitCannot, "directory"},
+	} {
+		status, _, stderr := explainOf(t, twoThreads, c.args...)
+		if status != c.status || !strings.Contains(stderr, c.stderr) {
+			t.Errorf("explain %v: status %d, want %d; stderr %q, want %q", c.args, status, c.status, stderr, c.stderr)
+		}
+	}
+}
+
+func TestExplainFilters(t *testing.T) {
+	_, out, _ := explainOf(t, twoThreads, "-pid", "8")
+	if strings.Contains(out, "7 write") || !strings.Contains(out, "8 read(3,  <unfinished ...>\n") {
+		t.Errorf("-pid 8 lets through\n%s", out)
+	}
+	_, out, _ = explainOf(t, twoThreads, "-fd", "3")
+	if strings.Contains(out, "close(4)") || strings.Contains(out, "hello") || !strings.Contains(out, "7 write") {
+		t.Errorf("-fd 3 lets through\n%s", out)
+	}
+}
+
+// The shape of the JSON is a contract.
+func TestExplainJSON(t *testing.T) {
+	status, out, _ := explainOf(t, twoThreads+"\xff\r\n", "-json")
+	if status != exitOK {
+		t.Fatalf("status %d", status)
+	}
+	want := []string{
+		`{"line":1,"raw":"7 eventfd2(0, 0) = 3","type":"call","pid":7,"syscall":"eventfd2","args":["0","0"],"ret":3,"path":["eventfd2"]`,
+		`{"line":2,"raw":"8 read(3,  <unfinished ...>","type":"unfinished","pid":8,"syscall":"read","args":["3"],"path":["eventfd_read"]`,
+		`{"line":3,"raw":"7 write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8","type":"call","pid":7,"syscall":"write","args":["3","\"\\1\\0\\0\\0\\0\\0\\0\\0\"","8"],"ret":8,"path":["eventfd_write"]`,
+		`{"line":4,"raw":"8 <... read resumed>\"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8","type":"resumed","pid":8,"syscall":"read","args":["3","\"\\1\\0\\0\\0\\0\\0\\0\\0\"","8"],"ret":8,"first_line":2,"path":["eventfd_read"]`,
+		`{"line":5,"raw":"7 close(4) = 0","type":"call","pid":7,"syscall":"close","args":["4"],"ret":0,"path":[]}`,
+		`{"line":6,"raw":"hello","type":"other"}`,
+		`{"line":7,"raw":"` + "\ufffd" + `\r","raw_base64":"/w0=","type":"other"}`,
+	}
+	got := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if len(got) != len(want) {
+		t.Fatalf("%d lines, want %d:\n%s", len(got), len(want), out)
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) || !json.Valid([]byte(got[i])) {
+			t.Errorf("got %s\nwant %s", got[i], want[i])
+		}
+	}
+}
+
+// A file of strace -ff has its thread in its name, and -o takes the output.
+func TestExplainFiles(t *testing.T) {
+	dir := t.TempDir()
+	log, out := filepath.Join(dir, "log.4711"), filepath.Join(dir, "out.html")
+	if err := os.WriteFile(log, []byte("eventfd2(0, 0) = 3\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, stdout, _ := explainOf(t, "", "-json", log)
+	if !strings.Contains(stdout, `"pid":4711`) {
+		t.Errorf("no pid of the file's name in %s", stdout)
+	}
+	status, stdout, stderr := explainOf(t, "", "-format", "html", "-o", out, log)
+	page, err := os.ReadFile(out)
+	if status != exitOK || stdout != "" || err != nil || !bytes.Contains(page, []byte("eventfd2")) {
+		t.Errorf("status %d, stdout %q, stderr %q, %v", status, stdout, stderr, err)
+	}
+}

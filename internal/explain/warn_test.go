@@ -1,0 +1,83 @@
+package explain
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func warnings(t *testing.T, log string) []string {
+	t.Helper()
+	var out []string
+	for line := range strings.Lines(text(t, log, Options{FD: -1})) {
+		if s, ok := strings.CutPrefix(line, mark+"warning: "); ok {
+			out = append(out, strings.TrimSuffix(s, "\n"))
+		}
+	}
+	return out
+}
+
+// A program that makes each of the mistakes once.
+func TestMistakes(t *testing.T) {
+	in, err := os.ReadFile("../../testdata/strace/programs/mistakes-fyytt.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := warnings(t, string(in))
+	want := []string{
+		"epoll 4 has been ready 8 times in a row",
+		"fd 5 was closed at line 26",
+		"fd 5 answered POLLNVAL before",
+		"eventfd 5 has answered EAGAIN 8 times",
+		"eventfd 6 is closed here but its registration in epoll 4 (line 44) stays",
+		"fd 6 was closed at line 46 and is used here",
+		"eventfd 3 was written once and never read",
+		"eventfd 7 was written once and never read",
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d warnings, want %d: %q", len(got), len(want), got)
+	}
+	for i := range min(len(got), len(want)) {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("warning %q, want %q", got[i], want[i])
+		}
+	}
+}
+
+// What looks like a mistake and is none.
+func TestNoFalseWarnings(t *testing.T) {
+	loop := func(n int, lines string) string { return strings.Repeat(lines, n) }
+	const make3 = "eventfd2(0, EFD_CLOEXEC|EFD_NONBLOCK) = 3\nepoll_create1(0) = 4\n"
+	for name, log := range map[string]string{
+		"edge-triggered and never read": make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN|EPOLLET, data=0x3}) = 0\n" +
+			loop(20, "write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nepoll_wait(4, [{events=EPOLLIN, data=0x3}], 8, -1) = 1\n") + "read(0, \"\", 1) = 0\nclose(3) = 0\n",
+		"read each time": make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\n" +
+			loop(20, "epoll_wait(4, [{events=EPOLLIN, data=0x3}], 8, -1) = 1\nread(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n"),
+		"EAGAIN, polled each time":                  make3 + loop(20, "read(3, 0x7f, 8) = -1 EAGAIN (Resource temporarily unavailable)\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n"),
+		"closed, and the number opened again":       make3 + "close(3) = 0\nsocket(AF_INET, SOCK_STREAM, 0) = 3\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n",
+		"closed, and reopened unseen":               make3 + "close(3) = 0\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n",
+		"written never read, reads not in the log":  make3 + "write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nclose(3) = 0\n",
+		"written never read, read by io_uring":      make3 + "io_uring_register(5, IORING_REGISTER_EVENTFD, [3], 1) = 0\nwrite(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nread(0, \"\", 1) = 0\nclose(3) = 0\n",
+		"deleted before the close of a duplicate":   make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\ndup(3) = 5\nepoll_ctl(4, EPOLL_CTL_DEL, 3, NULL) = 0\nclose(3) = 0\n",
+		"the duplicate is closed, the original not": make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\ndup(3) = 5\nclose(5) = 0\n",
+	} {
+		if got := warnings(t, log); len(got) > 0 {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// Memory stays bounded, what is oldest goes first, and it is said.
+func TestBounds(t *testing.T) {
+	var b strings.Builder
+	for i := range 40000 {
+		pid := itoa(100000 + i)
+		b.WriteString(pid + "  eventfd2(0, 0) = " + itoa(3+i) + "\n" + pid + "  read(9,  <unfinished ...>\n")
+	}
+	got := text(t, b.String(), Options{FD: -1})
+	for _, what := range []string{"first halves of calls were let go", "descriptors were let go", "threads were let go"} {
+		if !strings.Contains(got, what) {
+			t.Errorf("nothing says that %s", what)
+		}
+	}
+}
