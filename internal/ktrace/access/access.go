@@ -106,10 +106,18 @@ func withID(id int, idErr error, w perf.Want) error {
 		return perf.Try(w)
 	}
 	w.Raw = false
-	if err := perf.Try(w); err != nil {
+	err := perf.Try(w)
+	if err == nil {
+		return idErr
+	}
+	var perfErr, fsErr *ktrace.AccessError
+	if !errors.As(err, &perfErr) || !errors.As(idErr, &fsErr) {
 		return err
 	}
-	return idErr
+	return &ktrace.AccessError{
+		Tier: perfErr.Tier, Missing: perfErr.Missing + ", and the numbers of the tracepoints cannot be read",
+		Change: "run as root; CAP_PERFMON is enough where root has made a mounted tracefs readable", Err: errors.Join(err, idErr),
+	}
 }
 
 func (r *Report) add(name, gives, detail string, err error) {

@@ -171,8 +171,10 @@ func access(err error) error {
 	}
 	e := &ktrace.AccessError{Tier: "ftrace", Missing: "the kernel refuses its function tracer: " + err.Error(), Err: err}
 	switch {
+	case perf.Capabilities()>>unix.CAP_SYS_ADMIN&1 == 1 && errors.Is(err, unix.EPERM):
+		e.Missing, e.Change = "this kernel locks its function tracer away, from root too", "boot a kernel that does not, such as one without lockdown"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.EROFS):
-		e.Change = "run as root, on a kernel that does not lock the function tracer away"
+		e.Change = "run as root"
 	case errors.Is(err, unix.ENOENT):
 		e.Missing, e.Change = "this kernel has no function tracer: "+err.Error(), "run a kernel with CONFIG_FUNCTION_TRACER and CONFIG_DYNAMIC_FTRACE"
 	}
