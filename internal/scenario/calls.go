@@ -178,9 +178,13 @@ func (t *T) AsleepAgain(pid, tid int, wake func() error, nr ...int) error {
 		if t.ctx.Err() != nil {
 			return fmt.Errorf("thread %d was not woken in between: %w", tid, t.ctx.Err())
 		}
-		time.Sleep(50 * time.Microsecond) // decides how soon the state is known, and nothing else
+		pause()
 	}
 }
+
+// pause lies between two looks at a state. It decides how soon the state is
+// known, and nothing else.
+func pause() { time.Sleep(50 * time.Microsecond) }
 
 // Unnoticed does on the waker's thread what must not wake the waiter.
 func (t *T) Unnoticed(fn func() error) error {

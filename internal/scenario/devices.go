@@ -27,7 +27,7 @@ var devices = []*Scenario{
 			if err != nil {
 				return err
 			}
-			if err := t.Wait(func() error { return pollIn(e) }, unix.SYS_PPOLL); err != nil {
+			if err := t.Wait(func() error { return pollIn(e) }, ppollCalls...); err != nil {
 				return err
 			}
 			return t.Act(func() error { return t.runGuest(g) })
@@ -51,7 +51,7 @@ var devices = []*Scenario{
 				return err
 			}
 			t.object(kick)
-			if err := t.Wait(func() error { return pollIn(e) }, unix.SYS_PPOLL); err != nil {
+			if err := t.Wait(func() error { return pollIn(e) }, ppollCalls...); err != nil {
 				return err
 			}
 			if err := t.Act(func() error { return t.runGuest(g) }); err != nil {
@@ -94,7 +94,7 @@ var devices = []*Scenario{
 				return err
 			}
 			t.object(kick)
-			if err := t.Wait(func() error { return pollIn(call) }, unix.SYS_PPOLL); err != nil {
+			if err := t.Wait(func() error { return pollIn(call) }, ppollCalls...); err != nil {
 				return err
 			}
 			if err := t.Act(func() error { return kick.Write(1) }); err != nil {
@@ -116,7 +116,7 @@ var devices = []*Scenario{
 				fds := []efd.PollFD{{FD: int32(fd), Events: efd.POLLIN}}
 				n, err := efd.Poll(fds, efd.Forever, nil)
 				return expect(err, n == 1 && fds[0].Revents == efd.POLLIN, "ppoll gave %d and %v, want 1 and POLLIN", n, fds[0].Revents)
-			}, unix.SYS_PPOLL)
+			}, ppollCalls...)
 			if err != nil {
 				return err
 			}

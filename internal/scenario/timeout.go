@@ -88,7 +88,7 @@ func (t *T) timesOut(call func(time.Duration) (int, error), nr ...int) error {
 			if asleep, err = t.asleepOrDone(); err != nil || !asleep {
 				return err
 			}
-			return t.spinWhileAsleep()
+			return t.spin()
 		})
 		switch {
 		case err != nil:
@@ -124,22 +124,21 @@ func (t *T) asleepOrDone() (bool, error) {
 		if t.ctx.Err() != nil {
 			return false, fmt.Errorf("the waiter neither slept nor returned: %w", t.ctx.Err())
 		}
+		pause()
 	}
 	return false, nil
 }
 
-// spinWhileAsleep keeps the current thread's CPU busy until the waiter is
-// awake: some kernels hide what an interrupt does on an idle CPU.
-func (t *T) spinWhileAsleep() error {
-	for {
-		asleep, err := t.isAsleep()
-		if !asleep || err != nil {
-			return err
-		}
+// spin keeps the current thread's CPU busy until the waiter's call has
+// returned: some kernels hide what an interrupt does on an idle CPU. It makes
+// no system call, each of which would be a record more for who observes.
+func (t *T) spin() error {
+	for len(t.waiting) == 0 {
 		if t.ctx.Err() != nil {
 			return fmt.Errorf("no timer woke the waiter: %w", t.ctx.Err())
 		}
 	}
+	return nil
 }
 
 func (t *T) isAsleep() (bool, error) {

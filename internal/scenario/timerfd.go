@@ -36,6 +36,6 @@ func runTimerfd(t *T) error {
 		if err != nil {
 			return err
 		}
-		return t.spinWhileAsleep()
+		return t.spin()
 	})
 }
