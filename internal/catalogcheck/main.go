@@ -1,18 +1,22 @@
 // Command catalogcheck proves the catalogue of kernel paths against kernel
 // source trees: every call that it documents for a version has to be in that
-// version's source, in the body of the caller, in the named file; and none
-// that it says is gone or not there yet.
+// version's source, in the body of the caller, in the named file, on the line
+// that the catalogue gives; none that it says is gone or not there yet may be;
+// and no waiting or waking function that a documented function calls may be
+// left out without a reason.
 //
-//	go run ./internal/catalogcheck [-write] [VERSION=DIRECTORY ...]
+//	go run ./internal/catalogcheck [-packages] [-write] [-all] [VERSION=DIRECTORY ...]
 //
-// Without trees on the command line it takes those in the cache
-// ($XDG_CACHE_HOME/efd/trees, a directory for each version). -write puts what
+// -packages fetches Debian's kernel source packages into the cache,
+// $XDG_CACHE_HOME/efd, and checks them; trees on the command line are checked
+// too. Without both it checks the trees that the cache holds. -write puts what
 // was proved into internal/ktrace/catalog/data/proved.txt: no other hand does.
 package main
 
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -23,13 +27,39 @@ import (
 )
 
 func main() {
-	write := flag.Bool("write", false, "write proved.txt")
-	all := flag.Bool("all", false, "show every finding instead of ending at the first tree that has one")
+	c := checker{out: os.Stdout, data: filepath.Join("internal", "ktrace", "catalog", "data")}
+	packages := flag.Bool("packages", false, "fetch Debian's kernel source packages and check them")
+	flag.BoolVar(&c.write, "write", false, "write what was proved to proved.txt")
+	flag.BoolVar(&c.all, "all", false, "show every finding instead of ending with the first tree that has one")
+	flag.StringVar(&c.data, "catalog", c.data, "the catalogue's `DIR`")
 	flag.Parse()
-	if err := run(flag.Args(), *write, *all); err != nil {
+	if err := run(&c, *packages, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "catalogcheck:", err)
 		os.Exit(1)
 	}
+}
+
+func run(c *checker, packages bool, args []string) error {
+	if err := c.load(); err != nil {
+		return err
+	}
+	sources, err := given(args)
+	if err != nil {
+		return err
+	}
+	if packages {
+		got, err := fetchPackages(c.files())
+		if err != nil {
+			return err
+		}
+		sources = append(sources, got...)
+	} else if len(args) == 0 {
+		if sources, err = cached(); err != nil {
+			return err
+		}
+	}
+	sort.Slice(sources, func(i, j int) bool { return sources[i].version.Compare(sources[j].version) < 0 })
+	return c.check(sources)
 }
 
 // source is a tree to check and what it is.
@@ -39,94 +69,163 @@ type source struct {
 	what    string
 }
 
-func run(args []string, write, all bool) error {
-	sources, err := find(args)
-	if err != nil {
+// checker holds the catalogue against trees.
+type checker struct {
+	out        io.Writer
+	data       string
+	write, all bool
+	catalog    *catalog.Catalog
+	leftOut    map[call]string
+	proofs     map[string]map[string]int // id of a call -> tree -> line
+}
+
+func (c *checker) load() error {
+	var err error
+	if c.catalog, err = catalog.Load(os.DirFS(c.data)); err != nil {
 		return err
 	}
-	data := filepath.Join("internal", "ktrace", "catalog", "data")
-	c, err := catalog.Load(os.DirFS(data))
-	if err != nil {
+	if err := c.catalog.Check(); err != nil {
 		return err
 	}
-	proofs := map[string]map[string]int{} // id -> tree -> line
-	total, bad := 0, 0
+	c.proofs = map[string]map[string]int{}
+	c.leftOut, err = readLeftOut(filepath.Join(c.data, "left-out.txt"))
+	return err
+}
+
+// check proves the trees one by one, and ends with the first that has a
+// finding.
+func (c *checker) check(sources []source) error {
+	proved, findings := 0, 0
 	for _, s := range sources {
-		present, absent := c.Claims(s.version)
-		t := newTree(s.dir)
-		failed := 0
-		for _, cl := range present {
-			n, err := t.prove(cl)
-			if err != nil {
-				failed++
-				fmt.Printf("%s: %s: %s -> %s: %v\n", s.version, cl.Where, cl.Caller, cl.Callee, err)
-				continue
-			}
-			if proofs[cl.ID] == nil {
-				proofs[cl.ID] = map[string]int{}
-			}
-			proofs[cl.ID][s.version.String()] = n
-		}
-		for _, cl := range absent {
-			if n, err := t.prove(cl); err == nil {
-				failed++
-				fmt.Printf("%s: %s: %s -> %s is there, %s:%d, and the catalogue says it is not\n", s.version, cl.Where, cl.Caller, cl.Callee, cl.File, n)
-			}
-		}
-		fmt.Printf("%-9s %4d of %d edges proved, %d more proved absent (%s)\n", s.version, len(present)-failed, len(present), len(absent), s.what)
-		total += len(present)
-		bad += failed
-		if failed > 0 && !all {
-			return fmt.Errorf("%s: %d findings", s.version, failed)
+		n, bad := c.tree(s)
+		proved += n
+		findings += bad
+		if bad > 0 && !c.all {
+			return fmt.Errorf("%s: %s", s.version, plural(bad, "finding"))
 		}
 	}
-	fmt.Printf("%d trees, %d proofs\n", len(sources), total)
-	if bad > 0 {
-		return fmt.Errorf("%d findings", bad)
+	fmt.Fprintf(c.out, "%s, %d edges proved\n", plural(len(sources), "tree"), proved)
+	if findings > 0 {
+		return fmt.Errorf("%s", plural(findings, "finding"))
 	}
-	if write {
-		return writeProved(filepath.Join(data, "proved.txt"), c, sources, proofs)
+	if c.write {
+		return c.writeProved(sources)
 	}
 	return nil
 }
 
-// find lists the trees: those given, or those in the cache.
-func find(args []string) ([]source, error) {
-	var out []source
-	add := func(name, dir string) error {
-		v, err := ktrace.ParseVersion(name)
-		if err != nil {
-			return err
-		}
-		what := "source tree"
-		if b, err := os.ReadFile(filepath.Join(dir, ".what")); err == nil {
-			what = strings.TrimSpace(string(b))
-		}
-		out = append(out, source{v, dir, what})
-		return nil
+// tree proves what the catalogue says of one tree, and returns the number of
+// edges proved and of findings.
+func (c *checker) tree(s source) (proved, findings int) {
+	name := s.version.String()
+	find := func(cl catalog.Claim, format string, a ...any) {
+		findings++
+		fmt.Fprintf(c.out, "%s: %s: %s -> %s: %s\n", name, cl.Where, cl.Caller, cl.Callee, fmt.Sprintf(format, a...))
 	}
+	present, absent := c.catalog.Claims(s.version)
+	t := newTree(s.dir)
+	recorded := c.recorded(s.version)
+	for _, cl := range present {
+		n, err := t.prove(cl)
+		if err != nil {
+			find(cl, "%v", err)
+			continue
+		}
+		if at := recorded(cl.ID); at != 0 && at != n && !c.write {
+			find(cl, "is on line %d of %s, and the catalogue says %d", n, cl.File, at)
+			continue
+		}
+		proved++
+		if c.proofs[cl.ID] == nil {
+			c.proofs[cl.ID] = map[string]int{}
+		}
+		c.proofs[cl.ID][name] = n
+	}
+	for _, cl := range absent {
+		if n, err := t.prove(cl); err == nil {
+			find(cl, "is there (%s:%d), and the catalogue says it is not", cl.File, n)
+		}
+	}
+	for _, m := range t.missing(present, c.leftOut) {
+		findings++
+		fmt.Fprintf(c.out, "%s: %s calls %s, and neither a path nor left-out.txt has it\n", name, m.caller, m.callee)
+	}
+	fmt.Fprintf(c.out, "%-9s %4d of %d edges proved, %d proved absent  %s\n", name, proved, len(present), len(absent), s.what)
+	return proved, findings
+}
+
+// recorded is the lines that proved.txt has of a tree.
+func (c *checker) recorded(v ktrace.Version) func(id string) int {
+	for _, t := range c.catalog.Trees() {
+		if t.Version == v {
+			return func(id string) int { return c.catalog.Line(t, id) }
+		}
+	}
+	return func(string) int { return 0 }
+}
+
+// files are the files that the check reads of a tree.
+func (c *checker) files() map[string]bool {
+	out := map[string]bool{"fs/eventfd.c": true}
+	for _, f := range c.catalog.Files() {
+		out[f] = true
+	}
+	for _, names := range tables {
+		for _, n := range names {
+			out[n] = true
+		}
+	}
+	return out
+}
+
+// given reads the trees on the command line.
+func given(args []string) ([]source, error) {
+	var out []source
 	for _, a := range args {
 		name, dir, ok := strings.Cut(a, "=")
 		if !ok {
 			return nil, fmt.Errorf("%q: want VERSION=DIRECTORY, such as 6.6=/usr/src/linux-6.6", a)
 		}
-		if err := add(name, dir); err != nil {
+		s, err := open(name, dir)
+		if err != nil {
 			return nil, err
 		}
+		out = append(out, s)
 	}
-	if len(args) == 0 {
-		dirs, _ := filepath.Glob(filepath.Join(cache(), "trees", "*"))
-		for _, d := range dirs {
-			if err := add(filepath.Base(d), d); err != nil {
-				return nil, err
-			}
+	return out, nil
+}
+
+// cached lists the trees in the cache.
+func cached() ([]source, error) {
+	root := filepath.Join(cache(), "trees")
+	dirs, _ := filepath.Glob(filepath.Join(root, "*"))
+	var out []source
+	for _, d := range dirs {
+		s, err := open(filepath.Base(d), d)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, s)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("no source trees in %s", filepath.Join(cache(), "trees"))
+		return nil, fmt.Errorf("no source trees in %s: -packages fetches some, or name one as VERSION=DIRECTORY", root)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].version.Compare(out[j].version) < 0 })
 	return out, nil
+}
+
+func open(name, dir string) (source, error) {
+	v, err := ktrace.ParseVersion(name)
+	if err != nil {
+		return source{}, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "fs", "eventfd.c")); err != nil {
+		return source{}, fmt.Errorf("%s is no kernel source tree: %v", dir, err)
+	}
+	what := "source tree"
+	if b, err := os.ReadFile(filepath.Join(dir, ".what")); err == nil {
+		what = strings.TrimSpace(string(b))
+	}
+	return source{v, dir, what}, nil
 }
 
 // cache is where source trees are kept between runs.
@@ -136,4 +235,11 @@ func cache() string {
 		d = os.TempDir()
 	}
 	return filepath.Join(d, "efd")
+}
+
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -4,9 +4,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"path/filepath"
+	"sort"
 	"strings"
 
-	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/ktrace"
 )
 
 const provedHead = `# Written by catalogcheck -write, and by no hand: where each call is in the
@@ -16,25 +18,75 @@ const provedHead = `# Written by catalogcheck -write, and by no hand: where each
 `
 
 // writeProved writes the lines of every proved call, and a sum over them that
-// shows an edit by hand.
-func writeProved(file string, c *catalog.Catalog, sources []source, proofs map[string]map[string]int) error {
-	var b strings.Builder
-	for _, s := range sources {
-		fmt.Fprintf(&b, "tree %s %s\n", s.version, s.what)
+// shows an edit by hand. Of trees that were not checked now, what was proved
+// before stays, as far as the catalogue still claims it.
+func (c *checker) writeProved(sources []source) error {
+	type column struct {
+		version ktrace.Version
+		what    string
 	}
-	for _, id := range c.IDs() {
-		at := proofs[id]
+	var columns []column
+	now := map[ktrace.Version]bool{}
+	for _, s := range sources {
+		columns = append(columns, column{s.version, s.what})
+		now[s.version] = true
+	}
+	for _, t := range c.catalog.Trees() {
+		if now[t.Version] {
+			continue
+		}
+		columns = append(columns, column{t.Version, t.Source})
+		present, _ := c.catalog.Claims(t.Version)
+		for _, cl := range present {
+			n := c.catalog.Line(t, cl.ID)
+			if n == 0 {
+				fmt.Fprintf(c.out, "not proved: %s: %s -> %s is new, and the tree is not here\n", t.Version, cl.Caller, cl.Callee)
+				continue
+			}
+			if c.proofs[cl.ID] == nil {
+				c.proofs[cl.ID] = map[string]int{}
+			}
+			c.proofs[cl.ID][t.Version.String()] = n
+		}
+	}
+	sort.Slice(columns, func(i, j int) bool { return columns[i].version.Compare(columns[j].version) < 0 })
+	var b strings.Builder
+	for _, col := range columns {
+		fmt.Fprintf(&b, "tree %s %s\n", col.version, col.what)
+	}
+	for _, id := range c.catalog.IDs() {
+		at := c.proofs[id]
 		if len(at) == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "%s\n ", id)
-		for _, s := range sources {
-			if n := at[s.version.String()]; n > 0 {
-				fmt.Fprintf(&b, " %s=%d", s.version, n)
+		for _, col := range columns {
+			if n := at[col.version.String()]; n > 0 {
+				fmt.Fprintf(&b, " %s=%d", col.version, n)
 			}
 		}
 		b.WriteByte('\n')
 	}
 	sum := fmt.Sprintf("sum %x\n", sha256.Sum256([]byte(b.String())))
-	return os.WriteFile(file, []byte(provedHead+sum+b.String()), 0o644)
+	return os.WriteFile(filepath.Join(c.data, "proved.txt"), []byte(provedHead+sum+b.String()), 0o644)
+}
+
+// readLeftOut reads the calls that are left out on purpose, with the reason.
+func readLeftOut(file string) (map[call]string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	out := map[call]string{}
+	for i, l := range strings.Split(string(b), "\n") {
+		if l == "" || l[0] == '#' {
+			continue
+		}
+		w := strings.Fields(l)
+		if len(w) < 3 {
+			return nil, fmt.Errorf("%s:%d: want CALLER CALLEE REASON", file, i+1)
+		}
+		out[call{w[0], w[1]}] = strings.Join(w[2:], " ")
+	}
+	return out, nil
 }

@@ -68,5 +68,20 @@ func (c *Catalog) IDs() []string {
 	return slices.Compact(out)
 }
 
+// Files are all source files that the claims of any version name.
+func (c *Catalog) Files() []string {
+	var out []string
+	for _, n := range c.names {
+		for _, e := range c.expand(c.paths[n]) {
+			out = append(out, e.File)
+			if e.setIn != "" {
+				out = append(out, e.setIn)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Line is where a reviewed tree has the call, 0 where it was not proved.
 func (c *Catalog) Line(t Tree, id string) int { return c.lineIn(&t, id) }
