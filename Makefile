@@ -48,8 +48,8 @@ fuzz: ## each fuzz target for FUZZTIME
 matrix: ## the tests and verify on stock kernels under QEMU (KERNELS="6.1 6.12", or all)
 	@KERNELS="$(KERNELS)" $(GO) run ./internal/matrix
 
-catalog-check: ## proves each edge of the catalogue in the kernel's source
-	@$(GO) run ./internal/catalogcheck
+catalog-check: ## proves each edge of the catalogue in kernel source packages; TREES="6.6=DIR ..." adds trees
+	@$(GO) run ./internal/catalogcheck -packages $(TREES)
 
 clean: ## what the targets above leave behind
 	@rm -rf bin .bench; $(GO) clean -testcache
