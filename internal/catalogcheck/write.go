@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,15 +8,17 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 const provedHead = `# Written by catalogcheck -write, and by no hand: where each call is in the
 # reviewed kernel trees. A line names a call (caller, callee, file, and for a
-# pointer its expression and who sets it); below it TREE=LINE. A call that is
-# changed in the catalogue is not found here and has to be proved again.
+# pointer its expression and who sets it); below it TREE=LINE, and a sum over
+# both. A call that is changed in the catalogue is not found here and has
+# to be proved again.
 `
 
-// writeProved writes the lines of every proved call, and a sum over them that
+// writeProved writes the lines of every proved call, each with a sum that
 // shows an edit by hand. Of trees that were not checked now, what was proved
 // before stays, as far as the catalogue still claims it.
 func (c *checker) writeProved(sources []source) error {
@@ -59,16 +60,16 @@ func (c *checker) writeProved(sources []source) error {
 		if len(at) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "%s\n ", id)
+		var cells []string
 		for _, col := range columns {
 			if n := at[col.version.String()]; n > 0 {
-				fmt.Fprintf(&b, " %s=%d", col.version, n)
+				cells = append(cells, fmt.Sprintf("%s=%d", col.version, n))
 			}
 		}
-		b.WriteByte('\n')
+		lines := strings.Join(cells, " ")
+		fmt.Fprintf(&b, "%s\n  %s sum=%s\n", id, lines, catalog.Sum(id, lines))
 	}
-	sum := fmt.Sprintf("sum %x\n", sha256.Sum256([]byte(b.String())))
-	return os.WriteFile(filepath.Join(c.data, "proved.txt"), []byte(provedHead+sum+b.String()), 0o644)
+	return os.WriteFile(filepath.Join(c.data, "proved.txt"), []byte(provedHead+b.String()), 0o644)
 }
 
 // readLeftOut reads the calls that are left out on purpose, with the reason.

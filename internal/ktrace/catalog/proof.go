@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"sort"
 	"strconv"
@@ -36,7 +37,6 @@ func (c *Catalog) readProved(lines []line) error {
 	for _, l := range lines {
 		key, rest := word(l.text)
 		switch key {
-		case "sum":
 		case "tree":
 			name, source := word(rest)
 			v, err := ktrace.ParseVersion(name)
@@ -50,6 +50,23 @@ func (c *Catalog) readProved(lines []line) error {
 	}
 	sort.Slice(c.trees, func(i, j int) bool { return c.trees[i].Version.Compare(c.trees[j].Version) < 0 })
 	return nil
+}
+
+// Sum is what stands behind the lines of a proved call, to show an edit by
+// hand.
+func Sum(id, lines string) string {
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(id+"\n"+lines)))[:8]
+}
+
+// CheckSums returns the proofs that were edited by hand.
+func (c *Catalog) CheckSums() (bad []string) {
+	for id, text := range c.proofs {
+		lines, sum, _ := strings.Cut(text, " sum=")
+		if Sum(id, lines) != sum {
+			bad = append(bad, id)
+		}
+	}
+	return bad
 }
 
 // lineIn is where a tree has a call, 0 where it was not proved there.
