@@ -115,11 +115,13 @@ var selectCases = []conformanceCase{
 		has(t, w, ready)
 	}},
 	{"a number above the table comes back cleared, no EBADF", func(t *testing.T) {
+		native(t, "select above 1023")
 		r := set(t, 1<<20)
 		selects(t, r, nil, nil, 0, 0)
 		has(t, r)
 	}},
 	{"a number above the table beside a ready one", func(t *testing.T) {
+		native(t, "select above 1023")
 		fd := newEventFD(t, 1, 0).FD()
 		r, w := set(t, fd, 1<<20, 1<<20+63), set(t, 1<<20+1)
 		selects(t, r, w, nil, efd.Forever, 1)
@@ -181,6 +183,7 @@ var selectCases = []conformanceCase{
 		has(t, r, fd)
 	}},
 	{"a signal that the mask blocks waits", func(t *testing.T) {
+		native(t, "deliver a signal that the mask of a wait held back")
 		c := notified(t, unix.SIGUSR1)
 		mask, err := efd.NewSigSet(unix.SIGUSR1)
 		check(t, err)
@@ -309,6 +312,9 @@ func selects(t *testing.T, r, w, x *efd.FDSet, timeout time.Duration, n int) {
 // highDup is a duplicate of fd with a number of low or more.
 func highDup(t *testing.T, fd, low int) int {
 	t.Helper()
+	if low >= 1024 {
+		native(t, "select above 1023")
+	}
 	var lim unix.Rlimit
 	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &lim))
 	if int(lim.Cur) <= low+8 {

@@ -139,6 +139,7 @@ var sourceCases = []conformanceCase{
 		polls(t, []efd.PollFD{{FD: int32(fd), Events: efd.POLLIN}}, time.Minute, 1)
 	}},
 	{"pidfd: the end of a process", func(t *testing.T) {
+		native(t, "start a program")
 		cmd := exec.Command(os.Args[0], "-test.run=^$")
 		in, err := cmd.StdinPipe()
 		check(t, err)

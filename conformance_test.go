@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,6 +53,14 @@ func TestConformance(t *testing.T) {
 			t.Errorf("%d cases, want 200 at least", total)
 		}
 	})
+}
+
+// native skips what an emulator of the system calls cannot do.
+func native(t testing.TB, what string) {
+	t.Helper()
+	if testenv.Emulated() {
+		t.Skip("qemu-user cannot " + what)
+	}
 }
 
 func check(t testing.TB, err error) {

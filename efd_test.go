@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,7 +60,9 @@ func TestWaitsSeeReadiness(t *testing.T) {
 	}
 	var r efd.FDSet
 	r.Add(e.FD())
-	r.Add(4000)
+	if !testenv.Emulated() { // qemu-user ends the program on a number above 1023
+		r.Add(4000)
+	}
 	if n, err := efd.Select(&r, nil, nil, time.Second, nil); n != 1 || err != nil || !slices.Equal(slices.Collect(r.All()), []int{e.FD()}) {
 		t.Errorf("Select = %d, %v, %v", n, err, &r)
 	}

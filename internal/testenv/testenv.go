@@ -6,8 +6,11 @@ package testenv
 import (
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Require ends the test when err says that tier is not to be had here: it
@@ -28,11 +31,23 @@ func Required(tier string) bool {
 	return slices.Contains(strings.Split(os.Getenv("EFD_REQUIRE"), ","), tier)
 }
 
-// RealSpeed skips a test of how long something takes where EFD_EMULATED says
-// that the processor is a program: times mean nothing there.
+// RealSpeed skips a test of how long something takes where the processor is
+// emulated: times mean nothing there.
 func RealSpeed(t testing.TB) {
 	t.Helper()
-	if os.Getenv("EFD_EMULATED") != "" {
+	if Emulated() {
 		t.Skip("measures time, and the processor is emulated")
 	}
+}
+
+// Emulated reports whether the processor is a program: EFD_EMULATED says so, or
+// the kernel's number of the read that asks is not this architecture's.
+func Emulated() bool {
+	if os.Getenv("EFD_EMULATED") != "" {
+		return true
+	}
+	b, err := os.ReadFile("/proc/self/syscall")
+	nr, _, _ := strings.Cut(string(b), " ")
+	n, errNr := strconv.Atoi(nr)
+	return err == nil && errNr == nil && n != unix.SYS_READ
 }

@@ -1,6 +1,7 @@
 package uapi
 
 import (
+	"encoding/binary"
 	"os"
 	"regexp"
 	"slices"
@@ -112,6 +113,9 @@ func TestAgainstStraceLog(t *testing.T) {
 		})
 	})
 	t.Run("epoll events lists", func(t *testing.T) {
+		if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+			t.Skip("the log is of a little-endian machine: u32 is the other half of u64 here")
+		}
 		re := regexp.MustCompile(`\{events=([^,]*), data=\{u32=\d+, u64=(\d+)\}\}`)
 		roundTrip(t, `epoll_pwait\(11, (\[.*\]), \d+, \d+, (?:NULL|\[)`, 7, func(s string) (string, error) {
 			var evs []EpollEvent
