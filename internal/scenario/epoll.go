@@ -83,13 +83,11 @@ func runEpollExclusive(t *T) error {
 	if err != nil {
 		return err
 	}
-	other := newThread()
-	defer other.end()
-	woken := other.start(epollWait(second, e.FD()))
-	if err := t.Wait(epollWait(first, e.FD()), epollCalls...); err != nil {
+	other, err := t.Second(epollWait(second, e.FD()), epollCalls...)
+	if err != nil {
 		return err
 	}
-	if err := AwaitAsleep(t.ctx, t.res.PID, other.tid, epollCalls...); err != nil {
+	if err := t.Wait(epollWait(first, e.FD()), epollCalls...); err != nil {
 		return err
 	}
 	before, err := switches(t.res.PID, other.tid)
@@ -109,12 +107,7 @@ func runEpollExclusive(t *T) error {
 	if err := t.Do(func() error { return e.Write(1) }); err != nil {
 		return err
 	}
-	select {
-	case err := <-woken:
-		return err
-	case <-t.ctx.Done():
-		return fmt.Errorf("the second waiter was not woken: %w", t.ctx.Err())
-	}
+	return other.join()
 }
 
 func runEpollNested(t *T) error {

@@ -16,6 +16,11 @@ var polls = []*Scenario{
 		run: runPpollMany,
 	},
 	{
+		Name: "ppoll_two", System: 11, Title: "two threads sleep in ppoll on one eventfd: one write wakes both",
+		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
+		run: runPpollTwo,
+	},
+	{
 		Name: "ppoll_mask", System: 10, Title: "a signal that ppoll's mask blocks does not end the sleep; a write does",
 		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
 		run: runPpollMask,
@@ -55,6 +60,24 @@ func runPpollMany(t *T) error {
 		end := fds[len(fds)-1]
 		return expect(err, n == 1 && end.Revents == efd.POLLIN, "ppoll gave %d and %v for the last, want 1 and POLLIN", n, end.Revents)
 	}, ppollCalls...)
+}
+
+func runPpollTwo(t *T) error {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return err
+	}
+	other, err := t.Second(func() error { return t.Ppoll(e.FD(), efd.POLLIN) }, ppollCalls...)
+	if err != nil {
+		return err
+	}
+	if err := t.WaitPpoll(e.FD(), efd.POLLIN, nil); err != nil {
+		return err
+	}
+	if err := t.Act(func() error { return e.Write(1) }); err != nil {
+		return err
+	}
+	return other.join()
 }
 
 func runPpollMask(t *T) error {

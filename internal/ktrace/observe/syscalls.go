@@ -84,7 +84,7 @@ func (k *Kernel) syscall(s *Side, stack []ktrace.Frame) string {
 		return byChain
 	}
 	byNr := SyscallName(k.Arch, s.Call.Nr)
-	if byNr == "" || s.Call.Doubtful && byChain != "" {
+	if byNr == "" || s.Call.Doubtful {
 		return byChain
 	}
 	return byNr

@@ -153,6 +153,15 @@ func (t *Tracker) overlaps(from, to int64) bool {
 	return slices.ContainsFunc(t.lost, func(l ktrace.Loss) bool { return l.From <= to && from <= l.To })
 }
 
+// doubt marks a call during which records were lost, and reports it.
+func (t *Tracker) doubt(c *Call, now int64) bool {
+	if c == nil {
+		return false
+	}
+	c.Doubtful = c.Doubtful || t.overlaps(c.Enter, now)
+	return c.Doubtful
+}
+
 // Event takes the next event.
 func (t *Tracker) Event(ev *ktrace.Event) {
 	t.now = max(t.now, ev.Time)
@@ -275,7 +284,11 @@ func (t *Tracker) waking(ev *ktrace.Event) {
 	if th.asleep != nil {
 		from = th.asleep.From
 	}
-	w.Lost = t.overlaps(from, ev.Time) || w.Waker.Call != nil && w.Waker.Call.Doubtful || w.Wakee.Call != nil && w.Wakee.Call.Doubtful
+	if t.overlaps(from, ev.Time) {
+		// It may have been woken, and have gone to sleep elsewhere.
+		w.Lost, w.Sleep = true, nil
+	}
+	w.Lost = t.doubt(w.Waker.Call, ev.Time) || t.doubt(w.Wakee.Call, ev.Time) || w.Lost
 	if th.pending != nil {
 		// Woken a second time before it ran: the first stands, and its running
 		// is the same.

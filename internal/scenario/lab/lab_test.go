@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
@@ -183,6 +184,32 @@ func TestReplayWithLosses(t *testing.T) {
 	})
 }
 
+// Where the waiter's own call and its sleep were lost, those before them are
+// not taken for them.
+func TestReplayWithoutTheLastSleep(t *testing.T) {
+	each(t, func(t *testing.T, file string) {
+		changed := replay(t, file, nil, func(tr *lab.Trial) {
+			r := tr.Result
+			tr.Events = slices.DeleteFunc(tr.Events, func(e ktrace.Event) bool {
+				return e.TID == r.Waiter && e.Time < r.Began
+			})
+			first := tr.Events[0].Time
+			futex := ktrace.Event{TID: r.Waiter, PID: r.PID, Time: first}
+			enter, leave := futex, futex
+			enter.Kind, enter.Nr = ktrace.SysEnter, 202
+			leave.Kind, leave.State = ktrace.Switch, 1
+			for _, f := range []string{"__schedule", "schedule", "futex_do_wait", "__x64_sys_futex", "do_syscall_64", "entry_SYSCALL_64_after_hwframe"} {
+				leave.Stack = append(leave.Stack, ktrace.Frame{Name: f})
+			}
+			tr.Events = slices.Insert(tr.Events, 0, enter, leave)
+			tr.Losses = append(tr.Losses, ktrace.Loss{Source: "perf", Count: 3, From: first + 1, To: r.Began})
+		})[0]
+		if changed.Status != lab.Inconclusive || !strings.Contains(changed.Reason, "3 records were lost") {
+			t.Errorf("%s: %s", changed.Status, changed.Reason)
+		}
+	})
+}
+
 func TestThisKernel(t *testing.T) {
 	l := lab.Open()
 	if l.Denied != nil {
@@ -194,6 +221,9 @@ func TestThisKernel(t *testing.T) {
 			case lab.Skipped:
 				t.Skip(tr.Reason)
 			case lab.OK:
+				if !sameCallbacks(tr.Wake.Callbacks, s.Callbacks) {
+					t.Errorf("woken through %v, want %v", tr.Wake.Callbacks, s.Callbacks)
+				}
 			default:
 				t.Errorf("%s: %s", tr.Status, tr.Reason)
 				for _, e := range l.Edges(tr) {
@@ -203,6 +233,35 @@ func TestThisKernel(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// sameCallbacks lets a sleeping thread's own function be that of another
+// kernel: it was default_wake_function in read before 6.4 and in epoll before
+// 5.7, and autoremove_wake_function in epoll before 6.0.
+func sameCallbacks(got, want []string) bool {
+	own := []string{"default_wake_function", "autoremove_wake_function", "ep_autoremove_wake_function"}
+	return slices.EqualFunc(got, want, func(g, w string) bool {
+		return g == w || slices.Contains(own, g) && slices.Contains(own, w)
+	})
+}
+
+// Every name that a scenario gives is documented, and every system that this
+// machine could show has a scenario.
+func TestScenariosAreDocumented(t *testing.T) {
+	names, systems := catalog.Default().Names(), map[int]bool{}
+	for _, s := range scenario.All() {
+		systems[s.System] = true
+		for _, p := range append([]string{s.Source, s.SleepPath}, s.Paths...) {
+			if p != "" && !slices.Contains(names, p) {
+				t.Errorf("%s: no path %q is documented", s.Name, p)
+			}
+		}
+	}
+	for n := 1; n <= 18; n++ {
+		if !systems[n] {
+			t.Errorf("system %d has no scenario", n)
+		}
 	}
 }
 
