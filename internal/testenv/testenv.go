@@ -5,6 +5,7 @@ package testenv
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +47,9 @@ func Emulated() bool {
 	if os.Getenv("EFD_EMULATED") != "" {
 		return true
 	}
-	b, err := os.ReadFile("/proc/self/syscall")
+	runtime.LockOSThread() // the file tells of the thread that opened it
+	defer runtime.UnlockOSThread()
+	b, err := os.ReadFile("/proc/thread-self/syscall")
 	nr, _, _ := strings.Cut(string(b), " ")
 	n, errNr := strconv.Atoi(nr)
 	return err == nil && errNr == nil && n != unix.SYS_READ
