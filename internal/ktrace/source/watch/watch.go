@@ -325,7 +325,7 @@ func (s *Source) freedSpec(o *object) *perf.Spec {
 	spec.Raw = false
 	spec.Filter = fmt.Sprintf("ptr==%#x", o.addr)
 	spec.Decode = func(smp *perf.Sample, _ *ktrace.Event) bool {
-		if o.freed == 0 {
+		if o.freed == 0 || smp.Time < o.freed { // the rings of the CPUs are read one after another
 			o.freed = smp.Time
 		}
 		return false
@@ -363,6 +363,7 @@ func (s *Source) Eventfd(make func() (int, error)) (fd int, armed bool, err erro
 	if fd, err = make(); err != nil {
 		return fd, false, err
 	}
+	id := eventfdID(fd) // before it is watched: reading it takes the lock
 	if err := s.rings.Drain(); err != nil {
 		return fd, false, err
 	}
@@ -382,7 +383,7 @@ func (s *Source) Eventfd(make func() (int, error)) (fd int, armed bool, err erro
 	if o == nil {
 		return fd, false, nil
 	}
-	if id := eventfdID(fd); id >= 0 {
+	if id >= 0 {
 		o.key = id
 	}
 	return fd, true, nil
@@ -487,14 +488,23 @@ func (s *Source) pass(e *ktrace.Event) bool {
 // aboveLock drops the leaf frames that are only about the lock.
 func aboveLock(stack []ktrace.Frame) []ktrace.Frame {
 	for i, f := range stack {
-		name := strings.TrimLeft(ksym.Base(f.Name), "_")
-		if !strings.HasPrefix(name, "raw_spin_") && !strings.HasPrefix(name, "pv_queued_spin_") &&
-			!strings.HasPrefix(name, "native_queued_spin_") && !strings.HasPrefix(name, "queued_spin_") &&
-			!strings.HasPrefix(name, "do_raw_spin_") && !strings.HasPrefix(name, "rt_spin_") {
+		if !locking(strings.TrimLeft(f.Name, "_")) {
 			return stack[i:]
 		}
 	}
 	return nil
+}
+
+// locking reports whether a function, without the underscores before its name,
+// is one that takes or releases a spin lock.
+func locking(name string) bool {
+	name = strings.TrimLeft(strings.TrimPrefix(name, "raw_callee_save_"), "_")
+	for _, p := range [...]string{"raw_spin_", "do_raw_spin_", "queued_spin_", "native_queued_spin_", "pv_queued_spin_", "rt_spin_"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // pair identifies who holds a lock.

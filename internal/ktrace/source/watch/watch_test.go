@@ -146,6 +146,21 @@ func TestEventfd(t *testing.T) {
 			t.Logf("kind %d tid %d object %d %s: %s", e.Kind, e.TID, e.Object, e.Field, names(e.Stack))
 		}
 	}
+	// Taking and releasing the lock are one event.
+	taken := map[string]int{}
+	for _, e := range ev {
+		if e.Field == FieldLock {
+			taken[names(e.Stack)]++
+			if n := names(e.Stack); strings.Contains(n, "spin") {
+				t.Errorf("%s: of the lock", n)
+			}
+		}
+	}
+	for stack, n := range taken {
+		if n != 1 {
+			t.Errorf("%d times: %s", n, stack)
+		}
+	}
 	if ev[0].Kind != ktrace.Alloc || !strings.Contains(names(ev[0].Stack), "eventfd") || ev[0].Object != id {
 		t.Errorf("first event: %+v", ev[0])
 	}
