@@ -9,6 +9,14 @@ import (
 	"github.com/efd-go/efd"
 )
 
+// observed is an eventfd and what waits for it.
+type observed struct {
+	e  *efd.EventFD
+	fd int
+	p  *efd.Epoll
+	s  *efd.PollSet
+}
+
 // Who sees an eventfd's readiness comes after who made it. It is the race
 // detector that fails this test.
 func TestReadinessOrders(t *testing.T) {
@@ -18,39 +26,39 @@ func TestReadinessOrders(t *testing.T) {
 			time.Sleep(time.Microsecond)
 		}
 	}
-	for name, sees := range map[string]func(e *efd.EventFD, p *efd.Epoll, s *efd.PollSet){
-		"Read": func(e *efd.EventFD, _ *efd.Epoll, _ *efd.PollSet) {
-			spin(func() bool { _, err := e.Read(); return err == nil })
+	for name, sees := range map[string]func(h observed){
+		"Read": func(h observed) {
+			spin(func() bool { _, err := h.e.Read(); return err == nil })
 		},
-		"Drain": func(e *efd.EventFD, _ *efd.Epoll, _ *efd.PollSet) {
-			spin(func() bool { n, _ := e.Drain(); return n > 0 })
+		"Drain": func(h observed) {
+			spin(func() bool { n, _ := h.e.Drain(); return n > 0 })
 		},
-		"ReadContext": func(e *efd.EventFD, _ *efd.Epoll, _ *efd.PollSet) { e.ReadContext(ctx) },
-		"Poll": func(e *efd.EventFD, _ *efd.Epoll, _ *efd.PollSet) {
-			efd.Poll([]efd.PollFD{{FD: int32(e.FD()), Events: efd.POLLIN}}, efd.Forever, nil)
+		"ReadContext": func(h observed) { h.e.ReadContext(ctx) },
+		"Poll": func(h observed) {
+			efd.Poll([]efd.PollFD{{FD: int32(h.fd), Events: efd.POLLIN}}, efd.Forever, nil)
 		},
-		"Poll, timeout 0": func(e *efd.EventFD, _ *efd.Epoll, _ *efd.PollSet) {
-			fds := []efd.PollFD{{FD: int32(e.FD()), Events: efd.POLLIN}}
+		"Poll, timeout 0": func(h observed) {
+			fds := []efd.PollFD{{FD: int32(h.fd), Events: efd.POLLIN}}
 			spin(func() bool { n, _ := efd.Poll(fds, 0, nil); return n > 0 })
 		},
-		"Select": func(e *efd.EventFD, _ *efd.Epoll, _ *efd.PollSet) {
-			efd.Select(setOf(e.FD()), nil, nil, efd.Forever, nil)
+		"Select": func(h observed) {
+			efd.Select(setOf(h.fd), nil, nil, efd.Forever, nil)
 		},
-		"Epoll.Wait": func(_ *efd.EventFD, p *efd.Epoll, _ *efd.PollSet) {
-			p.Wait(make([]efd.EpollEvent, 1), efd.Forever, nil)
+		"Epoll.Wait": func(h observed) {
+			h.p.Wait(make([]efd.EpollEvent, 1), efd.Forever, nil)
 		},
-		"Epoll.Wait, limit": func(_ *efd.EventFD, p *efd.Epoll, _ *efd.PollSet) { p.Wait(make([]efd.EpollEvent, 1), time.Hour, nil) },
-		"Epoll.Wait, timeout 0": func(_ *efd.EventFD, p *efd.Epoll, _ *efd.PollSet) {
-			spin(func() bool { n, _ := p.Wait(make([]efd.EpollEvent, 1), 0, nil); return n > 0 })
+		"Epoll.Wait, limit": func(h observed) { h.p.Wait(make([]efd.EpollEvent, 1), time.Hour, nil) },
+		"Epoll.Wait, timeout 0": func(h observed) {
+			spin(func() bool { n, _ := h.p.Wait(make([]efd.EpollEvent, 1), 0, nil); return n > 0 })
 		},
-		"Epoll.WaitContext":   func(_ *efd.EventFD, p *efd.Epoll, _ *efd.PollSet) { p.WaitContext(ctx, make([]efd.EpollEvent, 1)) },
-		"PollSet.Wait":        func(_ *efd.EventFD, _ *efd.Epoll, s *efd.PollSet) { s.Wait(efd.Forever, nil) },
-		"PollSet.WaitContext": func(_ *efd.EventFD, _ *efd.Epoll, s *efd.PollSet) { s.WaitContext(ctx) },
-		"PollSet.Wait, timeout 0": func(_ *efd.EventFD, _ *efd.Epoll, s *efd.PollSet) {
-			spin(func() bool { n, _ := s.Wait(0, nil); return n > 0 })
+		"Epoll.WaitContext":   func(h observed) { h.p.WaitContext(ctx, make([]efd.EpollEvent, 1)) },
+		"PollSet.Wait":        func(h observed) { h.s.Wait(efd.Forever, nil) },
+		"PollSet.WaitContext": func(h observed) { h.s.WaitContext(ctx) },
+		"PollSet.Wait, timeout 0": func(h observed) {
+			spin(func() bool { n, _ := h.s.Wait(0, nil); return n > 0 })
 		},
-		"a file of it": func(e *efd.EventFD, _ *efd.Epoll, _ *efd.PollSet) {
-			f := must(e.File())
+		"a file of it": func(h observed) {
+			f := must(h.e.File())
 			f.Read(make([]byte, 8))
 			f.Close()
 		},
@@ -61,10 +69,12 @@ func TestReadinessOrders(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := newPollSet(t, efd.POLLIN, e)
+			// The number is taken here: to ask for it would order too.
+			h := observed{e, e.FD(), p, s}
 			message := ""
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				sees(e, p, s)
+				sees(h)
 				if message != "written" {
 					t.Errorf("read %q", message)
 				}
