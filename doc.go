@@ -1,4 +1,42 @@
 // Package efd has typed handles over the kernel's eventfd2, ppoll, pselect6
 // and epoll calls on Linux, and shows the path that the running kernel takes
 // behind each of them.
+//
+// # Handles
+//
+// [New] makes an [EventFD], the kernel's counter that threads, processes and
+// the kernel itself signal each other with:
+//
+//	e, err := efd.New(0, 0)
+//	err = e.Write(1)                 // add
+//	n, err := e.Read()               // take, or EAGAIN
+//	n, err = e.ReadContext(ctx)      // wait for it in Go's poller, without a thread
+//
+// [Poll] and [Select] wait for descriptors by number, with a time limit to the
+// nanosecond and a signal mask that the kernel swaps in for the wait. [PollSet]
+// holds its members, so that none of them is mistaken for a file that has its
+// number later. [Epoll] has all of epoll(7), 64 bits of data for each
+// descriptor included, and waits on a thread or in Go's poller.
+//
+// # Closing
+//
+// A handle may be closed while others use it. Close returns at once, the waits
+// of others end in [os.ErrClosed], and the last user closes the descriptor. No
+// method touches a number that is no longer the handle's.
+//
+// # Errors
+//
+// What the kernel refuses is an *[os.SyscallError], so that errors.Is(err,
+// unix.EAGAIN) holds. What it would refuse is refused before the call where
+// that can be known, by an error that names the argument and the rule, and
+// still wraps the errno. A signal ends a wait only where it was given a mask,
+// in *[InterruptedError].
+//
+// # Calls
+//
+// One method makes one system call, unless its documentation says otherwise.
+// [AddTracer] tells each of them as strace prints it, and [Call.Path] has the
+// kernel's documented path behind it. [Observe] shows what the running kernel
+// does. See pages eventfd(2), poll(2), select(2), epoll(7) and signal(7) of the
+// manual.
 package efd

@@ -340,7 +340,7 @@ func (e *EventFD) Info() (Info, error) {
 	}
 	info, err := readEventFDInfo(int(e.d.fd))
 	e.d.release()
-	if e.d.flags.Load()&flagSemaphore != 0 {
+	if err == nil && e.d.flags.Load()&flagSemaphore != 0 {
 		info.Semaphore = true
 	}
 	return info, err

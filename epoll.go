@@ -276,7 +276,7 @@ func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 // since Linux 5.11. Old seccomp filters say EPERM to it.
 var noPwait2 atomic.Bool
 
-const maxMsec = math.MaxInt32 * time.Millisecond
+const longestPwait = math.MaxInt32 * time.Millisecond
 
 func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
 	var buf SigSet
@@ -291,7 +291,7 @@ func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 		var n int
 		var errno unix.Errno
 		call, whole := opEpollPwait, true
-		if left > 0 && (left%time.Millisecond != 0 || left > maxMsec) && !noPwait2.Load() {
+		if left > 0 && (left%time.Millisecond != 0 || left > longestPwait) && !noPwait2.Load() {
 			call = opEpollPwait2
 			var ts timespec
 			n, errno = sysEpollPwait2(fd, events, ts.set(left), blocked)
@@ -335,7 +335,7 @@ func ceilMsec(d time.Duration) (msec int32, whole bool) {
 	switch {
 	case d < 0:
 		return -1, true
-	case d > maxMsec:
+	case d > longestPwait:
 		return math.MaxInt32, false
 	}
 	return int32((d + time.Millisecond - 1) / time.Millisecond), true

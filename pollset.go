@@ -310,7 +310,7 @@ func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
 	}
 	var ts timespec
 	var buf SigSet
-	n, err = c.wait(nil, ts.set(timeout), mask, waitMask(mask, &buf))
+	n, err = c.wait(context.Background(), ts.set(timeout), mask, waitMask(mask, &buf))
 	runtime.KeepAlive(s)
 	return n, err
 }
@@ -341,7 +341,7 @@ func (c *pollCore) wait(ctx context.Context, ts *timespec, mask, blocked *SigSet
 			return 0, err
 		}
 		// Only now: a context that is done from here on pokes.
-		if ctx != nil && ctx.Err() != nil {
+		if ctx.Err() != nil {
 			c.end(0, nil)
 			return 0, ctx.Err()
 		}

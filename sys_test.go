@@ -73,7 +73,7 @@ func FuzzTimespec(f *testing.F) {
 }
 
 func FuzzCeilMsec(f *testing.F) {
-	for _, d := range []int64{-1, 0, 1, 999_999, 1e6, 1e6 + 1, math.MaxInt64, int64(maxMsec), int64(maxMsec) + 1} {
+	for _, d := range []int64{-1, 0, 1, 999_999, 1e6, 1e6 + 1, math.MaxInt64, int64(longestPwait), int64(longestPwait) + 1} {
 		f.Add(d)
 	}
 	f.Fuzz(func(t *testing.T, n int64) {
@@ -185,4 +185,21 @@ func FuzzClearStale(f *testing.F) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
+}
+
+// BenchmarkTracingOff is what a call pays for tracers while there is none.
+func BenchmarkTracingOff(b *testing.B) {
+	const checks = 1000 // for the loop's own cost not to count
+	n := 0
+	for b.Loop() {
+		for range checks {
+			if tracing.Load() != nil {
+				n++
+			}
+		}
+	}
+	if n > 0 {
+		b.Fatal("there is a tracer")
+	}
+	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/checks, "ns/op")
 }

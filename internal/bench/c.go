@@ -57,7 +57,7 @@ func (p *cPeer) run(name string, n, size int) (time.Duration, error) {
 	fmt.Fprintf(p.in, "%s %d %d\n", name, n, size)
 	var ns int64
 	if _, err := fmt.Fscanln(p.out, &ns); err != nil {
-		return 0, fmt.Errorf("C program, %s: %w", name, err)
+		return 0, fmt.Errorf("the C program, %s: %w", name, err)
 	}
 	return time.Duration(ns), nil
 }

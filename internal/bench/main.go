@@ -7,6 +7,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -102,6 +105,7 @@ func bench() error {
 	}
 	out.Flush()
 	fmt.Printf("\nheap per EventFD that has not waited in Go's poller, clean-up included: %d bytes (at most 96)\n", heapPerEventFD())
+	fmt.Printf("cost of tracing to a call when there is no tracer: %s (below 2 ns)\n", tracingOff())
 	fmt.Printf("kernel %s, %s, %s/%s, %d CPUs, GOMAXPROCS 4, medians of %d interleaved runs of %v\n",
 		release(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, *length)
 	if missed > 0 {
@@ -250,6 +254,17 @@ func heapPerEventFD() int64 {
 	}()
 	runtime.KeepAlive(list)
 	return int64(after.HeapAlloc-before.HeapAlloc) / n
+}
+
+// tracingOff runs the library's own benchmark of it: the check is not exported.
+func tracingOff() string {
+	cmd := exec.Command("go", "test", "-run=^$", "-bench=^BenchmarkTracingOff$", ".")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if m := regexp.MustCompile(`[0-9.]+ ns/op`).Find(out); m != nil {
+		return strings.TrimSuffix(string(m), "/op")
+	}
+	return fmt.Sprintf("not measured: %v", err)
 }
 
 func release() string {
