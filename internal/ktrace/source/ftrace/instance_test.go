@@ -65,6 +65,8 @@ func TestLeftBehind(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
 	dir, err := bufio.NewReader(out).ReadString('\n')
 	dir = strings.TrimSpace(dir)
 	if err != nil || !strings.HasPrefix(dir, "instances/"+prefix) {

@@ -60,6 +60,9 @@ func (t *tasks) name(tid int) string {
 	if tid < 0 {
 		return ""
 	}
+	if tid == 0 && !t.initial {
+		return "" // the idle task, or one of outside the namespace
+	}
 	if tid == 0 {
 		return "swapper"
 	}

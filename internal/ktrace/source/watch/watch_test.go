@@ -1,14 +1,18 @@
 package watch
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,10 +23,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// alone takes the processor's watchpoints for a test, once.
+var alone lockOnce
+
+type lockOnce struct{ test string }
+
+func (l *lockOnce) Do(t testing.TB) {
+	if l.test != t.Name() {
+		testenv.Alone(t, "watchpoints")
+		l.test = t.Name()
+		t.Cleanup(func() { l.test = "" })
+	}
+}
+
 var loadSymbols = sync.OnceValues(ksym.Load)
 
 func open(t testing.TB, c Config) *Source {
 	t.Helper()
+	alone.Do(t)
 	syms, err := loadSymbols()
 	testenv.Require(t, "kallsyms", err)
 	c.Symbols = syms
@@ -273,6 +291,70 @@ func TestNothingLeftOpen(t *testing.T) {
 	}
 	if after := count(); after != before {
 		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+const beKilled = "EFD_TEST_WATCH_AND_WAIT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beKilled) != "" {
+		watchAndWait()
+	}
+	os.Exit(m.Run())
+}
+
+// watchAndWait takes all watchpoints, says so and waits to be killed.
+func watchAndWait() {
+	syms, err := ksym.Load()
+	var s *Source
+	if err == nil {
+		s, err = Open(Config{Symbols: syms})
+	}
+	for err == nil && !s.Exhausted() {
+		_, _, err = s.Eventfd(eventfd)
+	}
+	fmt.Println(err)
+	select {}
+}
+
+// Whoever is killed leaves no watchpoint, no mount and no instance behind.
+func TestKilled(t *testing.T) {
+	runtime.LockOSThread() // Pdeathsig looks at the thread
+	defer runtime.UnlockOSThread()
+	s := open(t, Config{})
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), beKilled+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "<nil>\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	fd, armed, err := s.Eventfd(eventfd)
+	if err != nil || armed {
+		t.Fatalf("armed %v, %v, although another process has all watchpoints", armed, err)
+	}
+	unix.Close(fd)
+	cmd.Process.Kill()
+	cmd.Wait()
+	fd, armed, err = s.Eventfd(eventfd)
+	if err != nil || !armed {
+		t.Errorf("after its death: armed %v, %v", armed, err)
+	}
+	unix.Close(fd)
+	if after, _ := os.ReadFile("/proc/self/mountinfo"); !bytes.Equal(mounts, after) {
+		t.Errorf("the mount table changed:\n%s", after)
 	}
 }
 

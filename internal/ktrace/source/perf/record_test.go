@@ -1,0 +1,88 @@
+package perf
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/source"
+)
+
+// rest builds what follows the head of a sample.
+func rest(chain []uint64, raw []byte) []byte {
+	b := binary.NativeEndian.AppendUint64(nil, uint64(len(chain)))
+	for _, ip := range chain {
+		b = binary.NativeEndian.AppendUint64(b, ip)
+	}
+	b = binary.NativeEndian.AppendUint32(b, uint32(len(raw)))
+	return append(b, raw...)
+}
+
+func TestChainMarkers(t *testing.T) {
+	const kernel, user = contextKernel, contextUser
+	for _, c := range []struct {
+		in, want []uint64
+		cut      bool
+	}{
+		{[]uint64{kernel, 1, 2, user, 3}, []uint64{1, 2}, false},
+		{[]uint64{user, 3, kernel, 1}, []uint64{1}, false},
+		{[]uint64{1, 2}, nil, false}, // before any marker nothing is known to be the kernel's
+		{[]uint64{kernel, 1, 2, 3, 4}, []uint64{1, 2, 3, 4}, true},
+		{nil, nil, false},
+	} {
+		var s Sample
+		r := reader{b: rest(c.in, []byte("raw"))}
+		s.rest(&r, sampleCallchain|sampleRaw, 4)
+		if r.bad || !slices.Equal(s.Chain, c.want) || s.Cut != c.cut || string(s.Raw) != "raw" {
+			t.Errorf("%x: %x, cut %v, raw %q, bad %v", c.in, s.Chain, s.Cut, s.Raw, r.bad)
+		}
+	}
+	var s Sample
+	r := reader{b: binary.NativeEndian.AppendUint64(nil, math.MaxUint64)}
+	if s.rest(&r, sampleCallchain, 4); !r.bad {
+		t.Error("a chain longer than its record is taken")
+	}
+}
+
+func TestTrim(t *testing.T) {
+	f := func(names ...string) (out []ktrace.Frame) {
+		for _, n := range names {
+			out = append(out, ktrace.Frame{Name: n})
+		}
+		return out
+	}
+	got := names(trim(f("", "perf_trace_sched_switch", "__traceiter_sched_switch", "__schedule", "schedule")))
+	if got != "__schedule < schedule" {
+		t.Errorf("%s", got)
+	}
+	// What is no leaf is never dropped.
+	if got := names(trim(f("a", "b", "c", "d", "e", "f", "g", "h", "perf_trace_x", "i"))); got != "a < b < c < d < e < f < g < h < perf_trace_x < i" {
+		t.Errorf("%s", got)
+	}
+}
+
+// Whatever lies in a ring, decoding it ends and passes on no wrong event.
+func FuzzRecord(f *testing.F) {
+	head := make([]byte, 48)
+	binary.NativeEndian.PutUint64(head, 7)
+	f.Add(uint32(recordSample), append(head, rest([]uint64{contextKernel, 1}, []byte{1, 2, 3})...))
+	f.Add(uint32(recordLost), make([]byte, 56))
+	f.Add(uint32(recordSwitchCPU), make([]byte, 48))
+	f.Add(uint32(recordComm), make([]byte, 64))
+	f.Fuzz(func(t *testing.T, kind uint32, body []byte) {
+		rs := NewRings(1<<12, NewStacks(nil))
+		rs.byID[7] = &opened{bits: sampleBase | sampleCallchain | sampleRaw, spec: &Spec{Name: "x", Decode: func(*Sample, *ktrace.Event) bool { return true }}}
+		q := &queue{}
+		rs.queues[0] = q
+		rec := binary.NativeEndian.AppendUint32(nil, kind)
+		rec = append(rec, 0, 0, byte(len(body)+8), byte((len(body)+8)>>8))
+		rs.record(q, append(rec, body...))
+		for _, e := range rs.merge(source.End, nil, nil) {
+			if e.Kind >= kindFork || e.Source == "" {
+				t.Errorf("%+v", e)
+			}
+		}
+	})
+}
