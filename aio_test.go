@@ -11,13 +11,13 @@ import (
 
 // iocb is struct iocb of <linux/aio_abi.h>.
 type iocb struct {
-	data      uint64
-	key, rw   uint32 // in this order on little-endian machines
+	_         uint64 // data
+	_, _      uint32 // key and flags
 	opcode    uint16
-	prio      int16
+	_         int16 // priority
 	fd        uint32
 	buf, size uint64
-	offset    int64
+	_         int64 // offset
 	_         uint64
 	flags     uint32
 	resfd     uint32
