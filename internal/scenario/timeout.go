@@ -116,8 +116,11 @@ func (t *T) shareCPU() error {
 // has returned.
 func (t *T) asleepOrDone() (bool, error) {
 	for len(t.waiting) == 0 {
-		t.res.Began = monotonic()
 		asleep, err := t.isAsleep()
+		if asleep {
+			t.res.Began = monotonic()
+			asleep, err = t.isAsleep() // still, and so it slept when it began
+		}
 		if asleep || err != nil {
 			return asleep, err
 		}

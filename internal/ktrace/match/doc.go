@@ -42,8 +42,10 @@ func NewDoc(syms ktrace.SymbolSet, without []string, primary *ktrace.Path, more 
 		}
 		for _, e := range p.Edges {
 			// A branch parts from the others at a pointer. What its functions
-			// call, other branches may call too.
-			if (e.Kind == ktrace.Pointer || ownBranch(e.Branch)) && slices.Contains(without, e.Branch) {
+			// call, other branches may call too. Who polls an epoll is not woken
+			// from the epoll's own queue.
+			own := ownBranch(e.Branch) || e.Branch == "epoll-waiter" && !slices.Contains(without, "epoll")
+			if (e.Kind == ktrace.Pointer || own) && slices.Contains(without, e.Branch) {
 				continue
 			}
 			d.names[e.Caller], d.names[e.Callee] = true, true

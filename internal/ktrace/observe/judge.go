@@ -36,6 +36,7 @@ var sources = []struct{ function, path string }{
 	{"vfio_msihandler", "vfio"},
 	{"eventfd_signal", "eventfd_signal"}, {"eventfd_signal_mask", "eventfd_signal"},
 	{"anon_pipe_write", "pipe"}, {"pipe_write", "pipe"}, {"anon_pipe_read", "pipe"}, {"pipe_read", "pipe"},
+	{"sk_stream_write_space", "tcp_send_space"},
 	{"tcp_v4_rcv", "tcp_receive"}, {"tcp_v6_rcv", "tcp_receive"}, {"tcp_rcv_established", "tcp_receive"},
 	{"unix_stream_sendmsg", "unix"}, {"unix_dgram_sendmsg", "unix"},
 	{"udp_queue_rcv_skb", "udp"}, {"udp_queue_rcv_one_skb", "udp"}, {"__udp_enqueue_schedule_skb", "udp"}, {"udp_unicast_rcv_skb", "udp"},
@@ -112,16 +113,17 @@ func notWoken(waiter string, callbacks []string) []string {
 			nested++
 		}
 	}
+	sleepers := []string{"blocked", "sleeper", "socket-sleeper", "tty-sleeper"}
 	poller := []string{"poller"}
 	epoll := []string{"epoll", "epoll-waiter", "sync"}
 	switch waiter {
 	case "poll", "ppoll", "select", "pselect6", "restart_syscall":
-		out = append(out, "blocked", "epoll-waiter")
+		out = append(append(out, sleepers...), "epoll-waiter")
 		if nested == 0 { // a poll on an epoll goes through the epoll's callback
 			out = append(out, "epoll", "sync", "epoll-outer")
 		}
 	case "epoll_wait", "epoll_pwait", "epoll_pwait2":
-		out = append(append(out, "blocked"), poller...)
+		out = append(append(out, sleepers...), poller...)
 		if nested < 2 {
 			out = append(out, "epoll-outer")
 		}

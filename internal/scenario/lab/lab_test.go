@@ -54,7 +54,10 @@ func replay(t *testing.T, file string, wrap func(observe.Catalog) observe.Catalo
 }
 
 func each(t *testing.T, fn func(t *testing.T, file string)) {
-	for _, f := range recordings(t) {
+	for i, f := range recordings(t) {
+		if testing.Short() && i%6 != 0 {
+			continue // a sample: each is replayed once for each of its edges
+		}
 		name := filepath.Base(filepath.Dir(f)) + "/" + strings.TrimSuffix(filepath.Base(f), ".jsonl.gz")
 		t.Run(name, func(t *testing.T) { fn(t, f) })
 	}
@@ -88,6 +91,16 @@ func chainOf(tr *lab.Trial, kind ktrace.EventKind) (*match.Chain, *ktrace.Event)
 	return tr.Wake.SleepChain, tr.Wake.Sleep.Chain
 }
 
+// otherBranch reports whether a chain took a documented branch that another
+// did not: without the one frame in which they differ, it is that branch's own.
+func otherBranch(c, than *match.Chain) bool {
+	had := map[string]bool{"": true}
+	for _, s := range than.Steps {
+		had[s.Branch] = true
+	}
+	return slices.ContainsFunc(c.Steps, func(s match.Step) bool { return !had[s.Branch] })
+}
+
 // Any frame inside the documented part that is taken out of either chain must
 // be found out.
 func TestReplayWithoutFrame(t *testing.T) {
@@ -112,7 +125,7 @@ func TestReplayWithoutFrame(t *testing.T) {
 						}
 					}
 				})[0]
-				if changed.Status == lab.OK {
+				if got, _ := chainOf(changed, kind); changed.Status == lab.OK && !otherBranch(got, c) {
 					t.Errorf("%s taken out of the chain of a %v: %s", gone, kind, changed.Status)
 				}
 			}
@@ -164,7 +177,7 @@ func TestReplayMisspelt(t *testing.T) {
 				if hits == 0 {
 					continue // an edge that is the matcher's own, such as into the table of calls
 				}
-				if got, _ := chainOf(changed, kind); got != nil && len(got.Findings()) == 0 {
+				if got, _ := chainOf(changed, kind); got != nil && len(got.Findings()) == 0 && !otherBranch(got, c) {
 					t.Errorf("%s -> %s_ in the catalogue (%s before): no finding", s.Caller, s.Callee, s.Verdict)
 				}
 			}
