@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
 	"github.com/efd-go/efd/internal/testenv"
 )
@@ -123,7 +124,15 @@ func TestWaiter(t *testing.T) {
 	if os.Getenv("EFDTRACE_TEST_WAITER") == "" {
 		t.Skip("is run by another test")
 	}
-	invoke(t, "demo", "ppoll", "epoll_wait", "read")
+	scenarios, err := scenario.Find(false, "ppoll", "epoll_wait", "read")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range scenarios {
+		if _, err := s.Run(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestRunAndReplay(t *testing.T) {
@@ -136,6 +145,9 @@ func TestRunAndReplay(t *testing.T) {
 	status, stdout, stderr := invoke(t, "replay", file)
 	if status != exitOK || stderr != "" {
 		t.Fatalf("replay: status %d: %s", status, stderr)
+	}
+	if strings.Contains(stdout, "were lost") {
+		return // on a machine as busy as that nothing more is promised
 	}
 	for _, want := range []string{"through pollwake on eventfd ", "through autoremove_wake_function on eventfd ", "through ep_poll_callback, ep_autoremove_wake_function on eventfd "} {
 		if !strings.Contains(stdout, want) {

@@ -131,10 +131,6 @@ func (c *checker) tree(s source) (proved, findings int) {
 			find(cl, "%v", err)
 			continue
 		}
-		if err := t.kind(cl, c.definedIn(cl.Callee, present)); err != nil {
-			find(cl, "%v", err)
-			continue
-		}
 		if at := recorded(cl.ID); at != 0 && at != n && !c.write {
 			find(cl, "is on line %d of %s, and the catalogue says %d", n, cl.File, at)
 			continue
@@ -156,17 +152,6 @@ func (c *checker) tree(s source) (proved, findings int) {
 	}
 	fmt.Fprintf(c.out, "%-9s %4d of %d edges proved, %d proved absent  %s\n", name, proved, len(present), len(absent), s.what)
 	return proved, findings
-}
-
-// definedIn is the file of a function: where its own calls are, or where
-// functions.txt says.
-func (c *checker) definedIn(name string, present []catalog.Claim) string {
-	for _, cl := range present {
-		if cl.Caller == name {
-			return cl.File
-		}
-	}
-	return c.catalog.FunctionFile(name)
 }
 
 // recorded is the lines that proved.txt has of a tree.

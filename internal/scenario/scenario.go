@@ -30,6 +30,7 @@ type Scenario struct {
 	Callbacks []string // functions of the wait-queue entries on the way, outermost first; none: no wait queue
 	Context   string   // of the waking, "" for task
 	Worker    bool     // who is woken is a task of the kernel's own, whatever our waiter does
+	Unwatched bool     // changes its wait queue more often than watchpoints can tell
 	Paths     []string // further documented paths that the scenario takes
 
 	need func() error   // nil, or why this machine cannot show it
@@ -45,6 +46,10 @@ type Result struct {
 	Object         string         // what was waited on: "eventfd 5 (id 12)"
 	FDs            map[int]string // descriptors that were open, and what they are
 	WaiterSyscalls []int          // numbers under which the waiter may sleep
+
+	// Watch, which ready may set, has an eventfd made by make and watched from
+	// then on. It is called on the thread that makes it.
+	Watch func(make func() (fd int, err error)) error
 }
 
 // Line is one system call as strace prints it.
@@ -220,7 +225,16 @@ func (t *T) EventFD(initval uint32, flags efd.Flag) (*efd.EventFD, error) {
 	var e *efd.EventFD
 	err := t.Do(func() error {
 		var err error
-		e, err = efd.New(initval, flags)
+		make := func() (int, error) {
+			if e, err = efd.New(initval, flags); err != nil {
+				return -1, err
+			}
+			return e.FD(), nil
+		}
+		if t.res.Watch != nil {
+			return t.res.Watch(make)
+		}
+		_, err = make()
 		return err
 	})
 	if err != nil {

@@ -24,11 +24,8 @@ func (c *Catalog) Claims(v ktrace.Version) (present, absent []Claim) {
 	var order []string
 	note := func(e *edge, n int) {
 		id := e.id()
-		_, seen := all[id]
-		if !seen {
+		if _, seen := all[id]; !seen {
 			order = append(order, id)
-		}
-		if !seen || n == 1 { // of two forms of a call, the one that holds
 			all[id] = Claim{Edge: e.Edge, ID: id, SetIn: e.setIn, Where: e.where.String()}
 		}
 		if state[id] != 1 {
@@ -80,9 +77,6 @@ func (c *Catalog) Files() []string {
 			if e.setIn != "" {
 				out = append(out, e.setIn)
 			}
-			if f := c.funcs[e.Callee].File; f != "" {
-				out = append(out, f)
-			}
 		}
 	}
 	slices.Sort(out)
@@ -91,7 +85,3 @@ func (c *Catalog) Files() []string {
 
 // Line is where a reviewed tree has the call, 0 where it was not proved.
 func (c *Catalog) Line(t Tree, id string) int { return c.lineIn(&t, id) }
-
-// FunctionFile is where functions.txt says that a function is defined, ""
-// where it says nothing.
-func (c *Catalog) FunctionFile(name string) string { return c.funcs[name].File }

@@ -237,7 +237,7 @@ func (c *Catalog) nearest(v ktrace.Version) (ktrace.Version, string) {
 	}
 	lo, hi := c.around(v)
 	if lo.Version.Series() == v.Series() {
-		return v, fmt.Sprintf("version %s, of whose series %s was reviewed: later stable kernels may carry more", v, lo.Version)
+		return v, fmt.Sprintf("version %s, of whose series %s was reviewed", v, lo.Version)
 	}
 	return v, fmt.Sprintf("version %s, not reviewed itself: the change log between %s and %s decides", v, lo.Version, hi.Version)
 }

@@ -36,7 +36,7 @@ var sources = []struct{ function, path string }{
 	{"vfio_msihandler", "vfio"},
 	{"eventfd_signal", "eventfd_signal"}, {"eventfd_signal_mask", "eventfd_signal"},
 	{"anon_pipe_write", "pipe"}, {"pipe_write", "pipe"}, {"anon_pipe_read", "pipe"}, {"pipe_read", "pipe"},
-	{"sk_stream_write_space", "tcp_send_space"},
+	{"tcp_check_space", "tcp_send_space"}, {"__tcp_check_space", "tcp_send_space"}, {"tcp_new_space", "tcp_send_space"}, {"sk_stream_write_space", "tcp_send_space"},
 	{"tcp_v4_rcv", "tcp_receive"}, {"tcp_v6_rcv", "tcp_receive"}, {"tcp_rcv_established", "tcp_receive"},
 	{"unix_stream_sendmsg", "unix"}, {"unix_dgram_sendmsg", "unix"},
 	{"udp_queue_rcv_skb", "udp"}, {"udp_queue_rcv_one_skb", "udp"}, {"__udp_enqueue_schedule_skb", "udp"}, {"udp_unicast_rcv_skb", "udp"},
@@ -100,12 +100,13 @@ func WakePaths(source, waiter string, callbacks []string) []string {
 // waiters than a thread in this system call. Left in, they would excuse a
 // frame that is missing: a blocked reader's wake has no pollwake.
 func notWoken(waiter string, callbacks []string) []string {
-	out := []string{"irqfd", "vhost"}
+	sleepers := []string{"blocked", "sleeper", "socket-sleeper", "tty-sleeper"} // in a read or write of the object itself
+	out := []string{"irqfd", "vhost", "virqfd"}
 	switch {
 	case slices.Contains(callbacks, "irqfd_wakeup"):
-		return []string{"vhost", "blocked", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync"}
+		return append(sleepers, "vhost", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync")
 	case slices.Contains(callbacks, "vhost_poll_wakeup"):
-		return []string{"irqfd", "blocked", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync"}
+		return append(sleepers, "irqfd", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync")
 	}
 	nested := 0
 	for _, c := range callbacks {
@@ -113,7 +114,6 @@ func notWoken(waiter string, callbacks []string) []string {
 			nested++
 		}
 	}
-	sleepers := []string{"blocked", "sleeper", "socket-sleeper", "tty-sleeper"}
 	poller := []string{"poller"}
 	epoll := []string{"epoll", "epoll-waiter", "sync"}
 	switch waiter {

@@ -50,7 +50,7 @@ func Start(o Options) (*Session, error) {
 
 // StartOn is Start with a kernel that is known already.
 func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
-	c := perf.Config{Symbols: table, PIDs: o.PIDs, Syscalls: k.numbers()}
+	c := perf.Config{Symbols: table, PIDs: o.PIDs, Syscalls: k.Numbers()}
 	if !o.Calls {
 		c.Kinds = []ktrace.EventKind{ktrace.Waking, ktrace.Switch}
 	}
@@ -94,9 +94,9 @@ func (s *Session) Stop() (*Pipeline, error) {
 // Failed is closed early where reading failed.
 func (s *Session) Failed() <-chan error { return s.err }
 
-// numbers are those of the calls that a wake can be about, and of those that
+// Numbers are those of the calls that a wake can be about, and of those that
 // change descriptors.
-func (k *Kernel) numbers() []int {
+func (k *Kernel) Numbers() []int {
 	var out []int
 	for _, c := range numbers(k.Arch) {
 		switch c.name {

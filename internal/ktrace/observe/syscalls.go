@@ -60,9 +60,9 @@ func SyscallName(arch string, nr int) string {
 	return calls[i].name
 }
 
-// chainSyscall names the system call that a chain was made in, by the
+// ChainSyscall names the system call that a chain was made in, by the
 // function that the kernel's table calls.
-func chainSyscall(stack []ktrace.Frame) string {
+func ChainSyscall(stack []ktrace.Frame) string {
 	for i := len(stack) - 1; i >= 0; i-- {
 		for _, name := range append([]string{stack[i].Name}, stack[i].Aliases...) {
 			for _, p := range []string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__s390x_sys_", "__riscv_sys_", "__se_sys_", "__do_sys_", "ksys_"} {
@@ -79,7 +79,7 @@ func chainSyscall(stack []ktrace.Frame) string {
 // Syscall names the call that one side of a wake was in, "" for none. The
 // chain counts for more than the number: it cannot be another call's.
 func (k *Kernel) syscall(s *Side, stack []ktrace.Frame) string {
-	byChain := chainSyscall(stack)
+	byChain := ChainSyscall(stack)
 	if s.Call == nil {
 		return byChain
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
@@ -16,13 +18,15 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/ktrace/source/watch"
 	"github.com/efd-go/efd/internal/scenario"
 )
 
 // Lab knows the running kernel, and whether it can be observed.
 type Lab struct {
-	Kernel *observe.Kernel
-	Denied error // why nothing can be observed here, nil where it can
+	Kernel  *observe.Kernel
+	Denied  error // why nothing can be observed here, nil where it can
+	NoWatch error // why no eventfd can be watched, nil where that is not known or it can
 
 	symbols *ksym.Table
 }
@@ -61,7 +65,7 @@ func denied(err error) error {
 }
 
 func (l *Lab) config() perf.Config {
-	return perf.Config{Symbols: l.symbols, PIDs: []int{os.Getpid()}}
+	return perf.Config{Symbols: l.symbols, PIDs: []int{os.Getpid()}, Syscalls: l.Kernel.Numbers()}
 }
 
 // Status is what became of a scenario, as verify's JSON has it.
@@ -80,6 +84,7 @@ type Trial struct {
 	Result   *scenario.Result
 	Status   Status
 	Reason   string
+	Watched  []Watched       // what the watchpoints saw, judged
 	Wake     *observe.Judged // the wake that the scenario is about, nil where none was seen
 	Tries    int
 	Events   []ktrace.Event
@@ -88,22 +93,23 @@ type Trial struct {
 	text *observe.TextNotes // what the verdicts asked of the kernel's code, nil where it cannot be read
 }
 
-// unseen is why no chain shows a function without a watchpoint.
-const unseen = "no tracepoint lies in it or below it"
-
 // Edges gives each edge of the scenario's documented paths its verdict.
 func (l *Lab) Edges(t *Trial) []match.Step {
 	if t.Wake == nil {
 		return nil
 	}
-	return l.Kernel.Cover(t.Wake, unseen, t.Lost(), match.Group{Paths: l.Kernel.Paths(t.Scenario.Paths...)})
+	more := append(l.watchGroups(t), match.Group{Paths: l.Kernel.Paths(t.Scenario.Paths...)})
+	return l.Kernel.Cover(t.Wake, l.unseen(t), t.Lost(), more...)
 }
 
-// Lost is the number of records that never arrived.
+// Lost is the number of records that never arrived, of those that tell of
+// wakes.
 func (t *Trial) Lost() uint64 {
 	var n uint64
 	for _, l := range t.Losses {
-		n += l.Count
+		if l.Source != watch.Name {
+			n += l.Count
+		}
 	}
 	return n
 }
@@ -129,22 +135,39 @@ func (l *Lab) Run(ctx context.Context, s *scenario.Scenario) *Trial {
 func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
 	t := &Trial{Scenario: s}
 	var src source.Source
+	var c *collector
 	var err error
 	t.Result, err = s.Run(ctx, func(r *scenario.Result) error {
 		if l.Denied != nil {
 			return nil
 		}
 		p, err := perf.Open(l.config())
-		if err == nil {
-			src = p
+		if err != nil {
+			return err
 		}
-		return err
+		src = p
+		if w := l.watch(s); w != nil {
+			both := &guarded{of: source.Merge(p, w)}
+			src = both
+			r.Watch = func(make func() (int, error)) error {
+				both.mu.Lock()
+				defer both.mu.Unlock()
+				if w.Exhausted() {
+					_, err := make()
+					return err
+				}
+				_, _, err := w.Eventfd(make)
+				return err
+			}
+		}
+		c = collect(src)
+		return nil
 	})
 	if src != nil {
-		defer src.Close()
-		if e := t.collect(src); e != nil && err == nil {
+		if e := c.stop(); e != nil && err == nil {
 			err = e
 		}
+		t.Events, t.Losses = c.events, c.losses
 	}
 	switch {
 	case errors.Is(err, scenario.ErrSkip):
@@ -161,16 +184,74 @@ func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
 	return t
 }
 
-// collect reads what was seen. The rings hold a whole scenario, so that
-// nobody has to read while it runs.
-func (t *Trial) collect(src source.Source) error {
-	if err := src.Stop(); err != nil {
-		return err
+// watch opens the watchpoints where they are to be had; NoWatch says why not.
+func (l *Lab) watch(s *scenario.Scenario) *watch.Source {
+	if l.NoWatch != nil || s.Unwatched {
+		return nil
 	}
-	var err error
-	t.Events, err = src.Read(source.End, nil)
-	t.Losses = src.Losses()
-	return err
+	w, err := watch.Open(watch.Config{Symbols: l.symbols})
+	if err != nil {
+		l.NoWatch = err
+		return nil
+	}
+	return w
+}
+
+// guarded is a source that a scenario's threads use too, to have eventfds
+// watched while it is read.
+type guarded struct {
+	mu sync.Mutex
+	of source.Source
+}
+
+func (g *guarded) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.of.Read(until, buf)
+}
+
+func (g *guarded) Losses() []ktrace.Loss {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.of.Losses()
+}
+
+func (g *guarded) Stop() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.of.Stop()
+}
+
+func (g *guarded) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.of.Close()
+}
+
+// collector reads a source while a scenario runs.
+type collector struct {
+	src    source.Source
+	done   chan struct{}
+	err    chan error
+	events []ktrace.Event
+	losses []ktrace.Loss
+}
+
+func collect(src source.Source) *collector {
+	c := &collector{src: src, done: make(chan struct{}), err: make(chan error, 1)}
+	go func() {
+		c.err <- source.Run(src, 20*time.Millisecond, c.done, func(events []ktrace.Event, losses []ktrace.Loss) error {
+			c.events, c.losses = append(c.events, events...), append(c.losses, losses...)
+			return nil
+		})
+	}()
+	return c
+}
+
+// stop ends the observation and reads the rest.
+func (c *collector) stop() error {
+	close(c.done)
+	return errors.Join(<-c.err, c.src.Close())
 }
 
 // judge finds the scenario's wake and gives the verdict.
@@ -179,7 +260,9 @@ func (l *Lab) judge(t *Trial) {
 	tr := observe.NewTracker()
 	tr.OnWake = func(w *observe.Wake) { wakes = append(wakes, w) }
 	for _, loss := range t.Losses {
-		tr.Loss(loss)
+		if loss.Source != watch.Name { // a lost change of memory leaves no wake in doubt
+			tr.Loss(loss)
+		}
 	}
 	for i := range t.Events {
 		tr.Event(&t.Events[i])
@@ -197,6 +280,7 @@ func (l *Lab) judge(t *Trial) {
 		}
 		other = j
 	}
+	l.judgeWatched(t)
 	t.conclude(other, tr.Lost)
 	t.text, _ = l.Kernel.Text.(*observe.TextNotes)
 }
@@ -212,6 +296,12 @@ func (t *Trial) fits(j *observe.Judged) bool {
 	}
 	if j.Context != want {
 		return false
+	}
+	if j.Lost && j.WakeeSyscall != t.Scenario.Waiter {
+		return false // what the waiter was doing is not known for certain
+	}
+	if src := observe.WakeSource(match.Split(j.Waking.Stack).Inner); t.Lost() > 0 && src != "" && src != t.Scenario.Source {
+		return false // a later wake: the one that is looked for may be among what was lost
 	}
 	if want == match.Task && j.Waker.TID != t.Result.Waker {
 		return false
@@ -233,7 +323,11 @@ func (t *Trial) conclude(other *observe.Judged, lost uint64) {
 		return
 	}
 	var findings []match.Step
-	for _, c := range []*match.Chain{t.Wake.WakeChain, t.Wake.SleepChain} {
+	chains := []*match.Chain{t.Wake.WakeChain, t.Wake.SleepChain}
+	for _, w := range t.Watched {
+		chains = append(chains, w.Chain)
+	}
+	for _, c := range chains {
 		if c != nil {
 			findings = append(findings, c.Findings()...)
 		}
@@ -246,6 +340,8 @@ func (t *Trial) conclude(other *observe.Judged, lost uint64) {
 		t.Status, t.Reason = Inconclusive, "no path is documented for this wake-up"
 	case t.Wake.SleepChain == nil && lost > 0:
 		t.Status, t.Reason = Inconclusive, fmt.Sprintf("%d records were lost, the waiter's going to sleep among them", lost)
+	case t.Wake.SleepChain == nil && !t.Scenario.Worker:
+		t.Status, t.Reason = Inconclusive, "the waiter's going to sleep was not recorded"
 	default:
 		t.Status = OK
 	}
@@ -256,5 +352,18 @@ func (l *Lab) Tier() string {
 	if l.Denied != nil {
 		return "nothing"
 	}
+	if l.watchable() {
+		return "tracepoints and watchpoints"
+	}
 	return "tracepoints"
+}
+
+// watchable tries once whether eventfds can be watched here.
+func (l *Lab) watchable() bool {
+	if l.NoWatch == nil {
+		if w := l.watch(&scenario.Scenario{}); w != nil {
+			w.Close()
+		}
+	}
+	return l.NoWatch == nil
 }

@@ -43,8 +43,7 @@ type Config struct {
 	// Tasks limits the recording itself to the threads of these processes and to
 	// what they start. Wakes that others do to them are recorded too; of the
 	// switches to them only that they came, not from whom (Event.TID is -1).
-	// This needs an open file per thread, CPU and kind of event. Where there are
-	// too many threads for that, it is as if PIDs had been given.
+	// This needs an open file per thread, CPU and kind of event.
 	Tasks []int
 
 	// A Switch whose TID is -1 and whose Source is "perf:switch" says only that
@@ -94,21 +93,15 @@ func Open(c Config) (*Source, error) {
 	for _, pid := range c.ExcludePIDs {
 		s.exclude[pid] = true
 	}
-	s.rings = s.newRings(c)
-	if c.Tasks != nil {
+	s.rings = NewRings(c.Ring, NewStacks(c.Symbols))
+	if !s.tasks.initial {
+		s.rings.local = func(global int) int { return s.tasks.local[global] }
+	}
+	if c.Tasks == nil {
+		err = s.openSystem(specs, cpus)
+	} else {
 		s.rings.perTask = true
 		err = s.openTasks(specs, cpus, c.Tasks)
-		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-			// Too many threads for an event each: record all and choose from that.
-			s.rings.Close()
-			s.rings = s.newRings(c)
-			for _, pid := range c.Tasks {
-				s.Follow(pid)
-			}
-			err = s.openSystem(specs, cpus)
-		}
-	} else {
-		err = s.openSystem(specs, cpus)
 	}
 	if err == nil {
 		err = s.rings.Enable()
@@ -118,14 +111,6 @@ func Open(c Config) (*Source, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-func (s *Source) newRings(c Config) *Rings {
-	rings := NewRings(c.Ring, NewStacks(c.Symbols))
-	if !s.tasks.initial {
-		rings.local = func(global int) int { return s.tasks.local[global] }
-	}
-	return rings
 }
 
 // ringSize shares 16 MB among the CPUs. It takes some ten thousand records to

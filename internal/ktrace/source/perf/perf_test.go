@@ -175,39 +175,6 @@ func TestTasks(t *testing.T) {
 	check(t, stop(t, s), waker, wakee, fd)
 }
 
-// With too few files for all threads the whole system is recorded instead.
-func TestTooManyThreads(t *testing.T) {
-	open(t, Config{}).Close()
-	stopped := make(chan struct{})
-	defer close(stopped)
-	up := make(chan struct{})
-	for range 40 {
-		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			up <- struct{}{}
-			<-stopped
-		}()
-		<-up
-	}
-	var old unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	low := old
-	low.Cur = 100
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &old)
-	s := open(t, Config{Tasks: []int{os.Getpid()}})
-	if s.rings.perTask {
-		t.Fatalf("%d files are enough for %d threads", low.Cur, len(Threads(os.Getpid())))
-	}
-	waker, wakee, fd := wakeOnce(t)
-	check(t, stop(t, s), waker, wakee, fd)
-}
-
 func TestSyscallFilter(t *testing.T) {
 	s := open(t, Config{PIDs: []int{os.Getpid()}, Kinds: []ktrace.EventKind{ktrace.SysEnter, ktrace.SysExit}, Syscalls: []int{unix.SYS_WRITE}})
 	_, _, fd := wakeOnce(t)

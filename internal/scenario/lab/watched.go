@@ -1,0 +1,99 @@
+package lab
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+)
+
+// Watched is one change of a watched eventfd: its counter, or its wait queue.
+type Watched struct {
+	Event *ktrace.Event
+	Path  string       // documented path of the call that made it
+	Chain *match.Chain // nil where that path is not documented
+}
+
+// judgeWatched holds the chains of the watchpoints against the paths of the
+// calls that they were made in.
+func (l *Lab) judgeWatched(t *Trial) {
+	for i := range t.Events {
+		ev := &t.Events[i]
+		if ev.Kind != ktrace.Watch || releases(ev) || ev.TID != t.Result.Waiter && ev.TID != t.Result.Waker || match.Split(ev.Stack).Context != match.Task {
+			continue
+		}
+		w := Watched{Event: ev, Path: l.pathOf(ev)}
+		if w.Path == "" {
+			continue
+		}
+		// The call's own path, and what else the scenario is about: a write may
+		// have an irqfd read the counter.
+		paths := []string{w.Path}
+		if s := t.Scenario; s.Worker {
+			paths = append(append(paths, s.Source), s.Paths...)
+			if t.Wake != nil {
+				paths = append(paths, t.Wake.WakePaths...)
+			}
+		}
+		if d := l.Kernel.Doc(paths, nil); d != nil {
+			w.Chain = d.Match(ev)
+		}
+		t.Watched = append(t.Watched, w)
+	}
+}
+
+// releases: the lock is given back. Its taking told all of that, and functions
+// that end in the release have left no frame by now.
+func releases(ev *ktrace.Event) bool {
+	return len(ev.Stack) > 0 && strings.Contains(ev.Stack[0].Name, "spin_unlock")
+}
+
+// pathOf names the documented path of the call that an event happened in.
+func (l *Lab) pathOf(ev *ktrace.Event) string {
+	for _, f := range slices.Backward(ev.Stack) {
+		switch n := match.BaseName(f.Name); n {
+		case "eventfd_read", "eventfd_write", "eventfd_release":
+			return n
+		}
+	}
+	switch name := observe.ChainSyscall(ev.Stack); name {
+	case "poll", "ppoll", "select", "pselect6", "epoll_ctl":
+		return name
+	case "restart_syscall":
+		return "poll_restart"
+	}
+	return ""
+}
+
+// watchGroups are the watched changes by their path.
+func (l *Lab) watchGroups(t *Trial) []match.Group {
+	var names []string
+	chains := map[string][]*match.Chain{}
+	for _, w := range t.Watched {
+		if w.Chain == nil {
+			continue
+		}
+		if chains[w.Path] == nil {
+			names = append(names, w.Path)
+		}
+		chains[w.Path] = append(chains[w.Path], w.Chain)
+	}
+	var out []match.Group
+	for _, n := range names {
+		out = append(out, match.Group{Paths: l.Kernel.Paths(n), Chains: chains[n]})
+	}
+	return out
+}
+
+// unseen is why no source shows an edge that nothing was seen of.
+func (l *Lab) unseen(t *Trial) string {
+	switch {
+	case len(t.Watched) > 0:
+		return "no tracepoint and no watched memory lies in it or below it"
+	case l.NoWatch != nil:
+		return "no tracepoint lies in it or below it, and no watchpoint: " + l.NoWatch.Error()
+	}
+	return "no tracepoint lies in it or below it, and no eventfd was watched"
+}
