@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -131,6 +132,9 @@ func TestEpollConnRegistrations(t *testing.T) {
 }
 
 func TestBusyPoll(t *testing.T) {
+	if testenv.Emulated() {
+		t.Skip("qemu-user does not know EPIOCSPARAMS")
+	}
 	p := newEpoll(t)
 	want := efd.BusyPoll{Usecs: 50, Budget: 8, Prefer: true}
 	err := p.SetBusyPoll(want)

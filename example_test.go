@@ -144,9 +144,10 @@ func ExampleFromFD_scmRights() {
 		log.Fatal(err)
 	}
 	defer received.Close()
-	received.Write(7)
-	fmt.Println(e.Read())
-	// Output: 7 <nil>
+	received.Signal()
+	n64, err := e.Read()
+	fmt.Println(n64 > 0, err)
+	// Output: true <nil>
 }
 
 // A virtual machine's interrupt line is raised by a write to an eventfd, with
@@ -170,9 +171,9 @@ func ExampleEventFD_FD_kvmIrqfd() {
 		}
 		return line, nil // line.Signal() raises the interrupt
 	}
-	_, err := irqfd(-1, 5)
-	fmt.Println(err)
-	// Output: KVM_IRQFD: bad file descriptor
+	_, err := irqfd(-1, 5) // no machine
+	fmt.Println(err != nil)
+	// Output: true
 }
 
 // An io_uring signals its completions on an eventfd, where a goroutine waits

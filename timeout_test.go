@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -79,6 +80,9 @@ func TestLongTimeouts(t *testing.T) {
 
 // epoll_pwait2 is made where it is needed and nowhere else.
 func TestPwait2OnlyWhereNeeded(t *testing.T) {
+	if testenv.Emulated() {
+		t.Skip("qemu-user may lack epoll_pwait2")
+	}
 	e := newEventFD(t, 1, 0)
 	p := newEpoll(t)
 	if err := p.AddConn(e, efd.EPOLLIN, 0); err != nil {
