@@ -50,8 +50,8 @@ var tracersMu sync.Mutex
 // now on, those repeated after a signal included. It needs no privileges. fn
 // runs on the goroutine that made the call, which is locked to its thread
 // meanwhile, and may run on many at once. It may keep the Call. Calls that it
-// makes itself are not traced; it must not use the handle that the call was
-// made for.
+// makes itself are not traced; it must neither use the handle that the call was
+// made for nor panic, since it runs in the midst of a method.
 //
 // What Go's runtime and package os call on behalf of a wait in Go's poller,
 // such as to register and to close the descriptor, is not among the calls.

@@ -198,23 +198,6 @@ func TestTracerRemoveWhileCalling(t *testing.T) {
 	}
 }
 
-func TestTracerPanicLeavesTheNextTold(t *testing.T) {
-	e := newEventFD(t, 0, 0)
-	func() {
-		defer func() {
-			if r := recover(); r != "tracer" {
-				t.Errorf("recovered %v", r)
-			}
-		}()
-		var once sync.Once
-		defer efd.AddTracer(func(*efd.Call) { once.Do(func() { panic("tracer") }) })()
-		e.Signal()
-	}()
-	if calls := traced(t, func() { e.Drain() }); len(calls) != 1 {
-		t.Errorf("told %v, want the read", texts(calls))
-	}
-}
-
 func TestCallPathNames(t *testing.T) {
 	var e *efd.EventFD
 	var p *efd.Epoll
