@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,7 +87,7 @@ func runStep(env []string, step wire.Step, out io.Writer) (status int, err error
 	}
 	cmd := exec.Command(step.Args[0], step.Args[1:]...)
 	cmd.Dir = step.Dir
-	cmd.Env = append([]string{"PATH=/bin", "HOME=" + home, "TMPDIR=/tmp", "LANG=C.UTF-8"}, env...)
+	cmd.Env = append([]string{"PATH=/bin", "HOME=" + home, "TMPDIR=/tmp", "LANG=C.UTF-8"}, slices.Concat(env, step.Env)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if step.Stdout != "" {
 		f, err := os.Create(step.Stdout)

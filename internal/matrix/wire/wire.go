@@ -27,6 +27,7 @@ type Job struct {
 type Step struct {
 	Name    string
 	Dir     string
+	Env     []string // beside the job's
 	Args    []string
 	UID     int // 0: root
 	Timeout time.Duration
