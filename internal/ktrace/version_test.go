@@ -31,3 +31,19 @@ func TestVersionCompare(t *testing.T) {
 		}
 	}
 }
+
+func TestKernelVersion(t *testing.T) {
+	for in, want := range map[[2]string]string{
+		{"5.10.0-46-cloud-amd64", "#1 SMP Debian 5.10.262-1 (2026-07-31)"}:                      "5.10.262",
+		{"6.12.117+deb13-cloud-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.12.117-1 (2026-10-01)"}: "6.12.117",
+		{"6.18.44-fc-v657", "#1 SMP Mon Nov 2 2026"}:                                            "6.18.44",
+		{"6.5.1", "#1 SMP Debian 5.10.262-1"}:                                                   "6.5.1", // another kernel's words
+	} {
+		if got, err := KernelVersion(in[0], in[1]); err != nil || got.String() != want {
+			t.Errorf("KernelVersion(%q) = %v, %v; want %s", in, got, err, want)
+		}
+	}
+	if _, err := KernelVersion("x", "Debian 5.10.262-1"); err == nil {
+		t.Error("KernelVersion of no release: no error")
+	}
+}

@@ -14,7 +14,7 @@ import (
 // what it does not know.
 func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
 	k = &Kernel{Release: release(), Arch: runtime.GOARCH, Catalog: catalog.Default()}
-	if k.Version, err = ktrace.ParseVersion(k.Release); err != nil {
+	if k.Version, err = ktrace.KernelVersion(k.Release, unameVersion()); err != nil {
 		return k, nil, err
 	}
 	table, err = ksym.Load()
@@ -22,6 +22,14 @@ func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
 		k.Symbols = table
 	}
 	return k, table, err
+}
+
+func unameVersion() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Version[:])
 }
 
 func release() string {

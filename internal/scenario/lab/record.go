@@ -115,7 +115,7 @@ func (t *Trial) Record(w *record.Writer) error {
 
 // KernelOf is the kernel that a recording comes from.
 func KernelOf(h *record.Header) (*observe.Kernel, error) {
-	v, err := ktrace.ParseVersion(h.Release)
+	v, err := ktrace.KernelVersion(h.Release, h.Facts["version"])
 	if err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
 	}
