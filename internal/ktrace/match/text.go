@@ -46,6 +46,9 @@ func (d *Doc) goes(from, to string) string {
 	return ground
 }
 
+// called reports whether the code of a function is known to go to another.
+func (d *Doc) called(from, to string) bool { return d.text != nil && d.goes(from, to) != "" }
+
 // holder is the function of the way whose code holds the call: the last caller
 // that the kernel has as a function.
 func (d *Doc) holder(way []ktrace.Edge) string {

@@ -41,7 +41,7 @@ func (d *Doc) missing(way []ktrace.Edge, out ktrace.Edge) cause {
 	switch {
 	case !known:
 		return cause{ktrace.Inconclusive, fmt.Sprintf("%s has no frame, and the kernel's symbols are not known", g), ""}
-	case in.Inlined != "" && in.Proved:
+	case in.Inlined != "" && in.Proved && !d.called(in.Caller, g):
 		return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, in.Inlined, at(in)), "compiled into " + in.Caller}
 	case len(syms) > 0:
 		return cause{ktrace.Contradicted, fmt.Sprintf("%s is a function of this kernel and is not known to end in a jump to %s, yet it has no frame here", g, out.Callee), ""}
