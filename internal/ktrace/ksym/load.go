@@ -96,13 +96,22 @@ func (p *parser) run(r io.Reader) error {
 		b   []byte
 		err error
 	}
-	parts := make(chan part, 4)
+	parts := make(chan part, 1)
+	spare := make(chan []byte, 3) // the buffers go round
+	for range cap(spare) {
+		spare <- make([]byte, 256<<10)
+	}
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
 		defer close(parts)
 		for {
-			b := make([]byte, 256<<10)
+			var b []byte
+			select {
+			case b = <-spare:
+			case <-stop:
+				return
+			}
 			n, err := io.ReadFull(r, b)
 			if err == io.EOF || err == io.ErrUnexpectedEOF {
 				err = io.EOF
@@ -145,6 +154,7 @@ func (p *parser) run(r io.Reader) error {
 			b = b[nl+1:]
 		}
 		rest = append(rest, b...)
+		spare <- c.b[:cap(c.b)]
 		if c.err == io.EOF {
 			break
 		}

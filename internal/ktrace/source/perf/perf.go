@@ -113,11 +113,11 @@ func Open(c Config) (*Source, error) {
 	return s, nil
 }
 
-// ringSize shares 16 MB among the CPUs. It takes some ten thousand records to
+// ringSize shares 8 MB among the CPUs. It takes some ten thousand records to
 // fill 4 MB, so that the reader may miss its time on a busy machine.
 func ringSize(cpus int) int {
-	size := 8 << 20
-	for size*cpus > 16<<20 && size > 64<<10 {
+	size := 4 << 20
+	for size*cpus > 8<<20 && size > 64<<10 {
 		size /= 2
 	}
 	return size
