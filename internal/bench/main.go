@@ -106,8 +106,8 @@ func bench() error {
 	out.Flush()
 	fmt.Printf("\nheap per EventFD that has not waited in Go's poller, clean-up included: %d bytes (at most 96)\n", heapPerEventFD())
 	fmt.Printf("cost of tracing to a call when there is no tracer: %s (below 2 ns)\n", tracingOff())
-	fmt.Printf("kernel %s, %s, %s/%s, %d CPUs, GOMAXPROCS 4, medians of %d interleaved runs of %v\n",
-		release(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, *length)
+	fmt.Printf("kernel %s, %s, %s/%s, %d CPUs, GOMAXPROCS 4, %s of %d interleaved runs of %v\n",
+		release(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), statistic(), *rounds, *length)
 	if missed > 0 {
 		fmt.Printf("%d rows above their limit\n", missed)
 	}
@@ -219,6 +219,13 @@ func pairedRatio(list []*contender, vs string) float64 {
 		ratios[i] = by["efd"][i] / by[vs][i]
 	}
 	return median(ratios)
+}
+
+func statistic() string {
+	if *best {
+		return "best"
+	}
+	return "medians"
 }
 
 func figure(ns float64) string {
