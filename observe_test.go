@@ -22,7 +22,7 @@ func startObserve(t *testing.T, opts ...efd.ObserveOption) *efd.Observation {
 	o, err := efd.Observe(opts...)
 	var a *ktrace.AccessError
 	if errors.As(err, &a) {
-		testenv.Require(t, "perf", err)
+		testenv.Require(t, a.Tier, err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +99,13 @@ func TestObserve(t *testing.T) {
 	}
 	ours := 0
 	for _, w := range r.Wakes {
+		if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+			// The names of its calls and its way into the kernel are others.
+			if w.Callback == "pollwake" {
+				ours++
+			}
+			continue
+		}
 		if w.Callback != "pollwake" || w.Wakee.Syscall != "ppoll" || w.Waker.Syscall != "write" {
 			continue
 		}

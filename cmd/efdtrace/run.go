@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -141,6 +142,10 @@ func startSession(v *view, pid int) (*observe.Session, error) {
 		return nil, err
 	}
 	v.kernel = k
+	// Without it only what was reviewed before is known of jumps and inlining.
+	if text, err := ktext.Open(table); err == nil {
+		k.Text = &observe.TextNotes{From: text}
+	}
 	o := observe.Options{PIDs: []int{pid}, Calls: true, OnWake: v.wake, OnCall: v.call}
 	if v.format == "recording" {
 		h := record.NewHeader(k.Symbols, lab.Functions(k))

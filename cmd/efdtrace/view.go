@@ -243,7 +243,10 @@ func (v *view) finish(p *observe.Pipeline) error {
 	var err error
 	switch {
 	case v.rec != nil:
-		err = v.rec.Close()
+		if text, ok := v.kernel.Text.(*observe.TextNotes); ok {
+			err = v.rec.Note(text.Note())
+		}
+		err = errors.Join(err, v.rec.Close())
 		fmt.Fprintf(v.env.stderr, "efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, p.Lost, v.out)
 	case v.line != nil:
 		err = v.writeTimeline(p)

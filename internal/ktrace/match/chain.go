@@ -95,7 +95,9 @@ func (d *Doc) begin(frames []ktrace.Frame, names [][]string) (n int, entered boo
 // rootless: the chain begins at a root that is itself called by a documented
 // function, and that one is not there.
 func (d *Doc) rootless(frames []ktrace.Frame, names [][]string, begin int) (Step, bool) {
-	if begin == 0 || begin < len(frames) && isEntry(frames[begin].Name) {
+	// Only of the kernel's entry are all callers known: a path of a function that
+	// many call has its own start.
+	if begin == 0 || !isEntry(frames[begin-1].Name) || begin < len(frames) && isEntry(frames[begin].Name) {
 		return Step{}, false
 	}
 	for _, n := range names[begin-1] {

@@ -103,3 +103,17 @@ func isEntry(name string) bool {
 	}
 	return false
 }
+
+// Compat reports whether a chain comes from a 32-bit program on a 64-bit
+// kernel: its way into the kernel, and the numbers of its calls, are others.
+func Compat(stack []ktrace.Frame) bool {
+	for _, f := range stack {
+		for _, p := range []string{"__ia32_", "do_int80_", "asm_int80_", "entry_INT80_", "do_SYSENTER_32", "entry_SYSENTER_", "do_fast_syscall_32", "__do_fast_syscall_32",
+			"el0_svc_compat", "do_el0_svc_compat", "el0t_32_", "__arm64_compat_sys_"} {
+			if strings.HasPrefix(f.Name, p) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -183,6 +183,9 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
 		source = WakeSource(cut.Inner)
 	}
 	j.WakePaths = WakePaths(source, j.WakeeSyscall, w.Callbacks)
+	if match.Compat(w.Waking.Stack) {
+		j.WakePaths = nil // the documented ways in are those of 64-bit programs
+	}
 	j.Without = notWoken(j.WakeeSyscall, w.Callbacks)
 	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
 		j.WakeChain = d.Match(&w.Waking, wakeLeaf...)
@@ -190,6 +193,9 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
 	j.SleepPaths = []string{sleepPath}
 	if sleepPath == "" {
 		j.SleepPaths = sleepPaths(j.WakeeSyscall, sleep)
+	}
+	if match.Compat(sleep) {
+		j.SleepPaths = nil
 	}
 	if d := k.Doc(j.SleepPaths, nil); d != nil && len(sleep) > 0 {
 		j.SleepChain = d.Match(w.Sleep.Chain, sleepLeaf...)

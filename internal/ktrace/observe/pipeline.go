@@ -214,13 +214,18 @@ func ObjectNote(j *Judged) record.Note {
 func Replay(path string, k *Kernel, o Options) (*Pipeline, error) {
 	objects := map[string]string{}
 	key := func(t int64, tid int) string { return fmt.Sprint(t, " ", tid) }
+	text := &TextNotes{}
 	err := readAll(path, func([]ktrace.Event, []ktrace.Loss) error { return nil }, func(n record.Note) {
+		text.restore(n)
 		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
 			objects[fmt.Sprint(n.Time, " ", tid)] = what
 		}
 	})
 	if err != nil && !errors.Is(err, record.ErrCut) {
 		return nil, err
+	}
+	if k.Text == nil {
+		k.Text = text
 	}
 	tell := o.OnWake
 	o.OnWake = func(j *Judged) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
 // numbered is a system call by its number.
@@ -80,7 +81,7 @@ func ChainSyscall(stack []ktrace.Frame) string {
 // chain counts for more than the number: it cannot be another call's.
 func (k *Kernel) syscall(s *Side, stack []ktrace.Frame) string {
 	byChain := ChainSyscall(stack)
-	if s.Call == nil {
+	if s.Call == nil || match.Compat(stack) {
 		return byChain
 	}
 	byNr := SyscallName(k.Arch, s.Call.Nr)

@@ -1,10 +1,12 @@
 package observe
 
 import (
+	"encoding/json"
 	"maps"
 	"sync"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/record"
 )
 
 // TextNotes answers from the kernel's machine code and keeps the answers, so
@@ -72,5 +74,35 @@ func (n *TextNotes) Add(f TextFacts) {
 			*m.to = map[string]string{}
 		}
 		maps.Copy(*m.to, m.from)
+	}
+}
+
+// textNote is the key of a recording's note on what the kernel's code said.
+const textNote = "text"
+
+// Note is a recording's note of the answers so far.
+func (n *TextNotes) Note() record.Note {
+	b, err := json.Marshal(n.Facts())
+	if err != nil {
+		panic(err) // maps of strings
+	}
+	return record.Note{Key: textNote, Value: string(b)}
+}
+
+// restore takes the answers from a note that has some: one of its own, or one
+// on a trial.
+func (n *TextNotes) restore(note record.Note) {
+	var v struct {
+		Text TextFacts `json:"text"`
+	}
+	switch note.Key {
+	case textNote:
+		if json.Unmarshal([]byte(note.Value), &v.Text) == nil {
+			n.Add(v.Text)
+		}
+	case "trial":
+		if json.Unmarshal([]byte(note.Value), &v) == nil {
+			n.Add(v.Text)
+		}
 	}
 }

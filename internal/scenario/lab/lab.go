@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -36,6 +37,10 @@ type Lab struct {
 func Open() *Lab {
 	k, table, err := observe.ThisKernel()
 	l := &Lab{Kernel: k, symbols: table}
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		l.Denied = &ktrace.AccessError{Tier: "architecture", Missing: "the documented ways into the kernel are those of 64-bit programs on x86-64 and arm64, and this program is built for " + runtime.GOARCH}
+		return l
+	}
 	if err != nil {
 		l.Denied = denied(err)
 		return l
