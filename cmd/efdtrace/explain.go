@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,10 +68,6 @@ func runExplain(e *env, args []string) int {
 	if *kernel == "" {
 		*kernel = runningKernel()
 	}
-	// What is remembered is bounded and small beside the limit, so collecting it
-	// less often costs nothing but speed.
-	debug.SetGCPercent(300)
-	debug.SetMemoryLimit(48 << 20)
 	x := &explainer{env: e, format: *format, kernel: *kernel, o: explain.Options{PID: *pid, FD: *fd, Paths: paths, Color: colour(e.stdout), Flush: livePipe(e)}}
 	return x.files(fs.Args())
 }
