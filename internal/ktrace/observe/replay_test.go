@@ -1,0 +1,123 @@
+package observe_test
+
+import (
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/scenario/lab"
+)
+
+const recordings = "../../../testdata/recordings/6.18.44/"
+
+// judged replays a recording and returns the wakes of threads in a call.
+func judged(t *testing.T, name, call string) []*observe.Judged {
+	t.Helper()
+	r, err := record.Open(recordings + name + ".jsonl.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := r.Header
+	r.Close()
+	k, err := lab.KernelOf(&h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*observe.Judged
+	p, err := observe.Replay(recordings+name+".jsonl.gz", k, observe.Options{OnWake: func(j *observe.Judged) {
+		if j.WakeeSyscall == call {
+			out = append(out, j)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Lost != 0 || len(out) == 0 {
+		t.Fatalf("%d wakes in %s, %d records lost", len(out), call, p.Lost)
+	}
+	return out
+}
+
+// Who woke is told by the chain: an interrupt or a kworker is not the thread
+// on whose CPU it ran.
+func TestWhoWoke(t *testing.T) {
+	for _, c := range []struct {
+		recording, call string
+		context         match.Context
+		interrupted     bool
+		waker, callback string
+	}{
+		{"ppoll", "ppoll", match.Task, false, "write", "pollwake"},
+		{"read", "read", match.Task, false, "write", "autoremove_wake_function"},
+		{"epoll_wait", "epoll_pwait", match.Task, false, "write", "ep_poll_callback"},
+		{"aio", "ppoll", match.Task, false, "io_submit", "pollwake"},
+		{"timeout_ppoll", "ppoll", match.HardIRQ, true, "", ""},
+		{"timerfd", "ppoll", match.HardIRQ, true, "", "pollwake"},
+		{"pty", "ppoll", match.KWorker, false, "", "pollwake"},
+		{"tcp", "ppoll", match.SoftIRQ, false, "write", "pollwake"},
+		{"signal_ppoll", "ppoll", match.Task, false, "tgkill", ""},
+	} {
+		t.Run(c.recording, func(t *testing.T) {
+			all := judged(t, c.recording, c.call)
+			j := all[len(all)-1]
+			if j.Context != c.context || j.Interrupted != c.interrupted || j.WakerSyscall != c.waker || j.Callback != c.callback {
+				t.Errorf("context %s, interrupted %v, in %q through %q", j.Context, j.Interrupted, j.WakerSyscall, j.Callback)
+			}
+			if j.Latency() <= 0 || j.Sleep == nil || j.Sleep.From >= j.Time {
+				t.Errorf("latency %d, sleep %+v", j.Latency(), j.Sleep)
+			}
+		})
+	}
+}
+
+// frames of a chain, leaf first.
+func stack(names ...string) []ktrace.Frame {
+	var out []ktrace.Frame
+	for _, n := range names {
+		out = append(out, ktrace.Frame{Name: n})
+	}
+	return out
+}
+
+func TestTracker(t *testing.T) {
+	var wakes []*observe.Wake
+	var calls []*observe.Call
+	tr := observe.NewTracker()
+	tr.OnWake = func(w *observe.Wake) { wakes = append(wakes, w) }
+	tr.OnCall = func(c *observe.Call) { calls = append(calls, c) }
+	waking := stack("try_to_wake_up", "pollwake", "__wake_up_common", "eventfd_write", "vfs_write", "ksys_write", "do_syscall_64")
+	for _, e := range []ktrace.Event{
+		{Kind: ktrace.SysEnter, Time: 10, PID: 1, TID: 1, Nr: 271},
+		{Kind: ktrace.Switch, Time: 15, PID: 1, TID: 1, Target: 2, Preempted: true}, // put off the CPU: not asleep
+		{Kind: ktrace.Switch, Time: 16, PID: 2, TID: 2, Target: 1, Preempted: true},
+		{Kind: ktrace.Switch, Time: 20, PID: 1, TID: 1, Target: 2, State: 1, Stack: stack("schedule")},
+		{Kind: ktrace.SysEnter, Time: 30, PID: 2, TID: 2, Nr: 1, Args: [6]uint64{5}},
+		{Kind: ktrace.Waking, Time: 40, PID: 2, TID: 2, Target: 1, Stack: waking},
+		{Kind: ktrace.SysExit, Time: 45, PID: 2, TID: 2, Nr: 1, Ret: 8},
+		{Kind: ktrace.Switch, Time: 50, PID: 2, TID: 2, Target: 1, State: 1},
+		{Kind: ktrace.SysExit, Time: 60, PID: 1, TID: 1, Nr: 271, Ret: 1},
+	} {
+		tr.Event(&e)
+	}
+	if len(wakes) != 1 || len(calls) != 2 {
+		t.Fatalf("%d wakes, %d calls", len(wakes), len(calls))
+	}
+	w := wakes[0]
+	if w.Latency() != 10 || w.Waker.TID != 2 || w.Waker.Call == nil || w.Waker.Call.Args[0] != 5 || w.Wakee.TID != 1 || w.Wakee.Call == nil || w.Callback != "pollwake" || w.Lost {
+		t.Errorf("%+v", w)
+	}
+	if w.Sleep == nil || w.Sleep.From != 20 || len(calls[1].Sleeps) != 1 {
+		t.Errorf("sleep %+v of %d: being put off the CPU counts as sleeping", w.Sleep, len(calls[1].Sleeps))
+	}
+	// What was under way while records were lost is in doubt, and says so.
+	tr.Event(&ktrace.Event{Kind: ktrace.SysEnter, Time: 70, PID: 1, TID: 1, Nr: 271})
+	tr.Event(&ktrace.Event{Kind: ktrace.Switch, Time: 71, PID: 1, TID: 1, Target: 2, State: 1})
+	tr.Loss(ktrace.Loss{Source: "sched:sched_switch", Count: 4, From: 72, To: 75})
+	tr.Event(&ktrace.Event{Kind: ktrace.Waking, Time: 80, PID: 2, TID: 2, Target: 1, Stack: waking})
+	tr.Flush()
+	if len(wakes) != 2 || !wakes[1].Lost || wakes[1].Latency() != -1 || !wakes[1].Wakee.Call.Doubtful {
+		t.Errorf("after a loss: %+v", wakes[len(wakes)-1])
+	}
+}
