@@ -1,8 +1,8 @@
 package catalog
 
 import (
-	"crypto/sha256"
 	"fmt"
+	"hash/fnv"
 	"sort"
 	"strconv"
 	"strings"
@@ -55,7 +55,9 @@ func (c *Catalog) readProved(lines []line) error {
 // Sum is what stands behind the lines of a proved call, to show an edit by
 // hand.
 func Sum(id, lines string) string {
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(id+"\n"+lines)))[:8]
+	h := fnv.New32a()
+	h.Write([]byte(id + "\n" + lines))
+	return fmt.Sprintf("%08x", h.Sum32())
 }
 
 // CheckSums returns the proofs that were edited by hand.
