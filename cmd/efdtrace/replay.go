@@ -29,12 +29,12 @@ func replay(e *env, args []string) int {
 	if status, ok := parse(e, fs, replayCommand, "efdtrace run -o r.jsonl.gz -format recording -- PROGRAM; efdtrace replay r.jsonl.gz", args); !ok {
 		return status
 	}
-	switch {
-	case fs.NArg() != 1:
-		fmt.Fprintln(e.stderr, "efdtrace replay: want one recording")
-		return exitUsage
-	case !slices.Contains(forms, *format):
-		fmt.Fprintf(e.stderr, "efdtrace replay: -format %q: there are: %s\n", *format, strings.Join(forms, " "))
+	err := checkFormat(*format, forms)
+	if fs.NArg() != 1 {
+		err = errors.New("want one recording")
+	}
+	if err != nil {
+		fmt.Fprintf(e.stderr, "efdtrace replay: %v\n", err)
 		return exitUsage
 	}
 	v, err := newView(e, *out, *format, *rt)
@@ -71,5 +71,5 @@ func (v *view) replay(file string) error {
 	if err != nil {
 		return err
 	}
-	return v.finish(p)
+	return v.finish(p.Lost)
 }

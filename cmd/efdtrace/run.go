@@ -60,9 +60,10 @@ func runProgram(e *env, args []string) int {
 }
 
 func (o *runOptions) check() error {
+	if err := checkFormat(o.format, formats); err != nil {
+		return err
+	}
 	switch {
-	case !isFormat(o.format):
-		return fmt.Errorf("-format %q: there are: %s", o.format, strings.Join(formats, " "))
 	case o.pid < 0:
 		return fmt.Errorf("-p %d: a process ID is a positive number", o.pid)
 	case o.pid == 0 && len(o.program) == 0:
@@ -127,7 +128,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	}
 	v.progress(s, ended, signals, p)
 	pipe, serr := s.Stop()
-	if err := errors.Join(serr, v.finish(pipe)); err != nil {
+	if err := errors.Join(serr, v.finish(pipe.Lost)); err != nil {
 		return exitCannot, err
 	}
 	if p != nil {

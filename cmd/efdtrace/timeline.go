@@ -21,7 +21,14 @@ type timeline struct {
 	t       render.Timeline
 	threads map[int]*render.Thread
 	paths   map[string]int
+	ended   []slept // by each of the wakes
 	dropped int
+}
+
+// slept is what a wake tells of the call that was asleep.
+type slept struct {
+	path    int
+	summary string
 }
 
 func newTimeline() *timeline {
@@ -43,7 +50,7 @@ func (l *timeline) thread(pid, tid int, comm string) {
 // wake adds a wake.
 func (l *timeline) wake(j *observe.Judged) {
 	l.thread(j.Wakee.PID, j.Wakee.TID, j.Wakee.Comm)
-	w := render.Wake{Time: j.Time, Running: j.Running, Object: j.Object, Callback: j.Callback, WakerCall: -1, WakeeCall: -1, Path: l.path(j.WakePaths, j.WakeChain)}
+	w := render.Wake{Time: j.Time, Running: j.Running, Object: j.Object, Callback: j.Callback, WakerCall: -1, WakeeCall: -1, Path: l.chain(j.WakePaths, j.WakeChain)}
 	w.Wakee = render.Side{PID: j.Wakee.PID, TID: j.Wakee.TID, Comm: j.Wakee.Comm, Syscall: j.WakeeSyscall, FD: j.WakeeFD(), Context: string(match.Task)}
 	w.Waker = render.Side{FD: -1, Context: string(j.Context)}
 	if !j.Interrupted {
@@ -54,10 +61,25 @@ func (l *timeline) wake(j *observe.Judged) {
 		l.threads[j.Wakee.TID].Note = "Go runtime poller"
 	}
 	if len(l.t.Wakes) >= maxTimeline {
-		l.t.Wakes = slices.Delete(l.t.Wakes, 0, maxTimeline/10)
+		l.t.Wakes, l.ended = slices.Delete(l.t.Wakes, 0, maxTimeline/10), slices.Delete(l.ended, 0, maxTimeline/10)
 		l.dropped += maxTimeline / 10
 	}
-	l.t.Wakes = append(l.t.Wakes, w)
+	l.t.Wakes, l.ended = append(l.t.Wakes, w), append(l.ended, slept{path: l.chain(j.SleepPaths, j.SleepChain)})
+}
+
+// cover says more of the call that the last wake ended: every edge of its
+// documented paths with its verdict, and a sentence.
+func (l *timeline) cover(name string, chain *match.Chain, steps []match.Step, summary string) {
+	s := slept{-1, summary}
+	if len(steps) > 0 {
+		s.path = l.path(name, chain, steps)
+	}
+	l.ended[len(l.ended)-1] = s
+}
+
+// note adds what is to be said of the whole.
+func (l *timeline) note(kind, text string) {
+	l.t.Notes = append(l.t.Notes, render.Note{Kind: kind, Call: -1, Text: text})
 }
 
 // call adds a system call.
@@ -99,21 +121,29 @@ func functions(ev *ktrace.Event) []string {
 	return out
 }
 
-// path adds a judged chain once and returns its index.
-func (l *timeline) path(names []string, c *match.Chain) int {
+// chain adds a judged chain once and returns its index, -1 where no path is
+// documented for it.
+func (l *timeline) chain(names []string, c *match.Chain) int {
 	if c == nil || len(names) == 0 {
 		return -1
 	}
+	return l.path(names[0], c, c.Steps)
+}
+
+// path adds judged steps once and returns their index. c may be nil.
+func (l *timeline) path(name string, c *match.Chain, steps []match.Step) int {
 	var key strings.Builder
-	p := render.Path{Path: ktrace.Path{Name: names[0], Functions: map[string]ktrace.Function{}}}
-	for _, s := range c.Steps {
+	p := render.Path{Path: ktrace.Path{Name: name, Functions: map[string]ktrace.Function{}}}
+	for _, s := range steps {
 		fmt.Fprintf(&key, "%s>%s %s\n", s.Caller, s.Callee, s.Verdict)
 		p.Edges = append(p.Edges, s.Edge)
 		p.Verdicts = append(p.Verdicts, render.Verdict{Verdict: s.Verdict, Evidence: s.Evidence})
 		p.Functions[s.Callee] = ktrace.Function{Name: s.Callee, Text: s.Note}
 	}
-	for _, f := range slices.Backward(c.Inner) {
-		p.Chain = append(p.Chain, f.Name)
+	if c != nil {
+		for _, f := range slices.Backward(c.Inner) {
+			p.Chain = append(p.Chain, f.Name)
+		}
 	}
 	if i, ok := l.paths[key.String()]; ok {
 		return i
@@ -124,9 +154,9 @@ func (l *timeline) path(names []string, c *match.Chain) int {
 }
 
 // finish joins calls and wakes, and returns the picture.
-func (l *timeline) finish(k *observe.Kernel, title, origin string, lost uint64) *render.Timeline {
+func (l *timeline) finish(k *observe.Kernel, lost uint64) *render.Timeline {
 	t := &l.t
-	t.Title, t.Kernel, t.Arch, t.Origin, t.Tier, t.Clock, t.Lost = title, k.Release, k.Arch, origin, "tracepoints", "CLOCK_MONOTONIC", lost
+	t.Kernel, t.Arch, t.Clock, t.Lost = k.Release, k.Arch, "CLOCK_MONOTONIC", lost
 	for _, th := range l.threads {
 		t.Threads = append(t.Threads, *th)
 	}
@@ -149,14 +179,26 @@ func (l *timeline) finish(k *observe.Kernel, title, origin string, lost uint64) 
 	for i := range t.Wakes {
 		w := &t.Wakes[i]
 		w.WakerCall, w.WakeeCall = callAt(t.Calls, byThread[w.Waker.TID], w.Time, w.Waker.Syscall), callAt(t.Calls, byThread[w.Wakee.TID], w.Time, w.Wakee.Syscall)
+		if w.WakeeCall >= 0 {
+			l.ended[i].tell(&t.Calls[w.WakeeCall])
+		}
 	}
 	for j := range t.Paths {
 		t.Paths[j].Kernel = k.Version.String()
 	}
 	if l.dropped > 0 {
-		t.Notes = append(t.Notes, render.Note{Kind: "note", Call: -1, Text: fmt.Sprintf("the oldest %d calls and wakes were let go", l.dropped)})
+		l.note("note", fmt.Sprintf("the oldest %d calls and wakes were let go", l.dropped))
 	}
 	return t
+}
+
+// tell gives a call what its wake told. A call may have had several: the first
+// tells how it fell asleep, unless one has a sentence on it.
+func (s *slept) tell(c *render.Call) {
+	if c.Path < 0 || s.summary != "" {
+		c.Path = s.path
+	}
+	c.Summary = cmp.Or(s.summary, c.Summary)
 }
 
 // callAt finds the call of a thread that a moment lies in, -1 for none.
@@ -171,8 +213,9 @@ func callAt(calls []render.Call, of []int, at int64, name string) int {
 	return of[i]
 }
 
-// formatPicture are the forms that take the whole picture.
-func (v *view) writeTimeline(p *observe.Pipeline) error {
-	title := "efdtrace"
-	return writePicture(v.w, v.format, v.line.finish(v.kernel, cmp.Or(v.title, title), v.origin, p.Lost))
+// writeTimeline writes one of the forms that take the whole picture.
+func (v *view) writeTimeline(lost uint64) error {
+	t := v.line.finish(v.kernel, lost)
+	t.Title, t.Origin, t.Tier = cmp.Or(v.title, "efdtrace"), v.origin, cmp.Or(v.tier, "tracepoints")
+	return writePicture(v.w, v.format, t)
 }

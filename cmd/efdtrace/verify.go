@@ -12,13 +12,13 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
-	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/render"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
-var verifyCommand = command{name: "verify", args: "[-json] [-v] [-list] [-o FILE -format recording] [SCENARIO…]", short: "run the scenarios on this kernel and give the verdict per edge of their paths"}
+var verifyCommand = command{name: "verify", args: "[-json] [-v] [-list] [-o FILE [-format F]] [SCENARIO…]", short: "run the scenarios on this kernel and give the verdict per edge of their paths"}
 
 func init() {
 	verifyCommand.run = verify
@@ -53,18 +53,17 @@ func verify(e *env, args []string) int {
 	asJSON := fs.Bool("json", false, "write one JSON object")
 	list := fs.Bool("list", false, "list the scenarios")
 	all := fs.Bool("v", false, "show every edge, not only the findings")
-	out := fs.String("o", "", "write what was observed to `FILE`, compressed where its name ends in .gz")
-	format := fs.String("format", "recording", "form of FILE: recording")
+	out := fs.String("o", "", "write what was observed to `FILE`; a recording is compressed where its name ends in .gz")
+	format := fs.String("format", "", "`form` of FILE: "+strings.Join(formats, ", ")+" (default recording)")
 	if status, ok := parse(e, fs, verifyCommand, "efdtrace verify -v ppoll", args); !ok {
 		return status
 	}
 	scenarios, err := scenario.Find(false, fs.Args()...)
+	if err == nil {
+		err = checkKept(*out, *format)
+	}
 	if err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
-		return exitUsage
-	}
-	if *format != "recording" {
-		fmt.Fprintf(e.stderr, "efdtrace verify: -format %q: there is: recording\n", *format)
 		return exitUsage
 	}
 	if *list {
@@ -77,36 +76,30 @@ func verify(e *env, args []string) int {
 	defer stop()
 	v := &verification{lab: lab.Open(), text: render.NewText(e.stdout, colour(e.stdout)), progress: progress(e.stderr)}
 	v.out = verifyJSON{Kernel: v.lab.Kernel.Release, Arch: v.lab.Kernel.Arch, Tier: v.lab.Tier()}
-	var rec *record.Writer
-	if *out != "" {
-		if rec, err = record.Create(*out, v.lab.Header(), record.Options{}); err != nil {
-			fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
-			return exitCannot
-		}
+	k, err := newKept(e, v.lab, *out, *format, scenarios)
+	if err != nil {
+		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
+		return exitCannot
 	}
 	for i, s := range scenarios {
 		v.progress(fmt.Sprintf("%d of %d: %s", i+1, len(scenarios), s.Name))
 		t := v.lab.Run(ctx, s)
 		if ctx.Err() != nil {
 			v.progress("")
-			fmt.Fprintln(e.stderr, "efdtrace verify: interrupted")
+			fmt.Fprintln(e.stderr, errors.Join(errors.New("efdtrace verify: interrupted"), err, k.close()))
 			return 130
 		}
 		v.add(t)
-		if rec != nil && t.Wake != nil {
-			err = errors.Join(err, t.Record(rec))
-		}
+		err = errors.Join(err, k.add(t))
 		if !*asJSON {
 			v.progress("")
 			v.show(t, *all)
 		}
 	}
 	v.progress("")
-	if rec != nil {
-		if err = errors.Join(err, rec.Close()); err != nil {
-			fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
-			return exitCannot
-		}
+	if err = errors.Join(err, k.close()); err != nil {
+		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
+		return exitCannot
 	}
 	if *asJSON {
 		enc := json.NewEncoder(e.stdout)
@@ -135,11 +128,16 @@ type verification struct {
 }
 
 func (v *verification) add(t *lab.Trial) {
-	s := scenarioJSON{Name: t.Scenario.Name, System: t.Scenario.System, Status: t.Status, Reason: t.Reason, Edges: []edgeJSON{}}
-	for _, e := range v.lab.Edges(t) {
-		s.Edges = append(s.Edges, edgeJSON{e.Caller, e.Callee, e.Verdict, e.Evidence})
-	}
+	s := scenarioJSON{Name: t.Scenario.Name, System: t.Scenario.System, Status: t.Status, Reason: t.Reason, Edges: stepsJSON(v.lab.Edges(t))}
 	v.out.Scenarios = append(v.out.Scenarios, s)
+}
+
+func stepsJSON(steps []match.Step) []edgeJSON {
+	edges := []edgeJSON{}
+	for _, s := range steps {
+		edges = append(edges, edgeJSON{s.Caller, s.Callee, s.Verdict, s.Evidence})
+	}
+	return edges
 }
 
 // show prints the scenario that was added last.

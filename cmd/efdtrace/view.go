@@ -17,18 +17,25 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/render"
 )
 
-// formats are those of run and replay.
+// formats are those of run and verify; replay has no recording to write.
 var formats = append([]string{"text", "recording"}, pictures...)
 
-func isFormat(f string) bool { return slices.Contains(formats, f) }
+// checkFormat reports a form that is not among those that there are.
+func checkFormat(f string, there []string) error {
+	if !slices.Contains(there, f) {
+		return fmt.Errorf("-format %q: there are: %s", f, strings.Join(there, " "))
+	}
+	return nil
+}
 
-// view shows what run and replay see: in text as it comes, in the other forms
+// view shows what run, verify and replay see: in text as it comes, in the other forms
 // at the end.
 type view struct {
 	env         *env
 	out, format string
 	title       string
 	origin      string // "observed" or "recording"
+	tier        string // of the observation, "" for tracepoints
 	goRuntime   bool
 	kernel      *observe.Kernel
 	rec         *record.Writer
@@ -237,7 +244,7 @@ func (v *view) call(c *observe.Call) {
 }
 
 // finish writes what comes at the end.
-func (v *view) finish(p *observe.Pipeline) error {
+func (v *view) finish(lost uint64) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var err error
@@ -247,11 +254,11 @@ func (v *view) finish(p *observe.Pipeline) error {
 			err = v.rec.Note(text.Note())
 		}
 		err = errors.Join(err, v.rec.Close())
-		fmt.Fprintf(v.env.stderr, "efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, p.Lost, v.out)
+		fmt.Fprintf(v.env.stderr, "efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, lost, v.out)
 	case v.line != nil:
-		err = v.writeTimeline(p)
+		err = v.writeTimeline(lost)
 	default:
-		v.summary(p)
+		v.summary(lost)
 	}
 	err = errors.Join(err, v.w.Flush())
 	if v.file != nil {
@@ -260,7 +267,7 @@ func (v *view) finish(p *observe.Pipeline) error {
 	return err
 }
 
-func (v *view) summary(p *observe.Pipeline) {
+func (v *view) summary(lost uint64) {
 	t := v.text
 	t.Printf("\n%s\n", t.Bold(fmt.Sprintf("%d wakes of threads that waited, on Linux %s", v.wakes, v.kernel.Release)))
 	var gs []*group
@@ -284,8 +291,8 @@ func (v *view) summary(p *observe.Pipeline) {
 	if v.runtime > 0 {
 		t.Para("", fmt.Sprintf("%d wakes of the Go runtime's own poller are not among them; -runtime shows them.", v.runtime))
 	}
-	if p.Lost > 0 {
-		t.Para("", fmt.Sprintf("%d records were lost: there were more wakes than these.", p.Lost))
+	if lost > 0 {
+		t.Para("", fmt.Sprintf("%d records were lost: there were more wakes than these.", lost))
 	}
 	if v.findings > 0 {
 		t.Para("", fmt.Sprintf("%d calls differ from the documented paths.", v.findings))

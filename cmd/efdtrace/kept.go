@@ -1,0 +1,144 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/source/watch"
+	"github.com/efd-go/efd/internal/scenario"
+	"github.com/efd-go/efd/internal/scenario/lab"
+)
+
+// kept is the file that verify writes beside its verdicts: trials, one after
+// the other.
+type kept interface {
+	add(t *lab.Trial) error
+	close() error
+}
+
+func checkKept(out, format string) error {
+	if format == "" {
+		return nil
+	}
+	if err := checkFormat(format, formats); err != nil {
+		return err
+	}
+	if out == "" {
+		return fmt.Errorf("-format %s wants -o FILE", format)
+	}
+	return nil
+}
+
+func newKept(e *env, l *lab.Lab, out, format string, scenarios []*scenario.Scenario) (kept, error) {
+	format = cmp.Or(format, "recording")
+	switch {
+	case out == "":
+		return nothingKept{}, nil
+	case format == "recording":
+		w, err := record.Create(out, l.Header(), record.Options{})
+		return recordedTrials{w}, err
+	}
+	v, err := newView(e, out, format, false)
+	if err != nil {
+		return nil, err
+	}
+	v.kernel, v.origin, v.tier = l.Kernel, "observed", l.Tier()
+	v.title = fmt.Sprintf("%d scenarios", len(scenarios))
+	if len(scenarios) <= 4 {
+		var names []string
+		for _, s := range scenarios {
+			names = append(names, s.Name)
+		}
+		v.title = "verify " + strings.Join(names, ", ")
+	}
+	return &shownTrials{view: v, lab: l}, nil
+}
+
+type nothingKept struct{}
+
+func (nothingKept) add(*lab.Trial) error { return nil }
+func (nothingKept) close() error         { return nil }
+
+type recordedTrials struct{ w *record.Writer }
+
+func (r recordedTrials) add(t *lab.Trial) error {
+	if t.Wake == nil {
+		return nil
+	}
+	return t.Record(r.w)
+}
+
+func (r recordedTrials) close() error { return r.w.Close() }
+
+// shownTrials shows trials as run shows a program.
+type shownTrials struct {
+	view *view
+	lab  *lab.Lab
+	lost uint64
+}
+
+func (s *shownTrials) add(t *lab.Trial) error {
+	s.lost += t.Lost()
+	edges := s.lab.Edges(t)
+	summary := fmt.Sprintf("scenario %s: %s", t.Scenario.Name, t.Status)
+	s.view.heading(t.Status != lab.OK, strings.Join(slices.DeleteFunc([]string{summary, t.Reason, counts(stepsJSON(edges))}, func(s string) bool { return s == "" }), ": "))
+	if t.Wake == nil {
+		return nil
+	}
+	told := false
+	wake := func(j *observe.Judged) {
+		if j.Time != t.Wake.Time || j.Wakee.TID != t.Wake.Wakee.TID {
+			if ours(t, j.Wakee.TID, j.Time) {
+				s.view.wake(j)
+			}
+			return
+		}
+		// The scenario's own: what it is known to be judges it better than its
+		// chain does.
+		told = true
+		own := *t.Wake
+		own.Wake = j.Wake
+		own.Object = cmp.Or(t.Result.Object, own.Object)
+		s.view.wake(&own)
+		if s.view.line != nil {
+			s.view.line.cover(t.Scenario.Name, own.SleepChain, edges, summary)
+		}
+	}
+	p := observe.NewPipeline(s.lab.Kernel, observe.Options{OnWake: wake, OnCall: func(c *observe.Call) {
+		if ours(t, c.TID, c.Enter) {
+			s.view.call(c)
+		}
+	}})
+	p.Feed(t.Events, slices.DeleteFunc(slices.Clone(t.Losses), func(l ktrace.Loss) bool { return l.Source == watch.Name }))
+	p.Flush(0)
+	if !told { // a task of the kernel's own, which waits in no call
+		wake(t.Wake)
+	}
+	return nil
+}
+
+func (s *shownTrials) close() error { return s.view.finish(s.lost) }
+
+// ours: done by a trial's two threads before all was over.
+func ours(t *lab.Trial, tid int, at int64) bool {
+	return (tid == t.Result.Waiter || tid == t.Result.Waker) && at <= t.Result.Ended
+}
+
+// heading begins a part of what is shown.
+func (v *view) heading(warn bool, s string) {
+	kind := "note"
+	if warn {
+		kind = "warning"
+	}
+	if v.line != nil {
+		v.line.note(kind, s)
+		return
+	}
+	v.text.Printf("\n")
+	v.text.Para("", v.text.Bold(s))
+}
