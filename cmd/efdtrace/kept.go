@@ -110,7 +110,7 @@ func (s *shownTrials) add(t *lab.Trial) error {
 		}
 	}
 	p := observe.NewPipeline(s.lab.Kernel, observe.Options{OnWake: wake, OnCall: func(c *observe.Call) {
-		if ours(t, c.TID, c.Enter) {
+		if ours(t, c.TID, c.Enter) && !s.watching(t, c) {
 			s.view.call(c)
 		}
 	}})
@@ -127,6 +127,17 @@ func (s *shownTrials) close() error { return s.view.finish(s.lost) }
 // ours: done by a trial's two threads before all was over.
 func ours(t *lab.Trial, tid int, at int64) bool {
 	return (tid == t.Result.Waiter || tid == t.Result.Waker) && at <= t.Result.Ended
+}
+
+// watching: a call that the observation made on one of the threads, to read
+// what it watches and what /proc says. The scenario knows its own.
+func (s *shownTrials) watching(t *lab.Trial, c *observe.Call) bool {
+	if name := observe.SyscallName(s.lab.Kernel.Arch, c.Nr); name != "read" && name != "epoll_ctl" || len(c.Sleeps) > 0 {
+		return false
+	}
+	onFD := func(text string) string { head, _, _ := strings.Cut(text, ","); return head }
+	want := onFD(s.lab.Kernel.FormatCall(c))
+	return !slices.ContainsFunc(t.Result.Calls, func(l scenario.Line) bool { return l.TID == c.TID && onFD(l.Text) == want })
 }
 
 // heading begins a part of what is shown.

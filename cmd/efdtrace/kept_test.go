@@ -40,6 +40,11 @@ func checkLines(t *testing.T, s string) {
 	if len(wakes) != 2 || wakes[0].Callback != "pollwake" || wakes[1].Callback != "ep_poll_callback" || len(notes) != 2 {
 		t.Fatalf("wakes %+v, notes %+v", wakes, notes)
 	}
+	for _, c := range calls {
+		if strings.HasPrefix(c.Text, "read(") || strings.HasSuffix(c.Text, "EPERM") {
+			t.Errorf("a call that the scenarios do not make: %s", c.Text)
+		}
+	}
 	for i, w := range wakes {
 		if w.Path == nil || w.WakerCall == nil || w.WakeeCall == nil {
 			t.Fatalf("a wake without its path or calls: %+v", w)
