@@ -156,7 +156,7 @@ func htmlOf(t *Timeline) *htmlData {
 	}
 	for _, n := range t.Notes {
 		if n.Call < drawn {
-			d.Notes = append(d.Notes, htmlNote{n.Kind, n.Text, n.Call, n.Line})
+			d.Notes = append(d.Notes, htmlNote(n))
 		}
 	}
 	return d

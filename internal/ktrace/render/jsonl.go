@@ -167,7 +167,7 @@ func lineCall(i int, c *Call) jsonCall {
 	j := jsonCall{Type: "call", ID: i, TID: c.TID, Start: c.Start, End: c.End, Open: c.Open, Syscall: c.Name, Text: c.Text, FD: index(c.FD), Object: c.Object,
 		Outcome: c.Outcome, Summary: c.Summary, Path: index(c.Path), Line: c.Line, Runtime: c.Runtime}
 	for _, s := range c.Sleeps {
-		j.Sleeps = append(j.Sleeps, jsonSleep{s.From, s.To, s.Chain})
+		j.Sleeps = append(j.Sleeps, jsonSleep(s))
 	}
 	return j
 }

@@ -55,8 +55,6 @@ type Record struct {
 
 	Call Call   // CallLine, Resumed: whole. Unfinished: as far as it goes
 	Text []byte // Signal, Exit, Stop, Stack, Diagnostic: without its decoration
-
-	joined bool
 }
 
 // Call is one system call. The slices are as strace printed them.

@@ -1,7 +1,0 @@
-//go:build amd64 || 386 || arm || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || s390x
-
-package scenario
-
-import "golang.org/x/sys/unix"
-
-const sysEpollWait = unix.SYS_EPOLL_WAIT

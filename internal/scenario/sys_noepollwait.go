@@ -1,6 +1,0 @@
-//go:build !(amd64 || 386 || arm || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || s390x)
-
-package scenario
-
-// The generic table has epoll_pwait only.
-const sysEpollWait = -1
