@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -403,14 +404,16 @@ func (h *straceHelper) interrupted() {
 		{unix.SYS_EPOLL_PWAIT2, func() { sysEpollPwait2(ep, events, minute(), &none) }},
 		{unix.SYS_EPOLL_PWAIT2, func() { sysEpollPwait2(ep, events, nil, nil) }},
 	} {
-		sent := make(chan struct{})
+		var sending atomic.Bool
 		go func() {
-			defer close(sent)
 			waitAsleep(tid, wait.nr)
+			sending.Store(true)
 			unix.Tgkill(os.Getpid(), tid, unix.SIGUSR2)
 		}()
-		wait.fn()
-		<-sent
+		// The runtime's own SIGURG may end a wait before it is seen asleep.
+		for !sending.Load() {
+			wait.fn()
+		}
 		<-c
 	}
 	// A read restarts by itself: strace shows both, we the one that we made.

@@ -79,12 +79,14 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%d wide: %s", n, l)
 		}
 	}
-	for _, want := range []string{"pollwake", "ep_poll_callback", "autoremove_wake_function", "__wake_up_locked_key", "__pollwake", "default_wake_function", "eventfd_write", `write(`, "ppoll([{fd="} {
-		if !strings.Contains(stdout, want) {
-			t.Errorf("no %q in the demo", want)
+	l := lab.Open()
+	if l.Denied == nil || tierOf(l.Denied) != "architecture" { // whose paths are not documented
+		for _, want := range []string{"pollwake", "ep_poll_callback", "autoremove_wake_function", "__wake_up_locked_key", "__pollwake", "default_wake_function", "eventfd_write", `write(`, "ppoll([{fd="} {
+			if !strings.Contains(stdout, want) {
+				t.Errorf("no %q in the demo", want)
+			}
 		}
 	}
-	l := lab.Open()
 	if l.Denied != nil {
 		if n := strings.Count(stdout, "Not observed here"); n != 1 || strings.Count(stdout, "\n") > 40 {
 			t.Errorf("what is missing is said %d times, in %d lines", n, strings.Count(stdout, "\n"))

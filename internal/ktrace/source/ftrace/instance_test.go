@@ -121,7 +121,7 @@ func TestAlive(t *testing.T) {
 	}
 	pid, start, _ := strings.Cut(strings.TrimPrefix(name, prefix), "-")
 	for n, want := range map[string]bool{
-		name: true, prefix + pid + "-1": false, prefix + "4194304000-" + start: false,
+		name: true, prefix + pid + "-1": false, prefix + "1999999999-" + start: false,
 		prefix + "x-" + start: true, prefix: true, prefix + pid: true, prefix + pid + "-y": true,
 	} {
 		if got := alive(n); got != want {
