@@ -317,9 +317,10 @@ func (x *Explainer) sigreturn(rec *strace.Record, th *thread) {
 
 func (x *Explainer) signal(rec *strace.Record) {
 	th := x.state.threads[rec.PID]
-	if th == nil || th.interrupted.name == "" || !Concerns(th.interrupted.name) && th.interrupted.name != "read" && th.interrupted.name != "write" {
+	if th == nil || th.interrupted.name == "" || th.interrupted.told || !Concerns(th.interrupted.name) && th.interrupted.name != "read" && th.interrupted.name != "write" {
 		return
 	}
+	th.interrupted.told = true
 	n := &x.note
 	n.say("ends the wait of line ")
 	n.sayInt(int64(th.interrupted.line))

@@ -33,6 +33,7 @@ func (th *thread) quiet() { th.againRuns, th.spinRuns = 0, 0 }
 type interrupted struct {
 	name, code string
 	line       int
+	told       bool // the signal that ended it was in the log: later ones did not
 }
 
 // table is a table of descriptors, shared by the threads of a process.
