@@ -165,6 +165,9 @@ func byThread(t *testing.T, files []string) (threads []string, joined int) {
 // A log of all threads in one file, with its calls cut in halves, and a file
 // per thread, without, tell the same calls.
 func TestJoinedAsInFilesOfTheirOwn(t *testing.T) {
+	if testenv.Emulated() {
+		t.Skip("strace cannot run a program that qemu-user emulates")
+	}
 	one, joined := byThread(t, trace(t, "-f"))
 	many, whole := byThread(t, trace(t, "-ff"))
 	if joined < 50 || whole != 0 {

@@ -2,6 +2,7 @@ package tracefs
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"slices"
@@ -104,7 +105,9 @@ func TestParseFormat(t *testing.T) {
 	if f.ID != 375 || f.Fields["comm"] != (Field{8, 16, false}) || f.Fields["common_pid"] != (Field{4, 4, true}) || f.Fields["ptr"] != (Field{24, 8, false}) {
 		t.Errorf("%+v", f)
 	}
-	raw := append([]byte{1, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff}, "name\x00rest........"...)
+	minusTwo := int32(-2)
+	raw := binary.NativeEndian.AppendUint32([]byte{1, 0, 0, 0}, uint32(minusTwo))
+	raw = append(raw, "name\x00rest........"...)
 	if got := f.Fields["common_pid"].Int(raw); got != -2 {
 		t.Errorf("common_pid = %d", got)
 	}
