@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -159,6 +160,7 @@ var pollCases = []conformanceCase{
 		p.wait(t)
 	}},
 	{"signals do not lengthen a timeout", func(t *testing.T) {
+		testenv.RealSpeed(t)
 		notified(t, unix.SIGUSR1)
 		start := time.Now()
 		p := onThread(func() { polls(t, nil, 20*time.Millisecond, 0) })
