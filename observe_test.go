@@ -75,6 +75,9 @@ func observedFD(t *testing.T) *efd.EventFD {
 }
 
 func TestObserve(t *testing.T) {
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
+		t.Skip("the calls and the ways into the kernel that are known are those of amd64 and arm64")
+	}
 	var streamed atomic.Int64
 	var withID atomic.Bool
 	o := startObserve(t, efd.OnWake(func(w efd.Wake) {
@@ -99,13 +102,6 @@ func TestObserve(t *testing.T) {
 	}
 	ours := 0
 	for _, w := range r.Wakes {
-		if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
-			// The names of its calls and its way into the kernel are others.
-			if w.Callback == "pollwake" {
-				ours++
-			}
-			continue
-		}
 		if w.Callback != "pollwake" || w.Wakee.Syscall != "ppoll" || w.Waker.Syscall != "write" {
 			continue
 		}
