@@ -1,7 +1,6 @@
 package perf
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"runtime"
@@ -41,22 +40,6 @@ func open(t testing.TB, c Config) *Source {
 	return s
 }
 
-// asleep waits until a thread sleeps interruptibly in the system call.
-func asleep(t testing.TB, tid, nr int) {
-	t.Helper()
-	for {
-		b, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/stat")
-		if err != nil {
-			t.Fatal(err)
-		}
-		call, _ := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/syscall")
-		if i := bytes.LastIndexByte(b, ')'); b[i+2] == 'S' && bytes.HasPrefix(call, []byte(strconv.Itoa(nr)+" ")) {
-			return
-		}
-		runtime.Gosched()
-	}
-}
-
 // wakeOnce lets one thread sleep in a read of an eventfd and another write to
 // it, and returns the two threads and the eventfd.
 func wakeOnce(t testing.TB) (waker, wakee, fd int) {
@@ -77,7 +60,7 @@ func wakeOnce(t testing.TB) (waker, wakee, fd int) {
 		done <- err
 	}()
 	wakee = <-tids
-	asleep(t, wakee, unix.SYS_READ)
+	testenv.AwaitAsleep(t, wakee, unix.SYS_READ)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	waker = unix.Gettid()

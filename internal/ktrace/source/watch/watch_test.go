@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,21 +60,6 @@ func open(t testing.TB, c Config) *Source {
 
 func eventfd() (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK) }
 
-func asleep(t testing.TB, tid, nr int) {
-	t.Helper()
-	for {
-		b, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/stat")
-		if err != nil {
-			t.Fatal(err)
-		}
-		call, _ := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/syscall")
-		if i := bytes.LastIndexByte(b, ')'); b[i+2] == 'S' && bytes.HasPrefix(call, []byte(strconv.Itoa(nr)+" ")) {
-			return
-		}
-		runtime.Gosched()
-	}
-}
-
 // pollOnce lets a thread sleep in ppoll on the eventfd and writes to it.
 func pollOnce(t testing.TB, fd int) (waker, wakee int) {
 	t.Helper()
@@ -94,7 +78,7 @@ func pollOnce(t testing.TB, fd int) (waker, wakee int) {
 		}
 	}()
 	wakee = <-tids
-	asleep(t, wakee, unix.SYS_PPOLL)
+	testenv.AwaitAsleep(t, wakee, unix.SYS_PPOLL)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
