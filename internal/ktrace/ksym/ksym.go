@@ -94,16 +94,24 @@ func (t *Table) Resolve(addr uint64, leaf bool) ktrace.Frame {
 	if boundary(f.Name) {
 		return ktrace.Frame{}
 	}
-	if parent, cold := strings.CutSuffix(f.Name, ".cold"); cold {
+	if parent := uncold(f.Name); parent != f.Name {
 		// An offset into the cold part says nothing about the function.
 		f.Name, f.Off = parent, 0
 	}
 	for i := first; i < last; i++ {
 		if n := t.name(i); i != pick && !boundary(n) {
-			f.Aliases = append(f.Aliases, strings.TrimSuffix(n, ".cold"))
+			f.Aliases = append(f.Aliases, uncold(n))
 		}
 	}
 	return f
+}
+
+// uncold is the name of the function that a cold part belongs to.
+func uncold(name string) string {
+	if parent := strings.TrimSuffix(name, ".cold"); parent != "" {
+		return parent
+	}
+	return name
 }
 
 // preferred picks the symbol that stands for an address among first..last: one

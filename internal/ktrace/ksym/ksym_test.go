@@ -175,6 +175,7 @@ func BenchmarkParse(b *testing.B) {
 func FuzzParse(f *testing.F) {
 	f.Add(sample)
 	f.Add("0 t a\n")
+	f.Add("1 t .cold")
 	f.Fuzz(func(t *testing.T, s string) {
 		tab, err := Parse(strings.NewReader(s))
 		if err != nil {
