@@ -201,29 +201,3 @@ func (t *T) Unnoticed(fn func() error) error {
 	after, err := switches(t.res.PID, t.res.Waiter)
 	return expect(err, after == before, "the waiter was woken %d times by what must not wake it", after-before)
 }
-
-// waiter is a further thread that waits.
-type waiter struct {
-	t     *T
-	tid   int
-	woken <-chan error
-}
-
-// Second makes a further thread make the call, and returns once it sleeps in
-// one of the system calls.
-func (t *T) Second(call func() error, nr ...int) (*waiter, error) {
-	th := newThread()
-	w := &waiter{t, th.tid, th.start(call)}
-	th.end() // when the call has returned
-	return w, AwaitAsleep(t.ctx, t.res.PID, w.tid, nr...)
-}
-
-// join waits for the call to return.
-func (w *waiter) join() error {
-	select {
-	case err := <-w.woken:
-		return err
-	case <-w.t.ctx.Done():
-		return fmt.Errorf("the second waiter was not woken: %w", w.t.ctx.Err())
-	}
-}

@@ -225,7 +225,7 @@ func (t *T) keyboard() (k *uinput.Keyboard, fd int, err error) {
 func (t *T) actAlone(wake func() error, done func() (bool, error)) error {
 	return t.Do(func() error {
 		t.act(true)
-		t.res.Began = monotonic()
+		t.begin(t.scenario.Own())
 		err := wake()
 		t.act(false)
 		for err == nil {
@@ -238,7 +238,7 @@ func (t *T) actAlone(wake func() error, done func() (bool, error)) error {
 			}
 			time.Sleep(time.Millisecond)
 		}
-		t.res.Ended = monotonic()
+		t.end()
 		return err
 	})
 }

@@ -90,24 +90,12 @@ func runEpollExclusive(t *T) error {
 	if err := t.Wait(epollWait(first, e.FD()), epollCalls...); err != nil {
 		return err
 	}
-	before, err := switches(t.res.PID, other.tid)
-	if err != nil {
+	write := func() error { return e.Write(1) }
+	if err := other.rests(func() error { return t.Act(write) }, epollCalls...); err != nil {
 		return err
-	}
-	if err := t.Act(func() error { return e.Write(1) }); err != nil {
-		return err
-	}
-	if err := AwaitAsleep(t.ctx, t.res.PID, other.tid, epollCalls...); err != nil {
-		return fmt.Errorf("the second waiter: %w", err)
-	}
-	if after, err := switches(t.res.PID, other.tid); err != nil || after != before {
-		return expect(err, false, "the write woke both waiters, want the first only")
 	}
 	// Nobody waits on the first epoll any more: the kernel goes on to the second.
-	if err := t.Do(func() error { return e.Write(1) }); err != nil {
-		return err
-	}
-	return other.join()
+	return other.wokenBy(write)
 }
 
 func runEpollNested(t *T) error {

@@ -170,11 +170,9 @@ func runWriteZero(t *T) error {
 	if err := t.WaitPpoll(e.FD(), efd.POLLIN, nil); err != nil {
 		return err
 	}
-	return t.Act(func() error {
-		err := t.AsleepAgain(t.res.PID, t.res.Waiter, func() error { return e.Write(0) }, ppollCalls...)
-		if err != nil {
-			return err
-		}
-		return e.Write(1)
-	})
+	err = t.Do(func() error { return t.Stir(t.scenario.Own(), func() error { return e.Write(0) }, ppollCalls...) })
+	if err != nil {
+		return err
+	}
+	return t.Act(func() error { return e.Write(1) })
 }

@@ -77,7 +77,7 @@ func runPpollTwo(t *T) error {
 	if err := t.Act(func() error { return e.Write(1) }); err != nil {
 		return err
 	}
-	return other.join()
+	return other.wokenToo()
 }
 
 func runPpollMask(t *T) error {

@@ -40,8 +40,10 @@ type Scenario struct {
 // Result is what a scenario did.
 type Result struct {
 	PID            int
-	Waiter, Waker  int   // thread ids; Waker also makes the set-up's calls
-	Began, Ended   int64 // of the act that wakes, CLOCK_MONOTONIC nanoseconds; the waiter slept at Began
+	Waiter, Waker  int    // thread ids; Waker also makes the set-up's calls
+	Began, Ended   int64  // of all that wakes, CLOCK_MONOTONIC nanoseconds; the waiter slept at Began
+	Wakes          []Wake // the first is the one that the scenario is about
+	Rests          []Rest
 	Calls          []Line
 	Object         string         // what was waited on: "eventfd 5 (id 12)"
 	FDs            map[int]string // descriptors that were open, and what they are
@@ -77,7 +79,7 @@ const Timeout = 20 * time.Second
 // they make a call; an error of it ends the scenario. The result is not nil
 // where the error is.
 func (s *Scenario) Run(ctx context.Context, ready func(*Result) error) (*Result, error) {
-	t := &T{res: &Result{PID: unix.Getpid(), FDs: map[int]string{}}}
+	t := &T{scenario: s, res: &Result{PID: unix.Getpid(), FDs: map[int]string{}}}
 	if s.need != nil {
 		if err := s.need(); err != nil {
 			return t.res, err
@@ -109,9 +111,11 @@ func (s *Scenario) Run(ctx context.Context, ready func(*Result) error) (*Result,
 // T is a running scenario.
 type T struct {
 	ctx           context.Context
+	scenario      *Scenario
 	res           *Result
 	waiter, waker *thread
 	waiting       <-chan error
+	wake          Wake // that is being brought about
 
 	mu       sync.Mutex
 	acting   bool
@@ -164,17 +168,24 @@ func (t *T) Asleep() error {
 
 // Act does what wakes the waiter, on the waker's thread, and waits for the
 // waiter's call to return.
-func (t *T) Act(wake func() error) error {
+func (t *T) Act(wake func() error) error { return t.ActAs(t.scenario.Own(), wake) }
+
+// ActAs is Act where the wake is another than the scenario's own.
+func (t *T) ActAs(own Wake, wake func() error) error {
 	err := t.Do(func() error {
 		t.act(true)
 		defer t.act(false)
-		t.res.Began = monotonic()
+		t.begin(own)
 		return wake()
 	})
 	if err != nil {
 		return err
 	}
-	return t.Join()
+	if err := t.Join(); err != nil {
+		return err
+	}
+	t.end()
+	return nil
 }
 
 func (t *T) act(on bool) {
@@ -187,7 +198,6 @@ func (t *T) act(on bool) {
 func (t *T) Join() error {
 	select {
 	case err := <-t.waiting:
-		t.res.Ended = monotonic()
 		return err
 	case <-t.ctx.Done():
 		return fmt.Errorf("the waiter was not woken: %w", t.ctx.Err())

@@ -119,11 +119,12 @@ func runSignalRead(t *T) error {
 	if err != nil {
 		return err
 	}
-	return t.Act(func() error {
-		err := t.AsleepAgain(t.res.PID, t.res.Waiter, func() error { return t.signal(harmless) }, unix.SYS_READ)
-		if err != nil {
-			return err
-		}
-		return e.Write(1)
+	err = t.Do(func() error {
+		return t.Stir(t.scenario.Own(), func() error { return t.signal(harmless) }, unix.SYS_READ)
 	})
+	if err != nil {
+		return err
+	}
+	written := Wake{Source: "eventfd_write", Call: "read", SleepPath: "eventfd_read", Callbacks: []string{"autoremove_wake_function"}}
+	return t.ActAs(written, func() error { return e.Write(1) })
 }

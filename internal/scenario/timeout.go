@@ -90,14 +90,15 @@ func (t *T) timesOut(call func(time.Duration) (int, error), nr ...int) error {
 			}
 			return t.spin()
 		})
-		switch {
-		case err != nil:
-			return err
-		case asleep:
-			return t.Join()
+		if err == nil {
+			err = t.Join()
 		}
-		if err := t.Join(); err != nil {
+		if err != nil {
 			return err
+		}
+		if asleep {
+			t.end()
+			return nil
 		}
 	}
 }
@@ -118,7 +119,7 @@ func (t *T) asleepOrDone() (bool, error) {
 	for len(t.waiting) == 0 {
 		asleep, err := t.isAsleep()
 		if asleep {
-			t.res.Began = monotonic()
+			t.begin(t.scenario.Own())
 			asleep, err = t.isAsleep() // still, and so it slept when it began
 		}
 		if asleep || err != nil {

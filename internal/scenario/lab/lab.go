@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -91,9 +90,13 @@ type Trial struct {
 	Reason   string
 	Watched  []Watched       // what the watchpoints saw, judged
 	Wake     *observe.Judged // the wake that the scenario is about, nil where none was seen
+	Wakes    []Stated        // all that it brings about, that one first
 	Tries    int
-	Events   []ktrace.Event
-	Losses   []ktrace.Loss
+
+	Disturbed []*observe.Judged // wakes of threads that were to be left asleep
+
+	Events []ktrace.Event
+	Losses []ktrace.Loss
 
 	text *observe.TextNotes // what the verdicts asked of the kernel's code, nil where it cannot be read
 }
@@ -104,7 +107,7 @@ func (l *Lab) Edges(t *Trial) []match.Step {
 		return nil
 	}
 	more := append(l.watchGroups(t), match.Group{Paths: l.Kernel.Paths(t.Scenario.Paths...)})
-	return l.Kernel.Cover(t.Wake, l.unseen(t), t.Lost(), more...)
+	return l.Kernel.Cover(t.judged(), l.unseen(t), t.Lost(), more...)
 }
 
 // Lost is the number of records that never arrived, of those that tell of
@@ -273,83 +276,28 @@ func (l *Lab) judge(t *Trial) {
 		tr.Event(&t.Events[i])
 	}
 	tr.Flush()
-	var other *observe.Judged
-	for _, w := range wakes {
-		if w.Wakee.TID != t.Result.Waiter && !t.Scenario.Worker || w.Time < t.Result.Began || w.Time > t.Result.Ended {
-			continue
-		}
-		j := l.Kernel.JudgeAs(w, t.Scenario.Source, t.Scenario.SleepPath)
-		if t.fits(j) {
-			t.Wake = j
-			break
-		}
-		other = j
-	}
+	l.find(t, wakes)
 	l.judgeWatched(t)
-	t.conclude(other, tr.Lost)
+	t.conclude(tr.Lost)
 	t.text, _ = l.Kernel.Text.(*observe.TextNotes)
 }
 
-// fits reports whether a wake is the one that the scenario brings about.
-func (t *Trial) fits(j *observe.Judged) bool {
-	if t.Scenario.Worker && !slices.Equal(j.Callbacks, t.Scenario.Callbacks) {
-		return false
-	}
-	want := match.Context(t.Scenario.Context)
-	if want == "" {
-		want = match.Task
-	}
-	if j.Context != want {
-		return false
-	}
-	if j.Lost && j.WakeeSyscall != t.Scenario.Waiter {
-		return false // what the waiter was doing is not known for certain
-	}
-	if src := observe.WakeSource(match.Split(j.Waking.Stack).Inner); t.Lost() > 0 && src != "" && src != t.Scenario.Source {
-		return false // a later wake: the one that is looked for may be among what was lost
-	}
-	if want == match.Task && j.Waker.TID != t.Result.Waker {
-		return false
-	}
-	return true
-}
-
-func (t *Trial) conclude(other *observe.Judged, lost uint64) {
-	switch {
-	case t.Wake != nil:
-	case lost > 0:
-		t.Status, t.Reason = Inconclusive, fmt.Sprintf("%d records were lost, the wake-up among them", lost)
-		return
-	case other != nil:
-		t.Status, t.Reason = Inconclusive, fmt.Sprintf("the waiter was woken by something else: %s", other.Describe())
-		return
-	default:
-		t.Status, t.Reason = Inconclusive, "no wake-up of the waiter was recorded"
-		return
-	}
-	var findings []match.Step
-	chains := []*match.Chain{t.Wake.WakeChain, t.Wake.SleepChain}
-	for _, w := range t.Watched {
-		chains = append(chains, w.Chain)
-	}
-	for _, c := range chains {
-		if c != nil {
-			findings = append(findings, c.Findings()...)
+// conclude gives the trial's status: a finding of any chain is one of the
+// trial, and so is a stated wake that went another way.
+func (t *Trial) conclude(lost uint64) {
+	t.Status, t.Reason = OK, ""
+	for _, c := range t.chains() {
+		if f := c.Findings(); len(f) > 0 {
+			t.Status, t.Reason = Failed, fmt.Sprintf("%s -> %s %s: %s", f[0].Caller, f[0].Callee, f[0].Verdict, f[0].Evidence)
+			return
 		}
 	}
-	switch {
-	case len(findings) > 0:
-		f := findings[0]
-		t.Status, t.Reason = Failed, fmt.Sprintf("%s -> %s %s: %s", f.Caller, f.Callee, f.Verdict, f.Evidence)
-	case t.Wake.WakeChain == nil:
-		t.Status, t.Reason = Inconclusive, "no path is documented for this wake-up"
-	case t.Wake.SleepChain == nil && lost > 0:
-		t.Status, t.Reason = Inconclusive, fmt.Sprintf("%d records were lost, the waiter's going to sleep among them", lost)
-	case t.Wake.SleepChain == nil && !t.Scenario.Worker:
-		t.Status, t.Reason = Inconclusive, "the waiter's going to sleep was not recorded"
-	default:
-		t.Status = OK
+	for i := range t.Wakes {
+		if t.Status, t.Reason = t.Wakes[i].conclude(lost); t.Status != OK {
+			return
+		}
 	}
+	t.Status, t.Reason = t.disturbed()
 }
 
 // Tier names how much can be observed here.

@@ -268,9 +268,6 @@ func TestThisKernel(t *testing.T) {
 			case lab.Skipped:
 				t.Skip(tr.Reason)
 			case lab.OK:
-				if !sameCallbacks(tr.Wake.Callbacks, s.Callbacks) {
-					t.Errorf("woken through %v, want %v", tr.Wake.Callbacks, s.Callbacks)
-				}
 			default:
 				t.Errorf("%s: %s", tr.Status, tr.Reason)
 				for _, e := range l.Edges(tr) {
@@ -281,16 +278,6 @@ func TestThisKernel(t *testing.T) {
 			}
 		})
 	}
-}
-
-// sameCallbacks lets a sleeping thread's own function be that of another
-// kernel: it was default_wake_function in read before 6.4 and in epoll before
-// 5.7, and autoremove_wake_function in epoll before 6.0.
-func sameCallbacks(got, want []string) bool {
-	own := []string{"default_wake_function", "autoremove_wake_function", "ep_autoremove_wake_function"}
-	return slices.EqualFunc(got, want, func(g, w string) bool {
-		return g == w || slices.Contains(own, g) && slices.Contains(own, w)
-	})
 }
 
 // Every name that a scenario gives is documented, and every system that this

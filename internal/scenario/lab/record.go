@@ -27,6 +27,9 @@ type trialValue struct {
 	Object   string   `json:"object,omitempty"`
 	Calls    []string `json:"calls,omitempty"`
 
+	Wakes []scenario.Wake `json:"wakes,omitempty"`
+	Rests []scenario.Rest `json:"rests,omitempty"`
+
 	Text *observe.TextFacts `json:"text,omitempty"` // what the kernel's machine code said so far
 }
 
@@ -83,20 +86,27 @@ func (a *askedSet) Variants(name string) []string {
 	return a.SymbolSet.Variants(name)
 }
 
-// Record adds a trial to a recording: what its two threads did, and what was
+// ours reports whether a thread is one of the scenario's.
+func (t *Trial) ours(tid int) bool {
+	r := t.Result
+	return tid != 0 && (tid == r.Waiter || tid == r.Waker ||
+		slices.ContainsFunc(r.Wakes, func(w scenario.Wake) bool { return tid == w.Waiter || tid == w.Waker }) ||
+		slices.ContainsFunc(r.Rests, func(r scenario.Rest) bool { return tid == r.TID }))
+}
+
+// Record adds a trial to a recording: what its threads did, and what was
 // done to them.
 func (t *Trial) Record(w *record.Writer) error {
 	var events []ktrace.Event
-	ours := func(tid int) bool { return tid != 0 && (tid == t.Result.Waiter || tid == t.Result.Waker) }
 	for _, e := range t.Events {
-		if e.Time <= t.Result.Ended && (ours(e.TID) || ours(e.Target)) {
+		if e.Time <= t.Result.Ended && (t.ours(e.TID) || t.ours(e.Target)) {
 			events = append(events, e)
 		}
 	}
 	if err := w.Write(events, t.Losses); err != nil {
 		return err
 	}
-	v := trialValue{Scenario: t.Scenario.Name, Waiter: t.Result.Waiter, Waker: t.Result.Waker, Began: t.Result.Began, Ended: t.Result.Ended, Object: t.Result.Object}
+	v := trialValue{Scenario: t.Scenario.Name, Waiter: t.Result.Waiter, Waker: t.Result.Waker, Began: t.Result.Began, Ended: t.Result.Ended, Object: t.Result.Object, Wakes: t.Result.Wakes, Rests: t.Result.Rests}
 	if t.text != nil {
 		f := t.text.Facts()
 		v.Text = &f
@@ -194,7 +204,7 @@ func (t *Trial) restore(note string, k *observe.Kernel) error {
 		notes.Add(*v.Text)
 	}
 	t.Scenario, t.Tries = s[0], 1
-	t.Result = &scenario.Result{Waiter: v.Waiter, Waker: v.Waker, Began: v.Began, Ended: v.Ended, Object: v.Object}
+	t.Result = &scenario.Result{Waiter: v.Waiter, Waker: v.Waker, Began: v.Began, Ended: v.Ended, Object: v.Object, Wakes: v.Wakes, Rests: v.Rests}
 	for _, c := range v.Calls {
 		var l scenario.Line
 		tid, text, _ := strings.Cut(c, " ")

@@ -21,7 +21,7 @@ type Watched struct {
 func (l *Lab) judgeWatched(t *Trial) {
 	for i := range t.Events {
 		ev := &t.Events[i]
-		if ev.Kind != ktrace.Watch || releases(ev) || ev.TID != t.Result.Waiter && ev.TID != t.Result.Waker || match.Split(ev.Stack).Context != match.Task {
+		if ev.Kind != ktrace.Watch || releases(ev) || !t.ours(ev.TID) || match.Split(ev.Stack).Context != match.Task {
 			continue
 		}
 		w := Watched{Event: ev, Path: l.pathOf(ev)}

@@ -1,0 +1,185 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/scenario"
+)
+
+// Stated is a wake that the scenario stated, and what was seen of it.
+type Stated struct {
+	scenario.Wake
+	Seen  *observe.Judged // nil where it was not seen
+	Other *observe.Judged // woken by something else in its place
+}
+
+// stated are the wakes that a trial has to show, those of a recording that
+// has but the scenario's own among them.
+func (t *Trial) stated() []scenario.Wake {
+	r := t.Result
+	if len(r.Wakes) > 0 {
+		return r.Wakes
+	}
+	own := t.Scenario.Own()
+	own.Waiter, own.Waker, own.Began, own.Ended = r.Waiter, r.Waker, r.Began, r.Ended
+	return []scenario.Wake{own}
+}
+
+// find looks for each stated wake among those that were recorded.
+func (l *Lab) find(t *Trial, wakes []*observe.Wake) {
+	t.Wakes = nil
+	for _, want := range t.stated() {
+		s := Stated{Wake: want}
+		for _, w := range wakes {
+			if w.Wakee.TID != want.Waiter && !want.Worker || w.Time < want.Began || w.Time > want.Ended {
+				continue
+			}
+			if j := l.Kernel.JudgeAs(w, want.Source, want.SleepPath); t.fits(&want, j) {
+				s.Seen = j
+				break
+			} else {
+				s.Other = j
+			}
+		}
+		t.Wakes = append(t.Wakes, s)
+	}
+	t.Wake = t.Wakes[0].Seen
+	for _, r := range t.Result.Rests {
+		for _, w := range wakes {
+			if w.Wakee.TID == r.TID && r.From <= w.Time && w.Time <= r.To {
+				t.Disturbed = append(t.Disturbed, l.Kernel.Judge(w))
+			}
+		}
+	}
+}
+
+// fits reports whether a wake is the one that the scenario stated.
+func (t *Trial) fits(want *scenario.Wake, j *observe.Judged) bool {
+	if want.Worker && !slices.Equal(j.Callbacks, want.Callbacks) {
+		return false
+	}
+	context := match.Context(want.Context)
+	if context == "" {
+		context = match.Task
+	}
+	if j.Context != context {
+		return false
+	}
+	if j.Lost && !sameCall(j.WakeeSyscall, want.Call) {
+		return false // what the waiter was doing is not known for certain
+	}
+	if src := observe.WakeSource(match.Split(j.Waking.Stack).Inner); t.Lost() > 0 && src != "" && src != want.Source {
+		return false // a later wake: the one that is looked for may be among what was lost
+	}
+	if context == match.Task && want.Waker != 0 && j.Waker.TID != want.Waker {
+		return false
+	}
+	return true
+}
+
+// sameCall: epoll has three system calls, and a library has the choice.
+func sameCall(a, b string) bool {
+	epoll := []string{"epoll_wait", "epoll_pwait", "epoll_pwait2"}
+	return a == b || slices.Contains(epoll, a) && slices.Contains(epoll, b)
+}
+
+// SameCallbacks lets a sleeping thread's own function be that of another
+// kernel: it was default_wake_function in read before 6.4 and in epoll before
+// 5.7, and autoremove_wake_function in epoll before 6.0.
+func SameCallbacks(got, want []string) bool {
+	own := []string{"default_wake_function", "autoremove_wake_function", "ep_autoremove_wake_function"}
+	return slices.EqualFunc(got, want, func(g, w string) bool {
+		return g == w || slices.Contains(own, g) && slices.Contains(own, w)
+	})
+}
+
+// concludeWake says what is wrong with one stated wake, "" and OK where
+// nothing is.
+func (s *Stated) conclude(lost uint64) (Status, string) {
+	switch {
+	case s.Seen == nil && lost > 0:
+		return Inconclusive, fmt.Sprintf("%d records were lost, the wake-up of thread %d among them", lost, s.Waiter)
+	case s.Seen == nil && s.Other != nil:
+		return Inconclusive, fmt.Sprintf("thread %d was woken by something else: %s", s.Waiter, s.Other.Describe())
+	case s.Seen == nil:
+		return Inconclusive, fmt.Sprintf("no wake-up of thread %d was recorded", s.Waiter)
+	case !SameCallbacks(s.Seen.Callbacks, s.Callbacks):
+		return Failed, fmt.Sprintf("thread %d was woken through %s, and the scenario states %s", s.Waiter, through(s.Seen.Callbacks), through(s.Callbacks))
+	case s.Seen.WakeChain == nil:
+		return Inconclusive, "no path is documented for this wake-up"
+	case s.Seen.SleepChain == nil && lost > 0:
+		return Inconclusive, fmt.Sprintf("%d records were lost, thread %d's going to sleep among them", lost, s.Waiter)
+	case s.Seen.SleepChain == nil && !s.Worker:
+		return Inconclusive, fmt.Sprintf("thread %d's going to sleep was not recorded", s.Waiter)
+	}
+	return OK, ""
+}
+
+func through(callbacks []string) string {
+	if len(callbacks) == 0 {
+		return "no wait queue"
+	}
+	out := callbacks[0]
+	for _, c := range callbacks[1:] {
+		out += " and " + c
+	}
+	return out
+}
+
+// chains are all that was judged of a trial.
+func (t *Trial) chains() []*match.Chain {
+	var out []*match.Chain
+	for _, s := range t.Wakes {
+		if s.Seen != nil {
+			out = append(out, s.Seen.WakeChain, s.Seen.SleepChain)
+		}
+	}
+	for _, w := range t.Watched {
+		out = append(out, w.Chain)
+	}
+	return slices.DeleteFunc(out, func(c *match.Chain) bool { return c == nil })
+}
+
+// judged are the stated wakes that were seen.
+func (t *Trial) judged() []*observe.Judged {
+	var out []*observe.Judged
+	for _, s := range t.Wakes {
+		if s.Seen != nil {
+			out = append(out, s.Seen)
+		}
+	}
+	return out
+}
+
+// disturbed: a thread that was to stay asleep was woken.
+func (t *Trial) disturbed() (Status, string) {
+	for _, j := range t.Disturbed {
+		if len(j.Callbacks) > 0 {
+			return Failed, fmt.Sprintf("thread %d was to be left asleep, and was woken by %s", j.Wakee.TID, j.Describe())
+		}
+		return Inconclusive, fmt.Sprintf("thread %d, which was to be left asleep, was woken by something else: %s", j.Wakee.TID, j.Describe())
+	}
+	return OK, ""
+}
+
+// Remarks say what the scenario shows that is no call of a path: which thread
+// was left asleep, and how that is known.
+func (t *Trial) Remarks() []string {
+	var out []string
+	for _, r := range t.Result.Rests {
+		s := fmt.Sprintf("Thread %d slept on in %s: before and after, /proc has it asleep there and its count of voluntary context switches at %d.", r.TID, r.Call, r.Switches)
+		switch lost := t.Lost(); {
+		case len(t.Disturbed) > 0:
+			continue
+		case lost > 0:
+			s += fmt.Sprintf(" That no wake-up of it is on record says little: %d records were lost.", lost)
+		default:
+			s += " No wake-up of it is on record either, which alone would prove nothing: a thread that is awake is called back without one."
+		}
+		out = append(out, s)
+	}
+	return out
+}

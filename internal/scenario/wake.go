@@ -1,0 +1,152 @@
+package scenario
+
+import "fmt"
+
+// Wake is one wake that a scenario brings about, as the scenario states it.
+type Wake struct {
+	Waiter int   `json:"waiter"`          // thread id
+	Waker  int   `json:"waker,omitempty"` // thread id, 0: whoever it is
+	Began  int64 `json:"began"`           // of the act, CLOCK_MONOTONIC nanoseconds; the waiter slept then
+	Ended  int64 `json:"ended"`
+
+	Source    string   `json:"source"`              // documented path of what wakes
+	Call      string   `json:"call,omitempty"`      // system call that the waiter sleeps in
+	SleepPath string   `json:"sleep,omitempty"`     // documented path of that sleep, "" where the call has its own
+	Callbacks []string `json:"callbacks,omitempty"` // as in Scenario
+	Context   string   `json:"context,omitempty"`   // as in Scenario
+	Worker    bool     `json:"worker,omitempty"`    // as in Scenario
+}
+
+// Rest is a thread that an act leaves asleep. The scenario itself has looked
+// that it is so: the thread slept in its call before and after, and had given
+// up the CPU as often.
+type Rest struct {
+	TID      int    `json:"tid"`
+	Call     string `json:"call"`
+	From     int64  `json:"from"` // CLOCK_MONOTONIC nanoseconds
+	To       int64  `json:"to"`
+	Switches int    `json:"switches"` // how often the thread had given up the CPU, before and after
+}
+
+// Own is the wake that the scenario is about, less who and when.
+func (s *Scenario) Own() Wake {
+	return Wake{Source: s.Source, Call: s.Waiter, SleepPath: s.SleepPath, Callbacks: s.Callbacks, Context: s.Context, Worker: s.Worker}
+}
+
+// begin: from now on the scenario does what wakes the waiter.
+func (t *T) begin(own Wake) {
+	t.wake = own
+	if t.wake.Waiter == 0 {
+		t.wake.Waiter = t.res.Waiter
+	}
+	t.wake.Waker, t.wake.Began = t.res.Waker, monotonic()
+}
+
+// end: it was woken.
+func (t *T) end() {
+	t.wake.Ended = monotonic()
+	t.state(t.wake)
+}
+
+// state adds a wake to those that the scenario stands for.
+func (t *T) state(w Wake) {
+	if len(t.res.Wakes) == 0 {
+		t.res.Began = w.Began
+	}
+	t.res.Ended = max(t.res.Ended, w.Ended)
+	t.res.Wakes = append(t.res.Wakes, w)
+}
+
+// Stir does on the current thread what wakes the waiter and does not end its
+// call: it sleeps in one of the system calls again. own is what to state of
+// that wake.
+func (t *T) Stir(own Wake, wake func() error, nr ...int) error {
+	t.act(true)
+	defer t.act(false)
+	t.begin(own)
+	if err := t.AsleepAgain(t.res.PID, t.res.Waiter, wake, nr...); err != nil {
+		return err
+	}
+	t.end()
+	return nil
+}
+
+// waiter is a further thread that waits.
+type waiter struct {
+	t     *T
+	tid   int
+	woken <-chan error
+}
+
+// Second makes a further thread make the call, and returns once it sleeps in
+// one of the system calls.
+func (t *T) Second(call func() error, nr ...int) (*waiter, error) {
+	th := newThread()
+	w := &waiter{t, th.tid, th.start(call)}
+	th.end() // when the call has returned
+	return w, AwaitAsleep(t.ctx, t.res.PID, w.tid, nr...)
+}
+
+// join waits for the call to return.
+func (w *waiter) join() error {
+	select {
+	case err := <-w.woken:
+		return err
+	case <-w.t.ctx.Done():
+		return fmt.Errorf("the second waiter was not woken: %w", w.t.ctx.Err())
+	}
+}
+
+// wokenToo: the act that woke the first waiter woke this one as well.
+func (w *waiter) wokenToo() error {
+	if err := w.join(); err != nil {
+		return err
+	}
+	also := w.t.wake
+	also.Waiter, also.Ended = w.tid, monotonic()
+	w.t.state(also)
+	return nil
+}
+
+// wokenBy does what wakes this waiter alone, on the waker's thread.
+func (w *waiter) wokenBy(wake func() error) error {
+	t := w.t
+	err := t.Do(func() error {
+		own := t.scenario.Own()
+		own.Waiter = w.tid
+		t.begin(own)
+		return wake()
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.join(); err != nil {
+		return err
+	}
+	t.end()
+	return nil
+}
+
+// rests does what must leave this waiter asleep in one of the system calls,
+// and sees that it has.
+func (w *waiter) rests(act func() error, nr ...int) error {
+	t := w.t
+	before, err := switches(t.res.PID, w.tid)
+	if err != nil {
+		return err
+	}
+	r := Rest{TID: w.tid, Call: t.scenario.Waiter, From: monotonic(), Switches: before}
+	if err := act(); err != nil {
+		return err
+	}
+	if err := AwaitAsleep(t.ctx, t.res.PID, w.tid, nr...); err != nil {
+		return fmt.Errorf("the second waiter: %w", err)
+	}
+	after, err := switches(t.res.PID, w.tid)
+	if err = expect(err, after == before, "the second waiter was woken %d times, and must not be", after-before); err != nil {
+		return err
+	}
+	r.To = monotonic()
+	t.res.Rests = append(t.res.Rests, r)
+	return nil
+}
