@@ -46,6 +46,7 @@ type edgeJSON struct {
 	Callee   string         `json:"callee"`
 	Verdict  ktrace.Verdict `json:"verdict"`
 	Evidence string         `json:"evidence"`
+	Nth      int            `json:"nth,omitempty"` // 2: the second such call on its chain
 }
 
 func verify(e *env, args []string) int {
@@ -135,7 +136,7 @@ func (v *verification) add(t *lab.Trial) {
 func stepsJSON(steps []match.Step) []edgeJSON {
 	edges := []edgeJSON{}
 	for _, s := range steps {
-		edges = append(edges, edgeJSON{s.Caller, s.Callee, s.Verdict, s.Evidence})
+		edges = append(edges, edgeJSON{s.Caller, s.Callee, s.Verdict, s.Evidence, s.Nth})
 	}
 	return edges
 }

@@ -66,7 +66,29 @@ func (d *Doc) Match(ev *ktrace.Event, leaf ...string) *Chain {
 	} else {
 		c.Steps = append(c.Steps, d.fired(names[0], ev.Source)...)
 	}
+	number(c.Steps)
 	return c
+}
+
+// number tells calls apart that one chain has several times: in an epoll of an
+// epoll, ep_poll_callback comes twice.
+func number(steps []Step) {
+	total, met := map[[2]string]int{}, map[[2]string]int{}
+	for _, s := range steps {
+		total[[2]string{s.Caller, s.Callee}]++
+	}
+	for i := range steps {
+		s := &steps[i]
+		key := [2]string{s.Caller, s.Callee}
+		if total[key] < 2 {
+			continue
+		}
+		met[key]++
+		if met[key] > 1 {
+			s.Nth = met[key]
+		}
+		s.Evidence += fmt.Sprintf(" (number %d of %d on this chain)", met[key], total[key])
+	}
 }
 
 // begin finds the outermost documented start on the chain and returns the
@@ -161,8 +183,12 @@ func (d *Doc) enter(entry, f ktrace.Frame, names []string, source string) []Step
 // pairs judges the frames, adjacent frame by adjacent frame, outermost first.
 func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []Step {
 	var out []Step
+	var without []string
 	for i := len(frames) - 1; i > 0; i-- {
 		caller, callee := frames[i], frames[i-1]
+		if i+1 < len(frames) && isCallback(frames, i) {
+			without = notOnTheWay(caller, Callbacks(frames[:i+1]))
+		}
 		if len(names[i]) == 0 || len(names[i-1]) == 0 {
 			out = append(out, undocumented(caller, callee, names[i], names[i-1], source))
 			continue
@@ -171,7 +197,7 @@ func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []St
 		var chosen string
 		for _, a := range names[i] {
 			for _, b := range names[i-1] {
-				if w := d.find(a, b); w != nil && w.better(best) {
+				if w := d.find(a, b, without...); w != nil && w.better(best) {
 					best, chosen = w, b
 				}
 			}
@@ -274,9 +300,9 @@ func wakeCore(name string) bool {
 // outermost frame that __wake_up_common calls. For an epoll that is
 // ep_poll_callback, the entry on the object's own queue.
 func Callback(frames []ktrace.Frame) string {
-	for i := len(frames) - 1; i > 0; i-- {
-		if wakeCore(BaseName(frames[i].Name)) && !wakeCore(BaseName(frames[i-1].Name)) {
-			return documentedName(frames[i-1])
+	for i := len(frames) - 2; i >= 0; i-- {
+		if isCallback(frames, i) {
+			return documentedName(frames[i])
 		}
 	}
 	return ""
@@ -286,12 +312,30 @@ func Callback(frames []ktrace.Frame) string {
 // ep_autoremove_wake_function.
 func Callbacks(frames []ktrace.Frame) []string {
 	var out []string
-	for i := len(frames) - 1; i > 0; i-- {
-		if wakeCore(BaseName(frames[i].Name)) && !wakeCore(BaseName(frames[i-1].Name)) {
-			out = append(out, documentedName(frames[i-1]))
+	for i := len(frames) - 2; i >= 0; i-- {
+		if isCallback(frames, i) {
+			out = append(out, documentedName(frames[i]))
 		}
 	}
 	return out
+}
+
+// isCallback: the frame is called by what walks a wait queue.
+func isCallback(frames []ktrace.Frame, i int) bool {
+	return wakeCore(BaseName(frames[i+1].Name)) && !wakeCore(BaseName(frames[i].Name))
+}
+
+// notOnTheWay are the branches that a callback does not take to those that
+// come after it: an epoll wakes its waiters and those that watch it on two
+// ways, and what is woken at its end tells which of them a chain took.
+func notOnTheWay(callback ktrace.Frame, inner []string) []string {
+	switch {
+	case documentedName(callback) != "ep_poll_callback" || len(inner) == 0:
+		return nil
+	case inner[0] == "ep_poll_callback" || inner[0] == "pollwake":
+		return []string{"epoll-waiter", "sync"}
+	}
+	return []string{"epoll-outer"}
 }
 
 func documentedName(f ktrace.Frame) string {

@@ -21,10 +21,10 @@ type Group struct {
 // that no tracepoint reaches; lost is the number of records that were lost.
 func Cover(groups []Group, unseen string, lost uint64) []Step {
 	var out []Step
-	index := map[[2]string]int{}
+	index := map[call]int{}
 	for _, g := range groups {
 		for _, s := range g.cover(unseen, lost) {
-			key := [2]string{s.Caller, s.Callee}
+			key := callOf(s)
 			i, ok := index[key]
 			switch {
 			case !ok:
@@ -38,6 +38,14 @@ func Cover(groups []Group, unseen string, lost uint64) []Step {
 	return out
 }
 
+// call is a documented call, or the nth such call of a chain.
+type call struct {
+	caller, callee string
+	nth            int
+}
+
+func callOf(s Step) call { return call{s.Caller, s.Callee, s.Nth} }
+
 func (g *Group) cover(unseen string, lost uint64) []Step {
 	observed, order := best(g.Chains)
 	taken := map[string]bool{}
@@ -48,23 +56,27 @@ func (g *Group) cover(unseen string, lost uint64) []Step {
 	}
 	reach := reaches(g.Paths)
 	var out []Step
-	done := map[[2]string]bool{}
+	done := map[call]bool{}
 	for _, p := range g.Paths {
 		for _, e := range p.Edges {
-			key := [2]string{e.Caller, e.Callee}
+			key := call{e.Caller, e.Callee, 0}
 			if done[key] {
 				continue
 			}
 			done[key] = true
-			if s, ok := observed[key]; ok {
-				out = append(out, s)
+			s, ok := observed[key]
+			for key.nth = 2; ok; key.nth++ {
+				out, done[callOf(s)] = append(out, s), true
+				s, ok = observed[key]
+			}
+			if key.nth > 2 {
 				continue
 			}
 			out = append(out, unobserved(e, g.Without, taken, reach[e.Callee] || e.Kind == ktrace.Tracepoint, unseen, lost))
 		}
 	}
 	for _, s := range order {
-		if key := [2]string{s.Caller, s.Callee}; !done[key] {
+		if key := callOf(s); !done[key] {
 			done[key] = true
 			out = append(out, s)
 		}
@@ -81,15 +93,15 @@ func rank(v ktrace.Verdict) int {
 
 // best is what the chains say of each edge: a finding counts for most, and
 // what was seen for more than what is excused.
-func best(chains []*Chain) (map[[2]string]Step, []Step) {
-	m := map[[2]string]Step{}
+func best(chains []*Chain) (map[call]Step, []Step) {
+	m := map[call]Step{}
 	var order []Step
 	for _, c := range chains {
 		if c == nil {
 			continue
 		}
 		for _, s := range c.Steps {
-			key := [2]string{s.Caller, s.Callee}
+			key := callOf(s)
 			old, ok := m[key]
 			if !ok {
 				order = append(order, s)

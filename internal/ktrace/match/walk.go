@@ -15,6 +15,7 @@ type Step struct {
 	Evidence string
 	Symbol   string // the callee's frame as the kernel calls it, "" where it has none
 	Why      string // in short, why the callee has no frame of its own
+	Nth      int    // 2: the second such call on its chain, and so on; 0: the first
 }
 
 // cause is why a function on a documented walk has no frame.
@@ -81,8 +82,9 @@ func (w *walk) better(o *walk) bool {
 }
 
 // find returns the best documented walk from caller to callee: the one with
-// the fewest unexcused functions, then the shortest. nil: there is none.
-func (d *Doc) find(caller, callee string) *walk {
+// the fewest unexcused functions, then the shortest. nil: there is none that
+// keeps clear of the branches without.
+func (d *Doc) find(caller, callee string, without ...string) *walk {
 	var best *walk
 	seen := map[string]int{} // function -> fewest unexcused on the way to it
 	type state struct {
@@ -97,6 +99,9 @@ func (d *Doc) find(caller, callee string) *walk {
 			continue
 		}
 		for _, e := range d.out[s.at] {
+			if slices.Contains(without, e.Branch) {
+				continue
+			}
 			n := walk{append(s.edges[:len(s.edges):len(s.edges)], e), s.causes[:len(s.causes):len(s.causes)], s.bad}
 			if len(s.edges) > 0 {
 				c := d.missing(s.edges, e)
