@@ -52,7 +52,7 @@ func run(e *env, args []string) int {
 	}
 	for _, c := range commands {
 		if c.name == args[0] {
-			return c.run(e, args[1:])
+			return e.checked(c, args[1:])
 		}
 	}
 	fmt.Fprintf(e.stderr, "efdtrace: no sub-command %q; there are:", args[0])
@@ -63,12 +63,30 @@ func run(e *env, args []string) int {
 	return exitUsage
 }
 
+// checked runs a sub-command. What it could not write to standard output is
+// said once and makes the status exitCannot.
+func (e *env) checked(c command, args []string) int {
+	out := &output{Writer: e.stdout}
+	status := c.run(&env{e.stdin, out, e.stderr}, args)
+	if out.err != nil && status != exitCannot {
+		fmt.Fprintf(e.stderr, "efdtrace %s: %v\n", c.name, out.err)
+		status = exitCannot
+	}
+	return status
+}
+
 func usage(w io.Writer) {
 	fmt.Fprint(w, "efdtrace shows the kernel's path behind eventfd, poll, select and epoll calls.\n\nusage: efdtrace SUB-COMMAND [ARGUMENTS]\n\n")
 	for _, c := range commands {
 		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.short)
 	}
-	fmt.Fprint(w, "\nefdtrace SUB-COMMAND -h explains one of them, with an example.\n")
+	fmt.Fprint(w, `
+efdtrace SUB-COMMAND -h explains one of them, with an example.
+
+exit status: 0 success; 1 a contradicted or undocumented edge; 2 bad usage; 3 could not
+(unreadable, not permitted, everything skipped). run passes its program's on: 128 + n where
+signal n ended it, 127 where there is no such program, 126 where it may not be executed.
+`)
 }
 
 // parse parses a sub-command's flags. Its second result is false where the
@@ -91,7 +109,7 @@ func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (
 		help(e.stdout)
 		return exitOK, false
 	default:
-		fmt.Fprintf(e.stderr, "efdtrace %s: %v\n", c.name, err)
+		fmt.Fprintf(e.stderr, "efdtrace %s: %s\n", c.name, strings.Replace(err.Error(), "parse error", "want a whole number", 1))
 		help(e.stderr)
 		return exitUsage, false
 	}

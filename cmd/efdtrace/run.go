@@ -32,6 +32,7 @@ func init() {
 type runOptions struct {
 	out, format, user string
 	pid               int
+	attach            bool // -p was given
 	runtime           bool
 	program           []string
 }
@@ -48,6 +49,7 @@ func runProgram(e *env, args []string) int {
 		return status
 	}
 	o.program = fs.Args()
+	fs.Visit(func(f *flag.Flag) { o.attach = o.attach || f.Name == "p" })
 	if err := o.check(); err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace run: %v\n", err)
 		return exitUsage
@@ -64,13 +66,13 @@ func (o *runOptions) check() error {
 		return err
 	}
 	switch {
-	case o.pid < 0:
+	case o.attach && o.pid <= 0:
 		return fmt.Errorf("-p %d: a process ID is a positive number", o.pid)
-	case o.pid == 0 && len(o.program) == 0:
+	case !o.attach && len(o.program) == 0:
 		return errors.New("want a program after --, or -p PID")
-	case o.pid != 0 && len(o.program) != 0:
+	case o.attach && len(o.program) != 0:
 		return errors.New("-p and a program: want one of them")
-	case o.pid != 0 && o.user != "":
+	case o.attach && o.user != "":
 		return errors.New("-u is for a program that is started, and -p attaches to one that runs")
 	case o.format == "recording" && o.out == "":
 		return errors.New("-format recording wants -o FILE")
@@ -169,7 +171,7 @@ type program struct {
 // start starts the program, stopped at its first instruction.
 func start(e *env, o *runOptions) (*program, error) {
 	cmd := exec.Command(o.program[0], o.program[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, e.stdout, e.stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, behind(e.stdout), e.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if o.user != "" {
 		if err := as(cmd, o.user); err != nil {
@@ -187,12 +189,14 @@ func start(e *env, o *runOptions) (*program, error) {
 	return &program{cmd: cmd}, nil
 }
 
+var errNoUser = errors.New("no such user")
+
 // as makes the program run as another user, with that user's groups and home.
 func as(cmd *exec.Cmd, name string) error {
 	u, err := user.Lookup(name)
 	if err != nil {
 		if u, err = user.LookupId(name); err != nil {
-			return fmt.Errorf("-u %s: no such user", name)
+			return fmt.Errorf("-u %s: %w", name, errNoUser)
 		}
 	}
 	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
@@ -238,6 +242,8 @@ func startStatus(err error) int {
 		return 127
 	case errors.Is(err, os.ErrPermission):
 		return 126
+	case errors.Is(err, errNoUser):
+		return exitUsage
 	}
 	return exitCannot
 }

@@ -47,7 +47,7 @@ func tierOf(err error) string {
 func TestBadUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"demo", "nosuch"}, {"demo", "-nosuch"}, {"verify", "nosuch"}, {"verify", "-format", "nosuch"},
-		{"run"}, {"run", "-p", "1", "--", "true"}, {"run", "-p", "-1"}, {"run", "-format", "nosuch", "--", "true"}, {"run", "-format", "recording", "--", "true"},
+		{"run"}, {"run", "-p", "1", "--", "true"}, {"run", "-p", "-1"}, {"run", "-p", "0"}, {"run", "-p", "x"}, {"run", "-u", "no such user", "--", "true"}, {"run", "-format", "nosuch", "--", "true"}, {"run", "-format", "recording", "--", "true"},
 		{"run", "-u", "x", "-p", "1"}, {"replay"}, {"replay", "a", "b"}, {"replay", "-format", "nosuch", "a"},
 	} {
 		status, stdout, stderr := invoke(t, args...)
