@@ -43,8 +43,9 @@ type config struct {
 	mirror  string
 	arch    string
 	jobs    int
-	short   bool
+	full    bool
 	list    bool
+	args    string // more arguments of the test programs
 	steps   *regexp.Regexp
 	cache   string
 	out     string // where results and recordings go
@@ -78,7 +79,8 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	fs.SetOutput(stderr)
 	fs.StringVar(&c.arch, "arch", "amd64", "the guests' architecture, as Debian names it: amd64 or arm64")
 	fs.IntVar(&c.jobs, "jobs", min(2, runtime.NumCPU()), "guests that run at the same time; each takes one CPU")
-	fs.BoolVar(&c.short, "short", true, "run the tests with -test.short")
+	fs.BoolVar(&c.full, "full", false, "run all tests of the packages that guests test, without -test.short")
+	fs.StringVar(&c.args, "args", "", "more arguments of every test program, such as \"-test.run=TestKilled -test.count=20\"")
 	fs.BoolVar(&c.list, "list", false, "only list what the mirror has")
 	fs.StringVar(&c.out, "o", "", "directory for results and recordings (default: results in the cache)")
 	steps := fs.String("steps", "", "run only the steps whose names match this regular expression")

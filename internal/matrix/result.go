@@ -25,6 +25,7 @@ type result struct {
 	Reason  string `json:"reason,omitempty"`
 	Log     string `json:"log,omitempty"` // the last lines of a guest that was lost
 
+	Boot    float64   `json:"boot_seconds"` // until its first process was ready
 	Seconds float64   `json:"seconds"`
 	Tests   []tests   `json:"tests,omitempty"`
 	Verify  []verdict `json:"verify,omitempty"`
@@ -61,20 +62,26 @@ type openEdge struct {
 	Evidence string `json:"evidence,omitempty"`
 }
 
-// testLine is a verdict of the testing package, and logLine what a test logged.
+// testLine is a verdict of the testing package, nameLine tells whose output
+// follows, and logLine is what a test logged.
 var (
 	testLine = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
+	nameLine = regexp.MustCompile(`^=== (?:RUN|NAME|CONT)\s+(\S+)`)
 	logLine  = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)`)
 )
 
 // readTests reads the verbose output of a test program.
 func readTests(name string, end wire.Frame, output string) tests {
 	t := tests{Name: name, Status: statusOK, Exit: end.Status, Seconds: end.Seconds}
-	said := ""
+	current, said := "", map[string]string{} // by test, what it logged last
 	for line := range strings.Lines(output) {
 		line = strings.TrimRight(line, "\n")
+		if m := nameLine.FindStringSubmatch(line); m != nil {
+			current = m[1]
+			continue
+		}
 		if m := logLine.FindStringSubmatch(line); m != nil {
-			said = m[1]
+			said[current] = m[1]
 			continue
 		}
 		m := testLine.FindStringSubmatch(line)
@@ -87,13 +94,12 @@ func readTests(name string, end wire.Frame, output string) tests {
 		case "FAIL":
 			t.Failed = append(t.Failed, m[2])
 		case "SKIP":
-			t.Skipped = append(t.Skipped, m[2]+": "+said)
+			t.Skipped = append(t.Skipped, m[2]+": "+said[m[2]])
 		}
-		said = ""
 	}
 	if end.Status != 0 {
 		t.Status = statusFailed
-		t.Output = lastLines(output, 60)
+		t.Output = failures(output)
 		if end.Status == wire.TimedOut {
 			t.Output += "\nthe time of this step was up"
 		}
@@ -102,6 +108,19 @@ func readTests(name string, end wire.Frame, output string) tests {
 		}
 	}
 	return t
+}
+
+// failures is what a failed test program wrote, without the tests that passed
+// or were skipped.
+func failures(output string) string {
+	var b strings.Builder
+	for line := range strings.Lines(output) {
+		if m := testLine.FindStringSubmatch(line); nameLine.MatchString(line) || m != nil && m[1] != "FAIL" {
+			continue
+		}
+		b.WriteString(line)
+	}
+	return lastLines(b.String(), 60)
 }
 
 // report is the JSON that efdtrace verify prints.

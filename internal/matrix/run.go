@@ -74,7 +74,7 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 			if err := fetched[i]; err != nil {
 				r.Status, r.Reason = statusFailed, err.Error()
 			} else {
-				c.runKernel(ctx, k, base, filepath.Join(tmp, k.ABI+".cpio"), k.job(pkgs, c.short, c.steps), r)
+				c.runKernel(ctx, k, base, filepath.Join(tmp, k.ABI+".cpio"), c.job(k, pkgs), r)
 			}
 			p.say("%s", r.line())
 		})
