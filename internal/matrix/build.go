@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/matrix/wire"
+	"github.com/efd-go/efd/internal/scenario"
 )
 
 const (
@@ -213,17 +214,29 @@ func addKernel(base string, k *kernel, job wire.Job, out string) error {
 	return f.Close()
 }
 
-// tiers are what a guest has: tests that need one of them fail there instead
-// of skipping.
-func (k *kernel) tiers() string {
-	t := "perf,tracefs,kallsyms,watch,ftrace,text"
+// has lists what a guest has: the tiers that tests ask for, and the scenarios
+// that it can run. What needs one of them fails there instead of skipping.
+func (k *kernel) has() []string {
+	list := []string{"perf", "tracefs", "kallsyms", "watch", "ftrace", "text"}
+	lacks := map[string]bool{
+		"input": k.Flavour != "",
+		// The controller of cgroup v1 is no longer configured.
+		"memcg": naturalCompare(k.Series, "6.16") >= 0,
+	}
 	if k.Arch == "amd64" {
-		t += ",kvm,vhost"
+		list = append(list, "kvm", "vhost")
+	} else {
+		lacks["kvm_ioeventfd"], lacks["kvm_ioeventfd_vhost"], lacks["kvm_irqfd"] = true, true, true
 	}
 	if k.Flavour == "" {
-		t += ",uinput"
+		list = append(list, "uinput")
 	}
-	return t
+	for _, name := range scenario.Names() {
+		if !lacks[name] {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // The step that holds the catalogue against the kernel, and the files that it
@@ -255,7 +268,7 @@ func (c *config) job(k *kernel, pkgs []string) wire.Job {
 		Keep: verifyDir, Stdout: path.Join(verifyDir, verifyJSON),
 	})
 	steps = slices.DeleteFunc(steps, func(s wire.Step) bool { return !c.steps.MatchString(s.Name) })
-	return wire.Job{Env: []string{"EFD_REQUIRE=" + k.tiers(), "EFD_EMULATED=1"}, Steps: steps}
+	return wire.Job{Env: []string{"EFD_REQUIRE=" + strings.Join(k.has(), ","), "EFD_EMULATED=1"}, Steps: steps}
 }
 
 // testStep runs the tests of a package: with -full all of them, else those

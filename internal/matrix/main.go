@@ -49,6 +49,7 @@ type config struct {
 	steps   *regexp.Regexp
 	cache   string
 	out     string // where results and recordings go
+	total   string // a file of testsum that the counts are added to
 }
 
 func main() {
@@ -83,6 +84,7 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	fs.StringVar(&c.args, "args", "", "more arguments of every test program, such as \"-test.run=TestKilled -test.count=20\"")
 	fs.BoolVar(&c.list, "list", false, "only list what the mirror has")
 	fs.StringVar(&c.out, "o", "", "directory for results and recordings (default: results in the cache)")
+	fs.StringVar(&c.total, "total", "", "add the counts of tests and scenarios to this file, for testsum -report")
 	steps := fs.String("steps", "", "run only the steps whose names match this regular expression")
 	if err := fs.Parse(args); err != nil {
 		if err == flag.ErrHelp {
@@ -179,6 +181,11 @@ func (c *config) save(results []*result) error {
 	}
 	if err := os.WriteFile(filepath.Join(c.out, "matrix.json"), append(data, '\n'), 0o644); err != nil {
 		return err
+	}
+	if c.total != "" {
+		if err := addTo(c.total, results); err != nil {
+			return err
+		}
 	}
 	f, err := os.Create(filepath.Join(c.out, "matrix.md"))
 	if err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/efd-go/efd/internal/matrix/wire"
@@ -30,6 +32,31 @@ type result struct {
 	Tests   []tests   `json:"tests,omitempty"`
 	Verify  []verdict `json:"verify,omitempty"`
 	Notes   []string  `json:"notes,omitempty"`
+
+	// What verify counted over all scenarios.
+	Coverage *share `json:"coverage,omitempty"`
+	Witness  *share `json:"witness,omitempty"`
+
+	required []string // what has to be there: a scenario that is skipped for want of it failed
+}
+
+// share is how many of the edges that could be shown were.
+type share struct {
+	Tracer   string     `json:"tracer,omitempty"`
+	Absent   string     `json:"absent,omitempty"` // why there is no tracer
+	Edges    int        `json:"edges"`
+	Shown    int        `json:"shown,omitempty"` // by any source
+	Saw      int        `json:"saw,omitempty"`   // by the tracer
+	Open     []openEdge `json:"open,omitempty"`
+	Disagree []openEdge `json:"disagree,omitempty"` // what chains and tracer tell otherwise
+}
+
+// String is the share in per cent, "" where there is none.
+func (s *share) String() string {
+	if s == nil || s.Edges == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(max(s.Shown, s.Saw))/float64(s.Edges))
 }
 
 // tests is what one run of a test program gave.
@@ -58,8 +85,14 @@ type verdict struct {
 type openEdge struct {
 	Caller   string `json:"caller"`
 	Callee   string `json:"callee"`
-	Verdict  string `json:"verdict"`
+	Verdict  string `json:"verdict,omitempty"`
 	Evidence string `json:"evidence,omitempty"`
+
+	// Of a share: the reason, the scenarios, and what each side tells.
+	Reason    string   `json:"reason,omitempty"`
+	Scenarios []string `json:"scenarios,omitempty"`
+	Chains    string   `json:"chains,omitempty"`
+	Tracer    string   `json:"tracer,omitempty"`
 }
 
 // testLine is a verdict of the testing package, nameLine tells whose output
@@ -132,29 +165,34 @@ type report struct {
 		Reason string     `json:"reason"`
 		Edges  []openEdge `json:"edges"`
 	} `json:"scenarios"`
+	Coverage *share `json:"coverage"`
+	Witness  *share `json:"witness"`
 }
 
 // settled are the verdicts that leave nothing to look at.
 var settled = map[string]bool{"seen": true, "renamed": true, "inlined": true, "not_taken": true}
 
 // readVerify reads what efdtrace verify -json printed.
-func readVerify(output []byte) ([]verdict, error) {
+func (r *result) readVerify(output []byte) error {
 	var rep report
 	if err := json.Unmarshal(output, &rep); err != nil {
-		return nil, err
+		return err
 	}
-	var list []verdict
+	r.Coverage, r.Witness, r.Verify = rep.Coverage, rep.Witness, nil
 	for _, s := range rep.Scenarios {
 		v := verdict{Name: s.Name, System: s.System, Status: s.Status, Reason: s.Reason, Edges: map[string]int{}}
+		if v.Status == statusSkipped && slices.Contains(r.required, v.Name) {
+			v.Status, v.Reason = statusFailed, "this kernel has it, and it was skipped: "+v.Reason
+		}
 		for _, e := range s.Edges {
 			v.Edges[e.Verdict]++
 			if !settled[e.Verdict] {
 				v.Open = append(v.Open, e)
 			}
 		}
-		list = append(list, v)
+		r.Verify = append(r.Verify, v)
 	}
-	return list, nil
+	return nil
 }
 
 // finish sets the status of a kernel from its parts.
@@ -182,7 +220,7 @@ func (r *result) finish() {
 // sums of a kernel, for the table.
 type sums struct {
 	passed, failed, skipped int // tests
-	ok, bad, left           int // scenarios
+	ok, bad, left, unsure   int // scenarios: left are the skipped ones, unsure the inconclusive
 	edges                   map[string]int
 }
 
@@ -199,8 +237,10 @@ func (r *result) sums() sums {
 			s.ok++
 		case statusFailed:
 			s.bad++
-		default:
+		case statusSkipped:
 			s.left++
+		default:
+			s.unsure++
 		}
 		for k, n := range v.Edges {
 			s.edges[k] += n

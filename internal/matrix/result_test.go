@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,8 +19,13 @@ const testOutput = `=== RUN   TestRead
 === RUN   TestPoll
 === RUN   TestPoll/late
     poll_test.go:40: 3 ready, want 2
+=== RUN   TestPoll/early
+    poll_test.go:50: qemu-user does not know it
+=== NAME  TestPoll
+    poll_test.go:60: one failed
 --- FAIL: TestPoll (0.10s)
     --- FAIL: TestPoll/late (0.10s)
+    --- SKIP: TestPoll/early (0.10s)
 FAIL
 `
 
@@ -26,8 +33,8 @@ func TestReadTests(t *testing.T) {
 	got := readTests("test .", wire.Frame{Status: 1}, testOutput)
 	if got.Status != statusFailed || got.Passed != 1 ||
 		!slices.Equal(got.Failed, []string{"TestPoll", "TestPoll/late"}) ||
-		!slices.Equal(got.Skipped, []string{"TestWatch: needs watch: perf_event_open: no such device"}) ||
-		!strings.Contains(got.Output, "3 ready, want 2") {
+		!slices.Equal(got.Skipped, []string{"TestWatch: needs watch: perf_event_open: no such device", "TestPoll/early: qemu-user does not know it"}) ||
+		!strings.Contains(got.Output, "3 ready, want 2") || strings.Contains(got.Output, "TestRead") {
 		t.Errorf("readTests = %+v", got)
 	}
 	if got := readTests("test .", wire.Frame{Status: wire.TimedOut}, "=== RUN TestX\n"); got.Status != statusFailed || !strings.Contains(got.Output, "time of this step was up") {
@@ -41,34 +48,67 @@ const verifyOutput = `{"kernel":"6.1.0-56-cloud-amd64","arch":"amd64","tier":"ft
  {"caller":"eventfd_poll","callee":"__pollwait","verdict":"seen","evidence":"function"},
  {"caller":"a","callee":"b","verdict":"not_observable","evidence":"no source"}]},
 {"name":"aio","system":4,"status":"skipped","reason":"io_setup: not implemented"},
-{"name":"epoll","system":12,"status":"failed","reason":"1 contradicted","edges":[{"caller":"x","callee":"y","verdict":"contradicted"}]}]}`
+{"name":"input","system":15,"status":"skipped","reason":"no such file"},
+{"name":"tcp","system":16,"status":"inconclusive","reason":"3 records were lost"},
+{"name":"epoll","system":12,"status":"failed","reason":"1 contradicted","edges":[{"caller":"x","callee":"y","verdict":"contradicted"}]}],
+"coverage":{"edges":200,"shown":197,"share":0.985},
+"witness":{"tracer":"function_graph tracer","functions":90,"edges":100,"saw":99,"share":0.99,"open":[{"caller":"p","callee":"q","verdict":"not_observable","reason":"notrace"}]}}`
 
 func TestReadVerify(t *testing.T) {
-	v, err := readVerify([]byte(verifyOutput))
-	if err != nil || len(v) != 3 {
-		t.Fatalf("readVerify = %+v, %v", v, err)
+	r := &result{Series: "6.1", Arch: "amd64", Kernel: "6.1.0-56-cloud-amd64", Boot: 2.04, Seconds: 77.7, required: []string{"uinput", "input"}}
+	if err := r.readVerify([]byte("panic: no json")); err == nil {
+		t.Error("readVerify of no JSON: no error")
 	}
+	if err := r.readVerify([]byte(verifyOutput)); err != nil || len(r.Verify) != 5 {
+		t.Fatalf("readVerify: %+v, %v", r.Verify, err)
+	}
+	v := r.Verify
 	if v[0].Edges["seen"] != 1 || v[0].Edges["inlined"] != 1 || len(v[0].Open) != 1 || v[0].Open[0].Caller != "a" {
 		t.Errorf("ppoll = %+v", v[0])
 	}
-	if _, err := readVerify([]byte("panic: no json")); err == nil {
-		t.Error("readVerify of no JSON: no error")
-	}
-	r := &result{Series: "6.1", Arch: "amd64", Kernel: "6.1.0-56-cloud-amd64", Verify: v}
 	r.finish()
-	if r.Status != statusFailed || r.Reason != "scenario epoll" {
+	if r.Status != statusFailed || r.Reason != "scenario input, scenario epoll" {
 		t.Errorf("status = %q, %q", r.Status, r.Reason)
 	}
 	var b bytes.Buffer
 	markdownTable(&b, []*result{r, {Series: "5.4", Arch: "amd64", Status: statusSkipped, Reason: "gone"}})
-	want := `| 6.1.0-56-cloud-amd64 | amd64 |  | 1, 1 failed, 1 skipped | 1 | 0 | 0 | 1 | 1 | 1 | 0 | failed |`
-	if !strings.Contains(b.String(), want) || !strings.Contains(b.String(), "| 5.4 | amd64 |") {
+	want := `| 6.1.0-56-cloud-amd64 | 2.0 s |  | 1, 2 failed, 1 skipped, 1 inconclusive | 1 | 98.5 % | 99.0 % | 1 | 0 | 78 s | failed |`
+	if !strings.Contains(b.String(), want) || !strings.Contains(b.String(), "| 5.4 |  |") {
 		t.Errorf("table:\n%s\nwant the row\n%s", b.String(), want)
 	}
 	b.Reset()
 	details(&b, r)
-	if !strings.Contains(b.String(), "x -> y: contradicted") {
-		t.Errorf("details:\n%s", b.String())
+	for _, want := range []string{"x -> y: contradicted", "p -> q: notrace", "tcp inconclusive: 3 records", "it was skipped: no such file"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in the details:\n%s", want, b.String())
+		}
+	}
+}
+
+func TestTotal(t *testing.T) {
+	r := &result{Series: "6.1", Kernel: "6.1.0-56-cloud-amd64", Tests: []tests{readTests("test .", wire.Frame{Status: 1}, testOutput)}}
+	if err := r.readVerify([]byte(verifyOutput)); err != nil {
+		t.Fatal(err)
+	}
+	r.finish()
+	file := filepath.Join(t.TempDir(), "total")
+	if err := addTo(file, []*result{r, {Series: "5.10", Kernel: "5.10.0", Status: statusFailed, Reason: "the guest panicked"}, {Series: "5.4", Status: statusSkipped, Reason: "gone"}}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("go", "run", "github.com/efd-go/efd/internal/testsum", "-report", file).Output()
+	if err == nil {
+		t.Error("testsum reports no failure")
+	}
+	for _, want := range []string{
+		"6.1.0-56-cloud-amd64                  2 passed    3 failed    5 skipped",
+		"5.10.0                                0 passed    1 failed    0 skipped",
+		"5.4                                   0 passed    0 failed    1 skipped",
+		"skipped 1: 6.1.0-56-cloud-amd64: needs watch: perf_event_open: no such device (TestWatch)",
+		"2 passed, 4 failed, 6 skipped",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
 	}
 }
 

@@ -26,8 +26,8 @@ func (p *progress) say(format string, args ...any) {
 	fmt.Fprintf(p.w, "%4ds  %s\n", int(time.Since(p.begin).Seconds()), fmt.Sprintf(format, args...))
 }
 
-// guestLimits are generous: a loaded host makes a guest ten times slower.
-var guestLimits = limits{silence: 90 * time.Second, total: 20 * time.Minute}
+// guestLimits are generous: a loaded host makes a guest several times slower.
+var guestLimits = limits{silence: 90 * time.Second, total: 8 * time.Minute}
 
 // runAll runs the kernels that were asked for, some at a time; the results are in their order.
 func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*result, error) {
@@ -66,10 +66,10 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 	slots := make(chan struct{}, c.jobs)
 	var wg sync.WaitGroup
 	for i, k := range chosen {
-		r := &result{Series: k.spec(), Arch: k.Arch, Kernel: k.ABI, Package: k.Version}
+		r := &result{Series: k.spec(), Arch: k.Arch, Kernel: k.ABI, Package: k.Version, required: k.has()}
 		results = append(results, r)
+		slots <- struct{}{}
 		wg.Go(func() {
-			slots <- struct{}{}
 			defer func() { <-slots }()
 			if err := fetched[i]; err != nil {
 				r.Status, r.Reason = statusFailed, err.Error()
@@ -138,7 +138,7 @@ func (c *config) runKernel(ctx context.Context, k *kernel, base, initrd string, 
 		return
 	}
 	os.MkdirAll(home, 0o755)
-	in := &intake{r: r, dir: home}
+	in := &intake{r: r, dir: home, begin: time.Now()}
 	log, err := boot(ctx, k, initrd, guestLimits, in.frame)
 	os.WriteFile(filepath.Join(home, "console.log"), []byte(log), 0o644)
 	if err != nil {
@@ -160,13 +160,14 @@ type intake struct {
 	output  strings.Builder
 	err     error
 
-	verify    []verdict
-	verifyErr error // why its JSON could not be read
+	begin     time.Time
+	verifyErr error // why verify's JSON could not be read
 }
 
 func (in *intake) frame(f wire.Frame, body []byte) {
 	switch f.Kind {
 	case wire.Hello:
+		in.r.Boot = time.Since(in.begin).Seconds()
 		in.r.Notes = append(in.r.Notes, f.Detail...)
 		if f.Text != in.r.Kernel {
 			in.fail(fmt.Errorf("asked for %s, the guest runs %s", in.r.Kernel, f.Text))
@@ -179,7 +180,7 @@ func (in *intake) frame(f wire.Frame, body []byte) {
 	case wire.File:
 		in.fail(in.save(f.Text, body))
 		if f.Text == verifyJSON {
-			in.verify, in.verifyErr = readVerify(body)
+			in.verifyErr = in.r.readVerify(body)
 		}
 	case wire.End:
 		in.fail(in.save(strings.NewReplacer(" ", "-", "/", "-").Replace(f.Step)+".log", []byte(in.output.String())))
@@ -196,7 +197,7 @@ func (in *intake) end(f wire.Frame) {
 		return
 	}
 	// Status 1 is a finding, which the scenarios tell.
-	if in.verify == nil || f.Status > 1 || f.Status < 0 {
+	if in.r.Verify == nil || f.Status > 1 || f.Status < 0 {
 		t := readTests(f.Step, f, out)
 		if in.verifyErr != nil {
 			t.Output += "\n" + in.verifyErr.Error()
@@ -204,7 +205,6 @@ func (in *intake) end(f wire.Frame) {
 		t.Status = statusFailed
 		in.r.Tests = append(in.r.Tests, t)
 	}
-	in.r.Verify = in.verify
 }
 
 func (in *intake) save(name string, body []byte) error {
@@ -228,9 +228,9 @@ func (r *result) line() string {
 		s = fmt.Sprintf("%s (%s): %s", r.Series, r.Kernel, r.Status)
 	}
 	if n := r.sums(); n.passed+n.failed+n.skipped > 0 {
-		s += ", tests: " + count(n.passed, n.failed, n.skipped)
+		s += ", tests: " + count(n.passed, n.failed, n.skipped, 0)
 		if len(r.Verify) > 0 {
-			s += "; scenarios: " + count(n.ok, n.bad, n.left)
+			s += "; scenarios: " + count(n.ok, n.bad, n.left, n.unsure)
 		}
 	}
 	s += fmt.Sprintf("; %.0f s", r.Seconds)

@@ -8,41 +8,44 @@ import (
 )
 
 // columns are those of the table, in both of its forms.
-var columns = []string{"kernel", "arch", "tests", "scenarios", "seen", "renamed", "tail call", "inlined", "not observable", "contradicted", "undocumented", "status"}
+var columns = []string{"kernel", "boot", "tests", "scenarios", "edges seen", "shown", "by the tracer", "contradicted", "undocumented", "time", "status"}
 
 func (r *result) cells() []string {
 	name := r.Kernel
 	if name == "" {
 		name = r.Series
 	}
-	if r.Status == statusSkipped || len(r.Tests)+len(r.Verify) == 0 {
-		c := make([]string, len(columns))
-		c[0], c[1], c[len(c)-1] = name, r.Arch, r.Status
+	c := make([]string, len(columns))
+	c[0], c[len(c)-1] = name, r.Status
+	if r.Status == statusSkipped {
 		return c
 	}
 	s := r.sums()
-	c := []string{name, r.Arch, count(s.passed, s.failed, s.skipped), count(s.ok, s.bad, s.left)}
-	for _, v := range []string{"seen", "renamed", "tail_call", "inlined", "not_observable", "contradicted", "undocumented"} {
-		n := ""
-		if len(r.Verify) > 0 {
-			n = fmt.Sprint(s.edges[v])
-		}
-		c = append(c, n)
+	if r.Boot > 0 {
+		c[1] = fmt.Sprintf("%.1f s", r.Boot)
 	}
-	return append(c, r.Status)
+	c[2], c[3] = count(s.passed, s.failed, s.skipped, 0), count(s.ok, s.bad, s.left, s.unsure)
+	if len(r.Verify) > 0 {
+		c[4], c[5], c[6] = fmt.Sprint(s.edges["seen"]), r.Coverage.String(), r.Witness.String()
+		c[7], c[8] = fmt.Sprint(s.edges["contradicted"]), fmt.Sprint(s.edges["undocumented"])
+	}
+	c[9] = fmt.Sprintf("%.0f s", r.Seconds)
+	return c
 }
 
 // count writes what passed, and the rest where there is some.
-func count(ok, bad, skipped int) string {
-	if ok+bad+skipped == 0 {
+func count(ok, bad, skipped, unsure int) string {
+	if ok+bad+skipped+unsure == 0 {
 		return ""
 	}
 	s := fmt.Sprint(ok)
-	if bad > 0 {
-		s += fmt.Sprintf(", %d failed", bad)
-	}
-	if skipped > 0 {
-		s += fmt.Sprintf(", %d skipped", skipped)
+	for _, rest := range []struct {
+		n    int
+		what string
+	}{{bad, "failed"}, {skipped, "skipped"}, {unsure, "inconclusive"}} {
+		if rest.n > 0 {
+			s += fmt.Sprintf(", %d %s", rest.n, rest.what)
+		}
 	}
 	return s
 }
@@ -65,29 +68,46 @@ func markdownTable(w io.Writer, results []*result) {
 	}
 }
 
-// details writes what is behind a failed or a skipped row.
+// details writes what is behind a row: what failed, what stayed open and why.
 func details(w io.Writer, r *result) {
-	if r.Status == statusOK {
-		return
+	if r.Status != statusOK {
+		fmt.Fprintf(w, "\n%s: %s: %s\n", r.Series, r.Status, r.Reason)
 	}
-	fmt.Fprintf(w, "\n%s: %s: %s\n", r.Series, r.Status, r.Reason)
 	for _, t := range r.Tests {
 		if t.Status != statusOK {
 			fmt.Fprintf(w, "-- %s, exit status %d\n%s\n", t.Name, t.Exit, t.Output)
 		}
 	}
 	for _, v := range r.Verify {
-		if v.Status == statusFailed {
-			fmt.Fprintf(w, "-- scenario %s: %s\n", v.Name, v.Reason)
-			for _, e := range v.Open {
-				if e.Verdict != "contradicted" && e.Verdict != "undocumented" {
-					continue
-				}
+		if v.Status == statusOK || v.Status == statusSkipped {
+			continue
+		}
+		fmt.Fprintf(w, "-- %s: scenario %s %s: %s\n", r.Series, v.Name, v.Status, v.Reason)
+		for _, e := range v.Open {
+			if e.Verdict == "contradicted" || e.Verdict == "undocumented" {
 				fmt.Fprintf(w, "   %s -> %s: %s: %s\n", e.Caller, e.Callee, e.Verdict, e.Evidence)
 			}
 		}
 	}
+	r.Witness.details(w, r.Series)
 	if r.Log != "" {
 		fmt.Fprintf(w, "-- its last lines\n%s\n", r.Log)
+	}
+}
+
+// details writes the edges of which the function tracer did not say what the
+// call chains say.
+func (s *share) details(w io.Writer, series string) {
+	if s == nil {
+		return
+	}
+	if s.Absent != "" {
+		fmt.Fprintf(w, "-- %s: no function tracer: %s\n", series, s.Absent)
+	}
+	for _, e := range s.Open {
+		fmt.Fprintf(w, "-- %s: not seen by the tracer: %s -> %s: %s\n", series, e.Caller, e.Callee, e.Reason)
+	}
+	for _, e := range s.Disagree {
+		fmt.Fprintf(w, "-- %s: %s -> %s: chains %s, tracer %s: %s\n", series, e.Caller, e.Callee, e.Chains, e.Tracer, e.Reason)
 	}
 }
