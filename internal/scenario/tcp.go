@@ -2,7 +2,9 @@ package scenario
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/efd-go/efd"
 	"golang.org/x/sys/unix"
@@ -90,7 +92,7 @@ func runTCPSendSpace(t *T) error {
 	if err != nil {
 		return err
 	}
-	sent, err := t.fill(client)
+	sent, err := t.fillTCP(client)
 	if err != nil {
 		return err
 	}
@@ -116,6 +118,34 @@ func runTCPSendSpace(t *T) error {
 		}
 		return nil
 	})
+}
+
+// fillTCP fills a connection until the peer's window is closed too: room comes
+// back for as long as acknowledgements are on their way.
+func (t *T) fillTCP(fd int) (sent int, err error) {
+	for {
+		n, err := t.fill(fd)
+		if err != nil {
+			return sent, err
+		}
+		sent += n
+		for {
+			info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+			if err != nil {
+				return sent, callError(err, "getsockopt")
+			}
+			if info.Unacked == 0 {
+				break
+			}
+			if t.ctx.Err() != nil {
+				return sent, fmt.Errorf("%d segments were not acknowledged: %w", info.Unacked, t.ctx.Err())
+			}
+			time.Sleep(50 * time.Microsecond)
+		}
+		if n == 0 {
+			return sent, nil
+		}
+	}
 }
 
 // fill writes to fd until it takes no more.

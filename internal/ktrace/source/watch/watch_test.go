@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
@@ -68,14 +69,13 @@ func pollOnce(t testing.TB, fd int) (waker, wakee int) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		tids <- unix.Gettid()
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		for {
-			_, err := unix.Ppoll(fds, nil, nil)
-			if err != unix.EINTR {
-				done <- err
-				return
-			}
+		// A signal of the runtime would make it wait twice.
+		fds, blocked := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, ^uint64(0)
+		var err error
+		if _, _, no := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), 1, 0, uintptr(unsafe.Pointer(&blocked)), 8, 0); no != 0 {
+			err = no
 		}
+		done <- err
 	}()
 	wakee = <-tids
 	testenv.AwaitAsleep(t, wakee, unix.SYS_PPOLL)
