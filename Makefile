@@ -5,10 +5,10 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TESTSUM      = $(GO) run ./internal/testsum $(if $(TOTAL),-total $(TOTAL))
 QEMU_ARCHES ?= arm64 s390x riscv64
 
-.PHONY: help demo test bench lint ports race cross fuzz matrix catalog-check clean
+.PHONY: help demo test bench lint ports race cross fuzz matrix matrix-arm64 catalog-check clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read n t; do printf '  make %-14s %s\n' "$$n" "$$t"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read n t; do printf '  make %-14s %s\n' "$$n" "$$t"; done
 
 demo: ## the running kernel's path from a write to the waiter that it wakes
 	@$(GO) run ./cmd/efdtrace demo
@@ -54,7 +54,10 @@ fuzz: ## each fuzz target for about 5 s, or for FUZZTIME (60s, 100000x)
 			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime "$(or $(FUZZTIME),$$n)" -parallel 2 $$p; done; done
 
 matrix: ## the tests and verify on stock kernels under QEMU (KERNELS="6.1 6.12", or all)
-	@KERNELS="$(KERNELS)" $(GO) run ./internal/matrix
+	@KERNELS="$(KERNELS)" $(GO) run ./internal/matrix $(if $(TOTAL),-total $(TOTAL))
+
+matrix-arm64: ## the same on an arm64 kernel
+	@KERNELS="$(or $(KERNELS),6.12)" $(GO) run ./internal/matrix -arch arm64 $(if $(TOTAL),-total $(TOTAL))
 
 catalog-check: ## proves each edge of the catalogue in kernel source packages; TREES="6.6=DIR ..." adds trees
 	@$(GO) run ./internal/catalogcheck -packages $(TREES)
