@@ -3,10 +3,12 @@ package lab_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -19,44 +21,47 @@ import (
 	"github.com/efd-go/efd/internal/testenv"
 )
 
-// recordings of real kernels, one or more trials each.
-func recordings(t *testing.T) []string {
-	t.Helper()
-	files, err := filepath.Glob("../../../testdata/recordings/*/*.jsonl.gz")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no recordings: %v", err)
-	}
-	return files
-}
-
-// taped is a recording that was read once, to be judged many times.
+// taped is a trial of a recording that was read once, to be judged many times.
 type taped struct {
-	header record.Header
+	name   string
 	kernel *observe.Kernel
 	trial  *lab.Trial
 }
 
-func read(t *testing.T, file string) *taped {
-	t.Helper()
+// read reads the trials of a recording.
+func read(file string) ([]*taped, error) {
 	r, err := record.Open(file)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer r.Close()
-	p := &taped{header: r.Header}
-	if p.kernel, err = lab.KernelOf(&p.header); err != nil {
-		t.Fatal(err)
-	}
-	trials, err := lab.ReadTrials(r, p.kernel, nil)
+	k, err := lab.KernelOf(&r.Header)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if len(trials) == 0 {
-		t.Fatal("no trial in the recording")
+	trials, err := lab.ReadTrials(r, k, nil)
+	if err == nil && len(trials) == 0 {
+		err = fmt.Errorf("%s: no trial in the recording", file)
 	}
-	p.trial = trials[0]
-	return p
+	var list []*taped
+	for _, tr := range trials {
+		list = append(list, &taped{filepath.Base(filepath.Dir(file)) + "/" + tr.Scenario.Name, k, tr})
+	}
+	return list, err
 }
+
+// tapes are the recordings of real kernels, one or more trials each.
+var tapes = sync.OnceValues(func() (list []*taped, err error) {
+	files, err := filepath.Glob("../../../testdata/recordings/*/*.jsonl.gz")
+	if err == nil && len(files) == 0 {
+		err = errors.New("no recordings")
+	}
+	for _, f := range files {
+		l, e := read(f)
+		list, err = append(list, l...), errors.Join(err, e)
+	}
+	return list, err
+})
 
 // judge judges the recording again, with another catalogue or other events.
 func (p *taped) judge(wrap func(observe.Catalog) observe.Catalog, change func(*lab.Trial)) *lab.Trial {
@@ -72,19 +77,22 @@ func (p *taped) judge(wrap func(observe.Catalog) observe.Catalog, change func(*l
 	return tr
 }
 
-func each(t *testing.T, fn func(t *testing.T, file string)) {
-	for i, f := range recordings(t) {
+func each(t *testing.T, fn func(t *testing.T, p *taped)) {
+	list, err := tapes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range list {
 		if testing.Short() && i%6 != 0 {
 			continue // a sample: each is replayed once for each of its edges
 		}
-		name := filepath.Base(filepath.Dir(f)) + "/" + strings.TrimSuffix(filepath.Base(f), ".jsonl.gz")
-		t.Run(name, func(t *testing.T) { fn(t, f) })
+		t.Run(p.name, func(t *testing.T) { fn(t, p) })
 	}
 }
 
 func TestReplayUnchanged(t *testing.T) {
-	each(t, func(t *testing.T, file string) {
-		tr := read(t, file).trial
+	each(t, func(t *testing.T, p *taped) {
+		tr := p.trial
 		if tr.Status != lab.OK {
 			t.Fatalf("%s: %s: %s", tr.Scenario.Name, tr.Status, tr.Reason)
 		}
@@ -121,8 +129,7 @@ func otherBranch(c, than *match.Chain) bool {
 // Any frame inside the documented part that is taken out of either chain must
 // be found out.
 func TestReplayWithoutFrame(t *testing.T) {
-	each(t, func(t *testing.T, file string) {
-		p := read(t, file)
+	each(t, func(t *testing.T, p *taped) {
 		for _, kind := range []ktrace.EventKind{ktrace.Waking, ktrace.Switch} {
 			whole := p.trial
 			c, ev := chainOf(whole, kind)
@@ -177,8 +184,7 @@ func (m misspelt) Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*k
 }
 
 func TestReplayMisspelt(t *testing.T) {
-	each(t, func(t *testing.T, file string) {
-		p := read(t, file)
+	each(t, func(t *testing.T, p *taped) {
 		whole := p.trial
 		for _, kind := range []ktrace.EventKind{ktrace.Waking, ktrace.Switch} {
 			c, _ := chainOf(whole, kind)
@@ -205,8 +211,8 @@ func TestReplayMisspelt(t *testing.T) {
 }
 
 func TestReplayWithLosses(t *testing.T) {
-	each(t, func(t *testing.T, file string) {
-		changed := read(t, file).judge(nil, func(tr *lab.Trial) {
+	each(t, func(t *testing.T, p *taped) {
+		changed := p.judge(nil, func(tr *lab.Trial) {
 			tr.Events = slices.DeleteFunc(tr.Events, func(e ktrace.Event) bool { return e.Kind == ktrace.Waking })
 			tr.Losses = append(tr.Losses, ktrace.Loss{Source: "sched:sched_waking", Count: 3, From: tr.Result.Began, To: tr.Result.Ended})
 		})
@@ -219,8 +225,8 @@ func TestReplayWithLosses(t *testing.T) {
 // Where the waiter's own call and its sleep were lost, those before them are
 // not taken for them.
 func TestReplayWithoutTheLastSleep(t *testing.T) {
-	each(t, func(t *testing.T, file string) {
-		changed := read(t, file).judge(nil, func(tr *lab.Trial) {
+	each(t, func(t *testing.T, p *taped) {
+		changed := p.judge(nil, func(tr *lab.Trial) {
 			r := tr.Result
 			tr.Events = slices.DeleteFunc(tr.Events, func(e ktrace.Event) bool {
 				return e.TID == r.Waiter && e.Time < r.Began
@@ -320,7 +326,11 @@ func TestRecordAndReplay(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := read(t, file).trial
+	tape, err := read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := tape[0].trial
 	if again.Status != live.Status || again.Wake.Callback != live.Wake.Callback || again.Wake.Latency() != live.Wake.Latency() {
 		t.Errorf("live %s %s %d, replayed %s %s %d", live.Status, live.Wake.Callback, live.Wake.Latency(), again.Status, again.Wake.Callback, again.Wake.Latency())
 	}
