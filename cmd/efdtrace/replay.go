@@ -63,7 +63,7 @@ func (v *view) replay(file string) error {
 	if v.kernel, err = lab.KernelOf(&h); err != nil {
 		return err
 	}
-	p, err := observe.Replay(file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call})
+	p, err := observe.Replay(file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call, OnChange: v.change})
 	if errors.Is(err, record.ErrCut) {
 		fmt.Fprintf(v.env.stderr, "efdtrace replay: %v; this is what there is\n", err)
 		err = nil
@@ -71,5 +71,5 @@ func (v *view) replay(file string) error {
 	if err != nil {
 		return err
 	}
-	return v.finish(p.Lost)
+	return v.end(p)
 }

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-runtime] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show who wakes its waiting threads"}
+var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-runtime] [-watch] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show who wakes its waiting threads"}
 
 func init() {
 	runCommand.run = runProgram
@@ -33,7 +33,7 @@ type runOptions struct {
 	out, format, user string
 	pid               int
 	attach            bool // -p was given
-	runtime           bool
+	runtime, watch    bool
 	program           []string
 }
 
@@ -45,6 +45,7 @@ func runProgram(e *env, args []string) int {
 	fs.StringVar(&o.user, "u", "", "run the program as `USER`")
 	fs.IntVar(&o.pid, "p", 0, "attach to the process `PID`")
 	fs.BoolVar(&o.runtime, "runtime", false, "show the Go runtime's own poller too")
+	fs.BoolVar(&o.watch, "watch", false, "watch the eventfds that the program makes, two at a time on x86: who enters and leaves\ntheir wait queues, and who changes their counters. Costs some 10 µs for each of these")
 	if status, ok := parse(e, fs, runCommand, "efdtrace run -- curl -s http://127.0.0.1:8080/", args); !ok {
 		return status
 	}
@@ -109,7 +110,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	if p == nil {
 		v.title = fmt.Sprintf("process %d", pid)
 	}
-	s, err := startSession(v, pid)
+	s, err := startSession(v, pid, o.watch)
 	if err != nil {
 		p.kill()
 		v.abandon()
@@ -130,7 +131,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	}
 	v.progress(s, ended, signals, p)
 	pipe, serr := s.Stop()
-	if err := errors.Join(serr, v.finish(pipe.Lost)); err != nil {
+	if err := errors.Join(serr, v.end(pipe)); err != nil {
 		return exitCannot, err
 	}
 	if p != nil {
@@ -139,7 +140,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	return exitOK, nil
 }
 
-func startSession(v *view, pid int) (*observe.Session, error) {
+func startSession(v *view, pid int, watch bool) (*observe.Session, error) {
 	k, table, err := observe.ThisKernel()
 	if err != nil {
 		return nil, err
@@ -149,17 +150,24 @@ func startSession(v *view, pid int) (*observe.Session, error) {
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
 	}
-	o := observe.Options{PIDs: []int{pid}, Calls: true, OnWake: v.wake, OnCall: v.call}
+	o := observe.Options{PIDs: []int{pid}, Calls: true, Watch: watch, OnWake: v.wake, OnCall: v.call, OnChange: v.change, OnBatch: v.flush}
 	if v.format == "recording" {
 		h := record.NewHeader(k.Symbols, lab.Functions(k))
 		h.Sources = []string{"perf"}
+		if watch {
+			h.Sources = append(h.Sources, "watchpoint")
+		}
 		w, err := record.Create(v.out, h, record.Options{})
 		if err != nil {
 			return nil, err
 		}
 		v.rec, o.Record = w, w
 	}
-	return observe.StartOn(k, table, o)
+	s, err := observe.StartOn(k, table, o)
+	if err == nil && s.NoWatch != nil {
+		v.unseen = append(v.unseen, "changes of eventfds: "+s.NoWatch.Error())
+	}
+	return s, err
 }
 
 // program is what run started.
@@ -281,9 +289,8 @@ func (v *view) progress(s *observe.Session, ended <-chan struct{}, signals <-cha
 		select {
 		case <-ended:
 			return
-		case err := <-s.Failed():
-			fmt.Fprintf(v.env.stderr, "efdtrace run: %v\n", err)
-			return
+		case <-s.Ended():
+			return // with an error that Stop has
 		case last = <-signals:
 			if p == nil {
 				return

@@ -23,6 +23,7 @@ type timeline struct {
 	paths   map[string]int
 	ended   []slept // by each of the wakes
 	dropped int
+	changes int
 }
 
 // slept is what a wake tells of the call that was asleep.
@@ -80,6 +81,16 @@ func (l *timeline) cover(name string, chain *match.Chain, steps []match.Step, su
 // note adds what is to be said of the whole.
 func (l *timeline) note(kind, text string) {
 	l.t.Notes = append(l.t.Notes, render.Note{Kind: kind, Call: -1, Text: text})
+}
+
+// maxChanges bounds the notes on changes of watched eventfds.
+const maxChanges = 2000
+
+// change adds a change of a watched eventfd.
+func (l *timeline) change(c *observe.Change, text string) {
+	if l.changes++; l.changes <= maxChanges {
+		l.note("note", fmt.Sprintf("%.6f s: %s (%s: %s)", float64(c.Event.Time)/1e9, text, c.Event.Source, chainText(c)))
+	}
 }
 
 // call adds a system call.

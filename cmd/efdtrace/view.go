@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -40,16 +41,19 @@ type view struct {
 	kernel      *observe.Kernel
 	rec         *record.Writer
 
-	file  *os.File // nil: standard output
-	w     *bufio.Writer
-	text  *render.Text
-	flush bool // after every line: somebody reads along
-	line  *timeline
+	file *os.File // nil: standard output
+	w    *bufio.Writer
+	text *render.Text
+	live bool // somebody may read along
+	line *timeline
 
 	mu       sync.Mutex
+	unseen   []string          // what could not be observed, and why
+	losses   map[string]uint64 // by source
 	first    int64
 	wakes    int
 	runtime  int
+	changes  int
 	findings int
 	groups   map[kind]*group
 }
@@ -77,7 +81,7 @@ func newView(e *env, out, format string, goRuntime bool) (*view, error) {
 		to = io.Discard
 	}
 	v.w = bufio.NewWriter(to)
-	v.flush = v.file == nil
+	v.live = v.file == nil
 	v.text = render.NewText(v.w, v.file == nil && colour(e.stdout))
 	if format != "text" && format != "recording" {
 		v.line = newTimeline()
@@ -89,6 +93,16 @@ func (v *view) abandon() {
 	if v.file != nil {
 		v.file.Close()
 		os.Remove(v.out)
+	}
+}
+
+// flush shows what was seen so far. A line at a time would cost the reader of
+// the kernel's records too much.
+func (v *view) flush() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.live {
+		v.w.Flush()
 	}
 }
 
@@ -124,7 +138,12 @@ func (v *view) wake(j *observe.Judged) {
 		return
 	}
 	v.text.Printf("%s  %s\n", v.since(j.Time), wakeLine(j))
-	for _, c := range []*match.Chain{j.SleepChain, j.WakeChain} {
+	v.found(j.SleepChain, j.WakeChain)
+}
+
+// found shows where chains differ from the documented paths.
+func (v *view) found(chains ...*match.Chain) {
+	for _, c := range chains {
 		if c == nil {
 			continue
 		}
@@ -133,9 +152,37 @@ func (v *view) wake(j *observe.Judged) {
 			v.text.Printf("%14s%s %s -> %s: %s\n", "", s.Verdict, s.Caller, s.Callee, s.Evidence)
 		}
 	}
-	if v.flush {
-		v.w.Flush()
+}
+
+// change shows a change of a watched eventfd, with the functions that made it.
+func (v *view) change(c *observe.Change) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.changes++
+	who := fmt.Sprintf("a %s", c.Context)
+	if !c.Interrupted {
+		who = sideName(c.Side.TID, c.Side.Comm, c.Syscall, c.FD)
 	}
+	line := fmt.Sprintf("%s %s %s", who, c.What, c.Object)
+	if v.line != nil {
+		v.line.change(c, line)
+		return
+	}
+	v.text.Printf("%s  %s\n", v.since(c.Event.Time), line)
+	v.text.Printf("%14s%s\n", "", v.text.Dim(c.Event.Source+": "+chainText(c)))
+	v.found(c.Chain)
+}
+
+// chainText is the chain of a change down to the system call, leaf first.
+func chainText(c *observe.Change) string {
+	var names []string
+	for _, f := range c.Event.Stack {
+		names = append(names, f.Name)
+		if strings.Contains(f.Name, "_sys_") {
+			break
+		}
+	}
+	return strings.Join(names, " < ")
 }
 
 // wakeLine says who woke whom, in one line.
@@ -238,9 +285,15 @@ func (v *view) call(c *observe.Call) {
 		text += ", slept " + micro(slept)
 	}
 	v.text.Printf("%s  %d %s\n", v.since(cmp.Or(c.Exit, c.Enter)), c.TID, v.text.Dim(text))
-	if v.flush {
-		v.w.Flush()
+}
+
+// end writes what comes at the end of an observation.
+func (v *view) end(p *observe.Pipeline) error {
+	v.losses = p.LostBy
+	if p.Unwatched > 0 {
+		v.unseen = append(v.unseen, fmt.Sprintf("changes of %d further eventfds, since all watchpoints of the processor were in use (each eventfd takes two)", p.Unwatched))
 	}
+	return v.finish(p.Lost)
 }
 
 // finish writes what comes at the end.
@@ -267,6 +320,22 @@ func (v *view) finish(lost uint64) error {
 	return err
 }
 
+// lostText says what was lost, and what that may have told.
+func lostText(lost uint64, by map[string]uint64) string {
+	var parts []string
+	for _, source := range slices.Sorted(maps.Keys(by)) {
+		parts = append(parts, fmt.Sprintf("%d of %s", by[source], source))
+	}
+	text := fmt.Sprintf("%d records were lost", lost)
+	if len(parts) > 0 {
+		text += " (" + strings.Join(parts, ", ") + ")"
+	}
+	if by["sched:sched_waking"] > 0 {
+		text += ": of this program or of any other, so that there may have been more wakes than these"
+	}
+	return text + "."
+}
+
 func (v *view) summary(lost uint64) {
 	t := v.text
 	t.Printf("\n%s\n", t.Bold(fmt.Sprintf("%d wakes of threads that waited, on Linux %s", v.wakes, v.kernel.Release)))
@@ -291,8 +360,14 @@ func (v *view) summary(lost uint64) {
 	if v.runtime > 0 {
 		t.Para("", fmt.Sprintf("%d wakes of the Go runtime's own poller are not among them; -runtime shows them.", v.runtime))
 	}
+	if v.changes > 0 {
+		t.Para("", fmt.Sprintf("%d changes of watched eventfds.", v.changes))
+	}
+	for _, n := range v.unseen {
+		t.Para("", "not observable: "+n+".")
+	}
 	if lost > 0 {
-		t.Para("", fmt.Sprintf("%d records were lost: there were more wakes than these.", lost))
+		t.Para("", lostText(lost, v.losses))
 	}
 	if v.findings > 0 {
 		t.Para("", fmt.Sprintf("%d calls differ from the documented paths.", v.findings))

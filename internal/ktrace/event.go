@@ -26,6 +26,7 @@ type Event struct {
 
 	Target       int // Waking: who is woken. Switch: who runs next. Same namespace as TID where it can be known, else GlobalTarget alone is set
 	GlobalTarget int // Target in the initial PID namespace, as the kernel's own records have it
+	TargetPID    int // the process of Target, 0 where it was not asked for or is not known
 	TargetComm   string
 	Preempted    bool // Switch: the task was still runnable
 	State        int  // Switch: prev_state as the kernel gives it

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,33 +12,46 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/ktrace/source/watch"
+	"golang.org/x/sys/unix"
 )
 
 // Options say what a Session looks at and who is told.
 type Options struct {
-	PIDs   []int          // processes, with what they start
-	OnWake func(*Judged)  // each wake that concerns them, in the order of time. On one goroutine
-	OnCall func(*Call)    // each system call that they make of those that wait or signal
-	Record *record.Writer // where all is kept as well; the session does not close it
-	Calls  bool           // record the system calls too: without them a wake has no arguments, and costs half
+	PIDs     []int          // processes, with what they start
+	OnWake   func(*Judged)  // each wake that concerns them, in the order of time. All of these on one goroutine
+	OnCall   func(*Call)    // each system call that they make of those that wait or signal
+	OnChange func(*Change)  // each change of a watched eventfd
+	OnBatch  func()         // after what was read at one time was told of
+	Record   *record.Writer // where all is kept as well; the session does not close it
+	Calls    bool           // record system calls and sleeps too: without them a wake has neither arguments nor latency
+	Watch    bool           // watch the eventfds that they make, as far as watchpoints go
 }
 
 // Session is a running observation.
 type Session struct {
-	Kernel *Kernel
+	Kernel  *Kernel
+	NoWatch error // why Options.Watch watches nothing, nil where it does or was not asked for
 
-	p    *Pipeline
-	src  source.Source
-	done chan struct{}
-	err  chan error
-	once sync.Once
+	p     *Pipeline
+	src   *source.Merged
+	watch *watch.Source
+	done  chan struct{}
+	ended chan struct{} // closed when nothing more is read
+	once  sync.Once
 
-	until atomic.Int64 // all events up to it will have been read
-	last  error
+	asked  atomic.Int64  // Stop waits until all events up to it were read
+	passed chan struct{} // closed when they were
+	until  atomic.Int64  // all events up to it will have been read
+	last   error
 }
 
-// tick is how often the rings are read.
-const tick = 50 * time.Millisecond
+// How often the rings are read. An eventfd goes unwatched from its making to
+// the next reading.
+const (
+	tick      = 20 * time.Millisecond
+	watchTick = time.Millisecond
+)
 
 // Start begins to observe. Its error is an *ktrace.AccessError where something
 // is missing.
@@ -50,40 +65,116 @@ func Start(o Options) (*Session, error) {
 
 // StartOn is Start with a kernel that is known already.
 func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
-	c := perf.Config{Symbols: table, PIDs: o.PIDs, Syscalls: k.Numbers()}
-	if !o.Calls {
-		c.Kinds = []ktrace.EventKind{ktrace.Waking, ktrace.Switch}
-	}
-	src, err := perf.Open(c)
+	src, err := openPerf(k, table, &o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{Kernel: k, src: src, done: make(chan struct{}), err: make(chan error, 1)}
+	s := &Session{Kernel: k, done: make(chan struct{}), ended: make(chan struct{}), passed: make(chan struct{})}
 	s.p = NewPipeline(k, o)
 	s.p.follows = src.Follows
 	s.p.live(o.PIDs)
+	all, every := []source.Source{src}, tick
+	if o.Watch {
+		s.watch, s.NoWatch = watch.Open(watch.Config{Symbols: table, Wanted: func(pid, _ int) bool { return startedBy(pid, src.Follows) }})
+	}
+	if s.watch != nil {
+		all, every = append(all, s.watch), watchTick
+	}
+	s.src = source.Merge(all...)
 	go func() {
-		err := source.Run(src, tick, s.done, func(events []ktrace.Event, losses []ktrace.Loss) error {
-			if o.Record != nil {
-				if err := o.Record.Write(events, losses); err != nil {
-					return err
-				}
-			}
-			s.p.Feed(events, losses)
-			return nil
-		})
+		defer close(s.ended)
+		s.last = source.Run(s.src, every, s.done, func(events []ktrace.Event, losses []ktrace.Loss) error { return s.feed(&o, events, losses) })
 		s.p.Flush(s.until.Load())
-		s.err <- err
+		if o.OnBatch != nil {
+			o.OnBatch()
+		}
 	}()
 	return s, nil
 }
 
+// openPerf opens the tracepoints. Only wakes are recorded of the whole system:
+// all else comes from events of the processes' own threads, so that a machine
+// that is busy with other things pushes nothing of it out.
+func openPerf(k *Kernel, table *ksym.Table, o *Options) (*perf.Source, error) {
+	c := perf.Config{Symbols: table, PIDs: o.PIDs, Syscalls: k.Numbers()}
+	if !o.Calls {
+		c.Kinds = []ktrace.EventKind{ktrace.Waking}
+		return perf.Open(c)
+	}
+	if perThread(o.PIDs) {
+		own := c
+		own.Tasks, own.System = o.PIDs, []ktrace.EventKind{ktrace.Waking}
+		src, err := perf.Open(own)
+		if err == nil || !errors.Is(err, unix.EMFILE) {
+			return src, err
+		}
+	}
+	return perf.Open(c)
+}
+
+// perThread reports whether there are descriptors enough for events of each
+// thread.
+func perThread(pids []int) bool {
+	cpus, err := perf.CPUs()
+	if err != nil {
+		return false
+	}
+	threads := 0
+	for _, pid := range pids {
+		threads += len(perf.Threads(pid))
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return false
+	}
+	const events = 4 // of a thread on a CPU: switches, enters and exits of calls, its end
+	return uint64(threads*len(cpus)*events) <= min(limit.Cur/2, 1<<14)
+}
+
+// feed takes what was read.
+func (s *Session) feed(o *Options, events []ktrace.Event, losses []ktrace.Loss) error {
+	// Our own look at an eventfd takes its lock too.
+	events = slices.DeleteFunc(events, func(e ktrace.Event) bool { return e.Kind == ktrace.Watch && asksFdinfo(e.Stack) })
+	if o.Record != nil {
+		if err := o.Record.Write(events, losses); err != nil {
+			return err
+		}
+	}
+	s.p.Feed(events, losses)
+	upTo := s.src.UpTo()
+	if upTo != source.End {
+		s.p.Passed(upTo)
+	}
+	if asked := s.asked.Load(); asked != 0 && upTo >= asked {
+		s.asked.Store(0)
+		close(s.passed)
+	}
+	if o.OnBatch != nil && len(events) > 0 {
+		o.OnBatch()
+	}
+	return nil
+}
+
+// stopPatience is how long Stop lets the reader catch up.
+const stopPatience = 2 * time.Second
+
 // Stop ends the observation, and returns once every wake was told.
 func (s *Session) Stop() (*Pipeline, error) {
 	s.once.Do(func() {
+		// What the last events are about is looked up while closing of
+		// descriptors is still recorded.
+		s.asked.Store(source.Now())
+		select {
+		case <-s.passed:
+		case <-time.After(stopPatience):
+		case <-s.ended:
+		}
 		s.until.Store(source.Now())
 		close(s.done)
-		s.last = <-s.err
+		<-s.ended
+		if s.watch != nil {
+			s.p.Watched, s.p.Unwatched = s.watch.Armed(), s.watch.Missed()
+		}
 		if err := s.src.Close(); s.last == nil {
 			s.last = err
 		}
@@ -91,8 +182,9 @@ func (s *Session) Stop() (*Pipeline, error) {
 	return s.p, s.last
 }
 
-// Failed is closed early where reading failed.
-func (s *Session) Failed() <-chan error { return s.err }
+// Ended is closed when nothing more is read: after Stop, or early where reading
+// failed. Stop has the error.
+func (s *Session) Ended() <-chan struct{} { return s.ended }
 
 // Numbers are those of the calls that a wake can be about, and of those that
 // change descriptors.

@@ -17,10 +17,15 @@ import (
 
 // Pipeline takes events, live or from a recording, and tells of wakes.
 type Pipeline struct {
-	Total   int    // wakes told of
-	Lost    uint64 // records that never arrived
-	Losses  []ktrace.Loss
-	Ignored int // wakes that concern no eventfd, poll, select or epoll
+	Total   int               // wakes told of
+	Lost    uint64            // records that never arrived
+	LostBy  map[string]uint64 // the same by source
+	Losses  []ktrace.Loss     // the latest of them
+	Ignored int               // wakes that concern no eventfd, poll, select or epoll
+
+	Changes   int // of watched eventfds, told of
+	Watched   int // eventfds that had watchpoints
+	Unwatched int // eventfds that had none because none was free
 
 	k       *Kernel
 	o       Options
@@ -30,20 +35,25 @@ type Pipeline struct {
 	follows func(pid int) bool // whether a process is one of those observed
 	calling map[int]bool       // processes that made calls: only calls of those observed are recorded
 	held    []*held
+
+	making  map[int]int     // TID → key of the eventfd that it allocated and whose call has not ended
+	watched map[int]*object // by the key of the allocation
+	locked  map[locker][]ktrace.Frame
 }
 
 // held is a wake that waits until what /proc said of its descriptor is known
 // to be right, or a call that waits behind one: all is told of in order.
 type held struct {
-	j     *Judged
-	call  *Call
-	ob    *object
-	until int64
+	j      *Judged
+	call   *Call
+	change *Change
+	ob     *object
+	until  int64
 }
 
 // NewPipeline makes a pipeline for events of a kernel.
 func NewPipeline(k *Kernel, o Options) *Pipeline {
-	p := &Pipeline{k: k, o: o, t: NewTracker(), calling: map[int]bool{}}
+	p := &Pipeline{k: k, o: o, t: NewTracker(), LostBy: map[string]uint64{}, calling: map[int]bool{}, making: map[int]int{}, watched: map[int]*object{}, locked: map[locker][]ktrace.Frame{}}
 	p.follows = func(pid int) bool { return len(p.calling) == 0 || p.calling[pid] }
 	p.objects = newObjects(k.Arch, nil)
 	p.t.OnWake = p.wake
@@ -94,9 +104,12 @@ func (p *Pipeline) known(pid, tid int, dir string) {
 func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 	for _, l := range losses {
 		p.Lost += l.Count
+		p.LostBy[l.Source] += l.Count
 		p.Losses = append(p.Losses, l)
 		p.t.Loss(l)
-		p.objects.lost()
+		if calls, _ := touches(l.Source); calls {
+			p.objects.lost()
+		}
 	}
 	if len(p.Losses) > 1024 {
 		p.Losses = slices.Delete(p.Losses, 0, 512)
@@ -107,7 +120,15 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		}
 		p.objects.event(&events[i])
 		p.t.Event(&events[i])
+		p.watch(&events[i])
 	}
+	p.release(p.t.now)
+}
+
+// Passed says that every event up to a time was fed, though none may have
+// happened for a while.
+func (p *Pipeline) Passed(until int64) {
+	p.t.now = max(p.t.now, until)
 	p.release(p.t.now)
 }
 
@@ -187,6 +208,10 @@ func (p *Pipeline) release(now int64) {
 		n++
 		if h.call != nil {
 			p.o.OnCall(h.call)
+			continue
+		}
+		if h.change != nil {
+			p.tell(h)
 			continue
 		}
 		if h.ob != nil {

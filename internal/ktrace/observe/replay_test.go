@@ -111,13 +111,21 @@ func TestTracker(t *testing.T) {
 	if w.Sleep == nil || w.Sleep.From != 20 || len(calls[1].Sleeps) != 1 {
 		t.Errorf("sleep %+v of %d: being put off the CPU counts as sleeping", w.Sleep, len(calls[1].Sleeps))
 	}
-	// What was under way while records were lost is in doubt, and says so.
-	tr.Event(&ktrace.Event{Kind: ktrace.SysEnter, Time: 70, PID: 1, TID: 1, Nr: 271})
-	tr.Event(&ktrace.Event{Kind: ktrace.Switch, Time: 71, PID: 1, TID: 1, Target: 2, State: 1})
-	tr.Loss(ktrace.Loss{Source: "sched:sched_switch", Count: 4, From: 72, To: 75})
-	tr.Event(&ktrace.Event{Kind: ktrace.Waking, Time: 80, PID: 2, TID: 2, Target: 1, Stack: waking})
-	tr.Flush()
-	if len(wakes) != 2 || !wakes[1].Lost || wakes[1].Latency() != -1 || !wakes[1].Wakee.Call.Doubtful {
-		t.Errorf("after a loss: %+v", wakes[len(wakes)-1])
+	// What the lost records would have told is in doubt, and says so; what they
+	// would not have is not.
+	for _, c := range []struct {
+		source           string
+		doubtful, unsure bool // the call, the wake
+	}{{"sched:sched_switch", false, true}, {"raw_syscalls:sys_exit", true, true}, {"sched:sched_waking", false, false}, {"watchpoint", false, false}, {"perf", true, true}} {
+		at := tr.Now()
+		tr.Event(&ktrace.Event{Kind: ktrace.SysEnter, Time: at + 10, PID: 1, TID: 1, Nr: 271})
+		tr.Event(&ktrace.Event{Kind: ktrace.Switch, Time: at + 11, PID: 1, TID: 1, Target: 2, State: 1})
+		tr.Loss(ktrace.Loss{Source: c.source, Count: 4, From: at + 12, To: at + 15})
+		tr.Event(&ktrace.Event{Kind: ktrace.Waking, Time: at + 20, PID: 2, TID: 2, Target: 1, Stack: waking})
+		wakes = nil
+		tr.Flush()
+		if len(wakes) != 1 || wakes[0].Lost != c.unsure || wakes[0].Latency() != -1 || wakes[0].Wakee.Call.Doubtful != c.doubtful {
+			t.Errorf("after a loss of %s: %+v", c.source, wakes[0])
+		}
 	}
 }

@@ -85,8 +85,9 @@ type Tracker struct {
 
 	threads map[int]*thread
 	now     int64
-	lost    []ktrace.Loss
-	Lost    uint64
+	Lost    uint64 // records, of all sources
+
+	lostCalls, lostRuns losses
 }
 
 // maxThreads bounds the memory spent on threads that may have ended.
@@ -101,6 +102,9 @@ func (t *Tracker) Known(pid, tid int, comm string, nr int, args [6]uint64) {
 	th.pid, th.comm = pid, comm
 	th.call = &Call{PID: pid, TID: tid, Comm: comm, Nr: nr, Args: args}
 }
+
+// Now is the time of the newest event.
+func (t *Tracker) Now() int64 { return t.now }
 
 func (t *Tracker) thread(tid int) *thread {
 	th := t.threads[tid]
@@ -130,35 +134,62 @@ func (t *Tracker) forget() {
 	}
 }
 
-// Loss says that records are missing. What a thread was doing while they were
-// lost is in doubt from then on.
+// touches says what the records of a source tell of: which calls threads are
+// in, and when they run. A wake that was lost puts no other in doubt.
+func touches(source string) (calls, runs bool) {
+	switch source {
+	case "raw_syscalls:sys_enter", "raw_syscalls:sys_exit":
+		return true, false
+	case "sched:sched_switch", "perf:tasks":
+		return false, true
+	case "sched:sched_waking", "watchpoint", "kmem:kmalloc", "kmem:kfree":
+		return false, false
+	}
+	return true, true
+}
+
+// Loss says that records are missing. What they would have told of a thread is
+// in doubt from then on.
 func (t *Tracker) Loss(l ktrace.Loss) {
 	t.Lost += l.Count
-	t.lost = append(t.lost, l)
+	calls, runs := touches(l.Source)
 	for _, th := range t.threads {
-		if th.call != nil {
+		if th.call != nil && calls {
 			th.call.Doubtful = true
 		}
-		if th.pending != nil {
+		if th.pending != nil && runs {
 			th.pending.Lost = true
 		}
 	}
-	if len(t.lost) > 1024 {
-		t.lost = slices.Delete(t.lost, 0, 512)
+	if calls {
+		t.lostCalls.add(l)
+	}
+	if runs {
+		t.lostRuns.add(l)
 	}
 }
 
-// overlaps reports whether records were lost between two times.
-func (t *Tracker) overlaps(from, to int64) bool {
-	return slices.ContainsFunc(t.lost, func(l ktrace.Loss) bool { return l.From <= to && from <= l.To })
+// losses are the latest ones of a kind.
+type losses []ktrace.Loss
+
+func (ls *losses) add(l ktrace.Loss) {
+	*ls = append(*ls, l)
+	if len(*ls) > 1024 {
+		*ls = slices.Delete(*ls, 0, 512)
+	}
 }
 
-// doubt marks a call during which records were lost, and reports it.
+// overlap reports whether records were lost between two times.
+func (ls losses) overlap(from, to int64) bool {
+	return slices.ContainsFunc(ls, func(l ktrace.Loss) bool { return l.From <= to && from <= l.To })
+}
+
+// doubt marks a call during which records of calls were lost, and reports it.
 func (t *Tracker) doubt(c *Call, now int64) bool {
 	if c == nil {
 		return false
 	}
-	c.Doubtful = c.Doubtful || t.overlaps(c.Enter, now)
+	c.Doubtful = c.Doubtful || t.lostCalls.overlap(c.Enter, now)
 	return c.Doubtful
 }
 
@@ -268,7 +299,7 @@ func (t *Tracker) waking(ev *ktrace.Event) {
 	w.Wakee = Side{TID: ev.Target, Comm: ev.TargetComm}
 	if ev.Target == 0 {
 		// Another PID namespace: its global number is all that is known.
-		w.Lost = t.overlaps(ev.Time, ev.Time)
+		w.Lost = t.doubt(w.Waker.Call, ev.Time)
 		t.deliver(w)
 		return
 	}
@@ -276,6 +307,7 @@ func (t *Tracker) waking(ev *ktrace.Event) {
 	if th.pid != 0 {
 		w.Wakee.PID = th.pid
 	}
+	w.Wakee.PID = cmp.Or(w.Wakee.PID, ev.TargetPID)
 	if w.Wakee.Comm == "" {
 		w.Wakee.Comm = th.comm
 	}
@@ -284,7 +316,7 @@ func (t *Tracker) waking(ev *ktrace.Event) {
 	if th.asleep != nil {
 		from = th.asleep.From
 	}
-	if t.overlaps(from, ev.Time) {
+	if t.lostRuns.overlap(from, ev.Time) {
 		// It may have been woken, and have gone to sleep elsewhere.
 		w.Lost, w.Sleep = true, nil
 	}

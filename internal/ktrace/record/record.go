@@ -128,6 +128,7 @@ type eventLine struct {
 
 	Target       int    `json:"target,omitempty"`
 	GlobalTarget int    `json:"global_target,omitempty"`
+	TargetPID    int    `json:"target_pid,omitempty"`
 	TargetComm   string `json:"target_comm,omitempty"`
 	Preempted    bool   `json:"preempted,omitempty"`
 	State        int    `json:"state,omitempty"`

@@ -47,7 +47,10 @@ func Create(path string, h Header, opts Options) (*Writer, error) {
 	var out io.Writer = f
 	closers := []func() error{f.Close}
 	if strings.HasSuffix(path, ".gz") {
-		z := gzip.NewWriter(f)
+		z, err := gzip.NewWriterLevel(f, gzip.BestSpeed) // the reader of the kernel's rings waits for it
+		if err != nil {
+			panic(err) // the level is a right one
+		}
 		out, closers = z, []func() error{z.Close, f.Close}
 	}
 	w, err := NewWriter(out, h, opts)
@@ -116,7 +119,7 @@ func (w *Writer) event(e *ktrace.Event) {
 	}
 	l := eventLine{
 		Kind: kind, Source: e.Source, Time: e.Time, CPU: e.CPU, PID: e.PID, TID: e.TID, Comm: e.Comm,
-		Target: e.Target, GlobalTarget: e.GlobalTarget, TargetComm: e.TargetComm, Preempted: e.Preempted, State: e.State,
+		Target: e.Target, GlobalTarget: e.GlobalTarget, TargetPID: e.TargetPID, TargetComm: e.TargetComm, Preempted: e.Preempted, State: e.State,
 		Nr: e.Nr, Ret: e.Ret, Object: e.Object, Field: e.Field, Truncated: e.Truncated,
 	}
 	if w.opts.NoComm {

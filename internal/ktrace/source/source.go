@@ -125,7 +125,8 @@ func (m *Merged) UpTo() int64 { return m.upTo }
 
 // Run reads s every tick until done is closed, then stops it and reads the
 // rest. Each batch of events and what was lost beside them goes to fn, which
-// may keep neither slice; Run ends early with the error of fn.
+// may keep neither slice, and where nothing happened an empty one does; Run
+// ends early with the error of fn.
 //
 // It sleeps by the clock and never waits for the kernel to wake it: a reader
 // that was woken by what it observes would be part of the picture. It holds a
@@ -185,11 +186,7 @@ func (r *reading) read(until int64) error {
 	if r.buf, err = r.s.Read(until, r.buf[:0]); err != nil {
 		return err
 	}
-	losses := r.s.Losses()
-	if len(r.buf) == 0 && len(losses) == 0 {
-		return nil
-	}
-	err = r.fn(r.buf, losses)
+	err = r.fn(r.buf, r.s.Losses())
 	clear(r.buf)
 	return err
 }

@@ -80,10 +80,10 @@ func (q *queue) compact() {
 func (rs *Rings) drain(final bool, n int) error {
 	rs.full, rs.behind = false, false
 	for _, r := range rs.rings {
-		q := rs.queues[r.cpu]
+		q := rs.queues[r.at]
 		if q == nil {
 			q = &queue{}
-			rs.queues[r.cpu] = q
+			rs.queues[r.at] = q
 		}
 		fill, rest := r.each(n, func(rec []byte) { rs.record(q, rec) })
 		q.behind = rest > 0
@@ -150,7 +150,7 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 	}
 	q.note(&e)
 	e.Stack = rs.stacks.Frames(s.Chain)
-	if rs.perTask && q.twins.again(s) {
+	if rs.perTask && !o.spec.System && q.twins.again(s) {
 		return
 	}
 	if e.Time <= rs.until {
@@ -164,7 +164,7 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 // account turns the counts of the rings into losses per event.
 func (rs *Rings) account(final bool) error {
 	for _, r := range rs.rings {
-		q := rs.queues[r.cpu]
+		q := rs.queues[r.at]
 		if q.lost == 0 && (!final || rs.noLost) {
 			continue
 		}

@@ -46,6 +46,14 @@ type Config struct {
 	// This needs an open file per thread, CPU and kind of event.
 	Tasks []int
 
+	// System are the Kinds that are recorded for the whole system although Tasks
+	// limits the others. They have rings of their own.
+	System []ktrace.EventKind
+
+	// Running has a Switch for each time a thread of Tasks gets a CPU, also where
+	// Kinds has no Switch: a record without a call chain.
+	Running bool
+
 	// A Switch whose TID is -1 and whose Source is "perf:switch" says only that
 	// Target got its CPU.
 
@@ -101,7 +109,10 @@ func Open(c Config) (*Source, error) {
 		err = s.openSystem(specs, cpus)
 	} else {
 		s.rings.perTask = true
-		err = s.openTasks(specs, cpus, c.Tasks)
+		own, system := split(specs)
+		if err = s.openTasks(own, cpus, c.Tasks); err == nil && len(system) > 0 {
+			err = s.openSystem(system, cpus)
+		}
 	}
 	if err == nil {
 		err = s.rings.Enable()
@@ -121,6 +132,18 @@ func ringSize(cpus int) int {
 		size /= 2
 	}
 	return size
+}
+
+// split parts the events of the whole system from those of tasks.
+func split(specs []*Spec) (own, system []*Spec) {
+	for _, spec := range specs {
+		if spec.System {
+			system = append(system, spec)
+		} else {
+			own = append(own, spec)
+		}
+	}
+	return own, system
 }
 
 func (s *Source) openSystem(specs []*Spec, cpus []int) error {
@@ -245,9 +268,9 @@ func (s *Source) UpTo() int64 { return s.rings.UpTo() }
 // it stays until they are booted again.
 func (s *Source) Blind() []int {
 	var cpus []int
-	for cpu, q := range s.rings.queues {
+	for at, q := range s.rings.queues {
 		if q.idle >= 8 {
-			cpus = append(cpus, cpu)
+			cpus = append(cpus, at.cpu)
 		}
 	}
 	slices.Sort(cpus)
@@ -300,6 +323,7 @@ func (s *Source) wanted(e *ktrace.Event) bool {
 	target := 0
 	if e.Target > 0 {
 		target = s.tasks.processOf(e.Target)
+		e.TargetPID = target
 	}
 	if s.follow == nil {
 		return target == 0 || !s.exclude[target]
@@ -316,7 +340,7 @@ func (s *Source) specs(c Config) ([]*Spec, error) {
 	defer fs.Close()
 	want := func(k ktrace.EventKind) bool { return len(c.Kinds) == 0 || slices.Contains(c.Kinds, k) }
 	chain := c.Symbols != nil
-	specs := []*Spec{tasksSpec(want(ktrace.Switch))}
+	specs := []*Spec{tasksSpec(want(ktrace.Switch) || c.Running)}
 	for _, one := range []struct {
 		kind ktrace.EventKind
 		name string
@@ -335,6 +359,7 @@ func (s *Source) specs(c Config) ([]*Spec, error) {
 			return nil, err
 		}
 		spec := Tracepoint(one.name, f)
+		spec.System = c.Tasks != nil && slices.Contains(c.System, one.kind)
 		spec.Chain = chain && (one.kind == ktrace.Waking || one.kind == ktrace.Switch)
 		if one.kind == ktrace.SysEnter || one.kind == ktrace.SysExit {
 			spec.Filter = anyOf("id", c.Syscalls)

@@ -75,7 +75,7 @@ func FuzzRecord(f *testing.F) {
 		rs := NewRings(1<<12, NewStacks(nil))
 		rs.byID[7] = &opened{bits: sampleBase | sampleCallchain | sampleRaw, spec: &Spec{Name: "x", Decode: func(*Sample, *ktrace.Event) bool { return true }}}
 		q := &queue{}
-		rs.queues[0] = q
+		rs.queues[place{}] = q
 		rec := binary.NativeEndian.AppendUint32(nil, kind)
 		rec = append(rec, 0, 0, byte(len(body)+8), byte((len(body)+8)>>8))
 		rs.record(q, append(rec, body...))

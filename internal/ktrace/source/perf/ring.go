@@ -12,7 +12,7 @@ import (
 // ring is one CPU's buffer, shared with the kernel. The kernel moves head, the
 // reader moves tail; what lies between is the reader's.
 type ring struct {
-	cpu  int
+	at   place
 	fd   int // the event that the ring was made with
 	mem  []byte
 	page *unix.PerfEventMmapPage
@@ -24,13 +24,13 @@ type ring struct {
 
 // mapRing maps a ring of at most size bytes for the event fd. Where the
 // kernel's limit of locked memory forbids that much, it tries half, down to a page.
-func mapRing(fd, cpu, size int) (*ring, error) {
+func mapRing(fd int, at place, size int) (*ring, error) {
 	pageSize := os.Getpagesize()
 	for {
 		mem, err := unix.Mmap(fd, 0, pageSize+size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 		if err == nil {
 			return &ring{
-				cpu: cpu, fd: fd, mem: mem,
+				at: at, fd: fd, mem: mem,
 				page: (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])),
 				data: mem[pageSize:], mask: uint64(size - 1),
 			}, nil

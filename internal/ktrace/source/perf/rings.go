@@ -20,33 +20,41 @@ type Spec struct {
 	Filter string // on a tracepoint's fields, in the kernel's syntax
 	Chain  bool   // with the kernel's call chain
 	Raw    bool   // with the tracepoint's record
+	System bool   // for rings of its own: what the whole system does must not push out what some tasks do
 
 	// Decode fills in what the event says. It returns false for a record that
 	// is of no interest.
 	Decode func(*Sample, *ktrace.Event) bool
 }
 
-// Rings are one ring per CPU that all events of that CPU share.
+// Rings are one ring per CPU that all events of that CPU share, and another
+// for those of Spec.System.
 type Rings struct {
 	rings  []*ring
-	byCPU  map[int]*ring
+	byCPU  map[place]*ring
 	events []*opened
 	byID   map[uint64]*opened
 	size   int
 	chain  int // depth at which the kernel cuts chains
 
-	perTask bool          // events belong to tasks: a wake is recorded for the waker and again for the woken
+	perTask bool          // events belong to tasks but for those of Spec.System: a wake is recorded for the waker and again for the woken
 	local   func(int) int // from the kernel's number of a task to the observer's; nil: they are the same
 	noLost  bool          // the kernel has no PERF_FORMAT_LOST (before 6.0)
 	stacks  *Stacks
 	sample  Sample
-	queues  map[int]*queue
+	queues  map[place]*queue
 	merged  []*queue
 	losses  []ktrace.Loss
 	until   int64 // the last until of Read: nothing older may follow
 	stopped bool
 	full    bool // in the last reading a ring was more than half full
 	behind  bool // the last reading left something in a ring
+}
+
+// place is which ring of which CPU.
+type place struct {
+	cpu    int
+	system bool
 }
 
 // opened is one open event.
@@ -72,7 +80,7 @@ func NewRings(size int, stacks *Stacks) *Rings {
 	if err != nil || depth <= 0 {
 		depth = 127
 	}
-	return &Rings{size: size, stacks: stacks, chain: depth, byCPU: map[int]*ring{}, byID: map[uint64]*opened{}, queues: map[int]*queue{}}
+	return &Rings{size: size, stacks: stacks, chain: depth, byCPU: map[place]*ring{}, byID: map[uint64]*opened{}, queues: map[place]*queue{}}
 }
 
 // Event is an event that Add opened.
@@ -135,13 +143,14 @@ func (rs *Rings) attach(o *opened, cpu int) error {
 			return fmt.Errorf("filter %q on %s: %w", o.spec.Filter, o.spec.Name, err)
 		}
 	}
-	r := rs.byCPU[cpu]
+	at := place{cpu, o.spec.System}
+	r := rs.byCPU[at]
 	if r == nil {
 		var err error
-		if r, err = mapRing(o.fd, cpu, rs.size); err != nil {
+		if r, err = mapRing(o.fd, at, rs.size); err != nil {
 			return err
 		}
-		rs.byCPU[cpu] = r
+		rs.byCPU[at] = r
 		rs.rings = append(rs.rings, r)
 	} else if err := unix.IoctlSetInt(o.fd, unix.PERF_EVENT_IOC_SET_OUTPUT, r.fd); err != nil {
 		return os.NewSyscallError("ioctl PERF_EVENT_IOC_SET_OUTPUT", err)

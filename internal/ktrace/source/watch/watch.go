@@ -60,7 +60,8 @@ type Source struct {
 	objects map[uint64]*object // that have watchpoints, by address
 	known   map[int]*object    // the same and those of late, by the key of their allocation
 	nextKey int
-	full    bool // no watchpoint was free for the last eventfd
+	missed  int // eventfds that went unwatched because no watchpoint was free
+	armed   int // eventfds that were watched
 	pairs   map[pair]pairState
 	stopped bool
 }
@@ -273,7 +274,7 @@ func (s *Source) take(wanted func(a *alloc) bool) error {
 		}
 		err := s.arm(a)
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EBUSY) {
-			s.full = true
+			s.missed++
 			continue
 		}
 		if err != nil {
@@ -308,6 +309,7 @@ func (s *Source) arm(a *alloc) error {
 		}
 	}
 	s.objects[a.addr], s.known[o.serial] = o, o
+	s.armed++
 	return nil
 }
 
@@ -416,9 +418,15 @@ func eventfdID(fd int) int {
 
 // Exhausted reports whether an eventfd went unwatched because no watchpoint
 // was free.
-func (s *Source) Exhausted() bool { return s.full }
+func (s *Source) Exhausted() bool { return s.missed > 0 }
 
-// Watched is the number of eventfds that are watched.
+// Missed counts the eventfds that went unwatched because no watchpoint was free.
+func (s *Source) Missed() int { return s.missed }
+
+// Armed counts the eventfds that were watched, for a time at least.
+func (s *Source) Armed() int { return s.armed }
+
+// Watched is the number of eventfds that are watched now.
 func (s *Source) Watched() int { return len(s.objects) }
 
 func (s *Source) takeWanted() error {

@@ -1,0 +1,192 @@
+package observe
+
+import (
+	"cmp"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+)
+
+// Change is one change of a watched eventfd: of its counter, or of its wait
+// queue.
+type Change struct {
+	Event       *ktrace.Event
+	Side        Side // whose call it was; TID 0 where an interrupt did it
+	Syscall     string
+	FD          int // of the call, -1 where not known
+	Context     match.Context
+	Interrupted bool
+	Object      string // "eventfd 5 (id 12)", "an eventfd" where its number is not known
+	What        string // what was done, in a few words
+	Path        string // documented path of the call, "" where none is
+	Chain       *match.Chain
+}
+
+// watch takes what tells of watched eventfds.
+func (p *Pipeline) watch(ev *ktrace.Event) {
+	switch ev.Kind {
+	case ktrace.Alloc:
+		if len(p.making) >= maxObjects {
+			clear(p.making)
+		}
+		p.making[ev.TID] = ev.Object
+	case ktrace.SysExit:
+		key, ok := p.making[ev.TID]
+		if !ok {
+			return
+		}
+		delete(p.making, ev.TID)
+		if ob := p.objects.fds[fdKey{ev.PID, int(ev.Ret)}]; ob != nil && ob.kind == "eventfd" {
+			if len(p.watched) >= maxObjects {
+				clear(p.watched)
+			}
+			p.watched[key] = ob
+		}
+	case ktrace.Watch:
+		p.change(ev)
+	}
+}
+
+func (p *Pipeline) change(ev *ktrace.Event) {
+	if p.o.OnChange == nil || p.releases(ev) {
+		return
+	}
+	cut := match.Split(ev.Stack)
+	c := &Change{Event: clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1, What: whatChanged(ev)}
+	if !cut.Interrupted {
+		c.Side = Side{PID: ev.PID, TID: ev.TID, Comm: ev.Comm}
+		if th := p.t.threads[ev.TID]; th != nil && cut.Context == match.Task {
+			c.Side.Call, c.Side.Comm = th.call, cmp.Or(ev.Comm, th.comm)
+		}
+		c.Syscall = p.k.syscall(&c.Side, ev.Stack)
+		if call := c.Side.Call; call != nil && !call.Doubtful && byDescriptor(c.Syscall) {
+			c.FD = int(int32(call.Args[0]))
+		}
+	}
+	c.Path = ChangePath(ev)
+	if c.Path != "" && cut.Context == match.Task {
+		if d := p.k.Doc([]string{c.Path}, nil); d != nil {
+			c.Chain = d.Match(ev)
+		}
+	}
+	h := &held{change: c, ob: p.watched[ev.Object]}
+	if h.ob != nil {
+		h.until = max(h.ob.asked, h.ob.idAsked)
+	}
+	p.held = append(p.held, h)
+}
+
+// releases reports whether the event is the end of what the thread's last one
+// on the same eventfd told of: where a lock is given back by a tail call, the
+// function that took it is gone from the chain.
+func (p *Pipeline) releases(ev *ktrace.Event) bool {
+	if ev.Field == "count" {
+		return false
+	}
+	key := locker{ev.Object, ev.TID}
+	last := p.locked[key]
+	delete(p.locked, key)
+	if ReleasesLock(ev) || len(last) > len(ev.Stack) && slices.EqualFunc(last[len(last)-len(ev.Stack):], ev.Stack, sameFunction) {
+		return true
+	}
+	if len(p.locked) >= maxObjects {
+		clear(p.locked)
+	}
+	p.locked[key] = ev.Stack
+	return false
+}
+
+// locker is a thread that took the lock of an eventfd's wait queue.
+type locker struct{ object, tid int }
+
+func sameFunction(a, b ktrace.Frame) bool { return a.Name == b.Name }
+
+// tell tells of a change.
+func (p *Pipeline) tell(h *held) {
+	p.Changes++
+	h.change.Object = "an eventfd"
+	if h.ob != nil {
+		if name := h.ob.name(p.t.now); name != "" {
+			h.change.Object = name
+		}
+	}
+	p.o.OnChange(h.change)
+}
+
+// ReleasesLock reports whether a lock is given back. Its taking told all of
+// that, and functions that end in the release have left no frame by now.
+func ReleasesLock(ev *ktrace.Event) bool {
+	return len(ev.Stack) > 0 && strings.Contains(ev.Stack[0].Name, "spin_unlock")
+}
+
+// ChangePath names the documented path of the call that an eventfd was changed
+// in, "" where there is none.
+func ChangePath(ev *ktrace.Event) string {
+	for _, f := range slices.Backward(ev.Stack) {
+		switch n := match.BaseName(f.Name); n {
+		case "eventfd_read", "eventfd_write", "eventfd_release":
+			return n
+		}
+	}
+	switch name := ChainSyscall(ev.Stack); name {
+	case "poll", "ppoll", "select", "pselect6", "epoll_ctl":
+		return name
+	case "restart_syscall":
+		return "poll_restart"
+	}
+	return ""
+}
+
+// whatChanged says what was done to a watched eventfd.
+func whatChanged(ev *ktrace.Event) string {
+	if ev.Field == "count" {
+		return "changed the counter of"
+	}
+	for _, f := range ev.Stack {
+		switch match.BaseName(f.Name) {
+		case "add_wait_queue", "add_wait_queue_exclusive", "add_wait_queue_priority", "add_wait_queue_priority_exclusive":
+			return "was put on the wait queue of"
+		case "remove_wait_queue":
+			return "was taken off the wait queue of"
+		}
+	}
+	return "took the wait queue's lock of"
+}
+
+// asksFdinfo: somebody reads what /proc says of an eventfd.
+func asksFdinfo(stack []ktrace.Frame) bool {
+	return slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return match.BaseName(f.Name) == "eventfd_show_fdinfo" })
+}
+
+// startedBy reports whether a process is followed, or was started by one that
+// is: the record of that may not have been read yet.
+func startedBy(pid int, follows func(int) bool) bool {
+	for range 8 {
+		if pid <= 1 {
+			return false
+		}
+		if follows(pid) {
+			return true
+		}
+		pid = parent(pid)
+	}
+	return false
+}
+
+func parent(pid int) int {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "PPid:"); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(v))
+			return n
+		}
+	}
+	return 0
+}
