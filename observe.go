@@ -22,7 +22,7 @@ type Wake struct {
 	Latency      time.Duration // from the waking to the running; -1 where the running was not seen
 	Time         time.Duration // of the waking, on CLOCK_MONOTONIC
 	Runtime      bool          // the wakee is the poller of a Go runtime
-	Incomplete   bool          // records were lost beside it: what is missing here may have been there
+	Incomplete   bool          // records were lost beside it, or its call chain is not that of a waking: what is missing here may have been there
 }
 
 // Side is one end of a [Wake]. Numbers are those of the observer's PID
@@ -32,7 +32,7 @@ type Side struct {
 	Comm     string
 	Syscall  string // that it was in, "" for none
 	FD       int    // that call's descriptor, -1 where not known
-	Context  string // task, softirq, hardirq or kworker: what the waking ran in. A thread that an interrupt hit is not its waker
+	Context  string // task, softirq, hardirq or kworker: what the waking ran in; "unknown" where the recorded chain does not tell. A thread that an interrupt hit is not its waker
 }
 
 // Report is what an [Observation] saw.
@@ -131,7 +131,7 @@ func wakeOf(j *observe.Judged) Wake {
 		Waker:  Side{PID: j.Waker.PID, TID: j.Waker.TID, Comm: j.Waker.Comm, Syscall: j.WakerSyscall, FD: j.FD, Context: string(j.Context)},
 		Wakee:  Side{PID: j.Wakee.PID, TID: j.Wakee.TID, Comm: j.Wakee.Comm, Syscall: j.WakeeSyscall, FD: j.WakeeFD(), Context: string(match.Task)},
 		Object: j.Object, Callback: j.Callback, Callbacks: j.Callbacks, Latency: time.Duration(j.Latency()), Time: time.Duration(j.Time),
-		Runtime: j.Runtime, Incomplete: j.Lost,
+		Runtime: j.Runtime, Incomplete: j.Lost || j.Context == match.Unknown,
 		Path: pathOf(j, j.WakePaths, j.WakeChain), Sleep: pathOf(j, j.SleepPaths, j.SleepChain),
 	}
 	if j.Interrupted {

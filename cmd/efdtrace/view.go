@@ -201,6 +201,9 @@ func wakeLine(j *observe.Judged) string {
 	if j.Runtime {
 		b.WriteString(" [the Go runtime's poller]")
 	}
+	if j.Context == match.Unknown {
+		b.WriteString(" [inconclusive: " + observe.NoWaker + "]")
+	}
 	if j.Lost {
 		b.WriteString(" [records were lost beside it]")
 	}
@@ -214,6 +217,8 @@ func wakerName(j *observe.Judged) string {
 		what = j.WakePaths[0]
 	}
 	switch {
+	case j.Context == match.Unknown:
+		return "something"
 	case j.Interrupted && what == "timeout":
 		return "the timer of its time-out"
 	case j.Interrupted:

@@ -241,10 +241,14 @@ func (d *Doc) noWalk(caller, callee ktrace.Frame, a, b string) Step {
 	return s
 }
 
+// leafDepth is how far from the leaf the function that an event fires in may
+// lie.
+const leafDepth = 4
+
 // toLeaf drops what the function that the event fires in calls to fire it:
 // schedule's __schedule is no part of any path.
 func toLeaf(frames []ktrace.Frame, leaf []string) []ktrace.Frame {
-	for i := 0; i < min(len(frames), 4); i++ {
+	for i := 0; i < min(len(frames), leafDepth); i++ {
 		if slices.ContainsFunc(sourceNames(frames[i].Name), func(n string) bool { return slices.Contains(leaf, n) }) {
 			return frames[i:]
 		}

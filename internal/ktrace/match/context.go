@@ -14,6 +14,8 @@ const (
 	SoftIRQ Context = "softirq"
 	HardIRQ Context = "hardirq"
 	KWorker Context = "kworker"
+	// Unknown: the chain is not that of what happened, so it tells nothing.
+	Unknown Context = "unknown"
 )
 
 // Cut is a chain divided where an interrupt came in.
@@ -23,7 +25,8 @@ type Cut struct {
 	Context Context
 	// Interrupted: Inner ran on top of a task that has nothing to do with it.
 	// A softirq that a task runs on the way out of its own send is Context
-	// SoftIRQ and not Interrupted.
+	// SoftIRQ and not Interrupted. It holds for Unknown too: who ran there did it
+	// as far as anybody knows by chance.
 	Interrupted bool
 }
 
@@ -58,6 +61,34 @@ func Split(stack []ktrace.Frame) Cut {
 		}
 	}
 	return c
+}
+
+// SplitWaking is Split for the chain of a wake-up. Where no function that
+// wakes stands at its leaf, it is the chain of something else that ran on the
+// same CPU: what an interrupt hit, say.
+func SplitWaking(stack []ktrace.Frame) Cut {
+	c := Split(stack)
+	if !near(c.Inner, "wake", "ttwu") {
+		return Cut{Outer: stack, Context: Unknown, Interrupted: true}
+	}
+	return c
+}
+
+// Sleeps reports whether a chain is that of a thread that leaves its CPU: the
+// scheduler stands at its leaf.
+func Sleeps(stack []ktrace.Frame) bool { return near(Split(stack).Inner, "sched") }
+
+// near reports whether one of the words is in the name of a function at the
+// leaf.
+func near(frames []ktrace.Frame, words ...string) bool {
+	for _, f := range frames[:min(len(frames), leafDepth)] {
+		for _, w := range words {
+			if strings.Contains(f.Name, w) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isTracer: the machinery of the tracepoint or watchpoint that took the chain.

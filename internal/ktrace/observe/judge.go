@@ -168,7 +168,7 @@ func (k *Kernel) Judge(w *Wake) *Judged { return k.JudgeAs(w, "", "") }
 // what woke, and how the woken thread came to sleep. "" leaves it to the chain.
 func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
 	j := &Judged{Wake: w, Kernel: k.Version.String()}
-	cut := match.Split(w.Waking.Stack)
+	cut := match.SplitWaking(w.Waking.Stack)
 	if cut.Interrupted || cut.Context == match.KWorker {
 		j.WakerSyscall = ""
 	} else {
@@ -178,8 +178,11 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
 	if w.Sleep != nil && w.Sleep.Chain != nil {
 		sleep = w.Sleep.Chain.Stack
 	}
+	if !match.Sleeps(sleep) {
+		sleep = nil // no evidence of how it went to sleep
+	}
 	j.WakeeSyscall = k.syscall(&w.Wakee, sleep)
-	if source == "" {
+	if source == "" || cut.Context == match.Unknown {
 		source = WakeSource(cut.Inner)
 	}
 	j.WakePaths = WakePaths(source, j.WakeeSyscall, w.Callbacks)
@@ -217,10 +220,15 @@ func (j *Judged) WakeeFD() int {
 	return -1
 }
 
+// NoWaker is the reason of a wake whose Context is match.Unknown.
+const NoWaker = "no function that wakes is on the call chain that was recorded with it"
+
 // Describe says in a few words who woke and how.
 func (j *Judged) Describe() string {
 	who := fmt.Sprintf("thread %d (%s)", j.Waker.TID, j.Waker.Comm)
 	switch {
+	case j.Context == match.Unknown:
+		return "an unknown waker: " + NoWaker
 	case j.Interrupted:
 		who = "a " + string(j.Context) + " on top of " + who
 	case j.Context != match.Task:

@@ -1,6 +1,7 @@
 package observe_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -12,8 +13,8 @@ import (
 
 const recordings = "../../../testdata/recordings/6.18.44/"
 
-// judged replays a recording and returns the wakes of threads in a call.
-func judged(t *testing.T, name, call string) []*observe.Judged {
+// kernelOf is the kernel that a recording was made on.
+func kernelOf(t *testing.T, name string) *observe.Kernel {
 	t.Helper()
 	r, err := record.Open(recordings + name + ".jsonl.gz")
 	if err != nil {
@@ -25,6 +26,13 @@ func judged(t *testing.T, name, call string) []*observe.Judged {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return k
+}
+
+// judged replays a recording and returns the wakes of threads in a call.
+func judged(t *testing.T, name, call string) []*observe.Judged {
+	t.Helper()
+	k := kernelOf(t, name)
 	var out []*observe.Judged
 	p, err := observe.Replay(recordings+name+".jsonl.gz", k, observe.Options{OnWake: func(j *observe.Judged) {
 		if j.WakeeSyscall == call {
@@ -127,5 +135,40 @@ func TestTracker(t *testing.T) {
 		if len(wakes) != 1 || wakes[0].Lost != c.unsure || wakes[0].Latency() != -1 || wakes[0].Wakee.Call.Doubtful != c.doubtful {
 			t.Errorf("after a loss of %s: %+v", c.source, wakes[0])
 		}
+	}
+}
+
+// A wake-up that was recorded with the chain of what an interrupt hit names
+// nobody: neither the thread on whose CPU it ran nor its system call.
+func TestWakeWithoutWaker(t *testing.T) {
+	k := kernelOf(t, "timeout_ppoll")
+	var got []*observe.Judged
+	p := observe.NewPipeline(k, observe.Options{OnWake: func(j *observe.Judged) { got = append(got, j) }})
+	hit := stack("perf_tp_event", "perf_trace_sys_exit", "syscall_exit_work", "do_syscall_64", "entry_SYSCALL_64_after_hwframe")
+	p.Feed([]ktrace.Event{
+		{Kind: ktrace.SysEnter, Time: 10, PID: 1, TID: 1, Nr: 271},
+		{Kind: ktrace.Switch, Time: 20, PID: 1, TID: 1, Target: 2, State: 1, Stack: stack("__schedule", "schedule", "do_poll")},
+		{Kind: ktrace.SysEnter, Time: 25, PID: 2, TID: 2, Comm: "innocent", Nr: 1, Args: [6]uint64{5}},
+		{Kind: ktrace.Waking, Time: 30, PID: 2, TID: 2, Comm: "innocent", Target: 1, Stack: hit},
+		{Kind: ktrace.Switch, Time: 40, PID: 2, TID: 2, Target: 1, State: 1, Stack: hit},
+	}, nil)
+	p.Flush(50)
+	if len(got) != 1 {
+		t.Fatalf("%d wakes", len(got))
+	}
+	j := got[0]
+	if j.Context != match.Unknown || !j.Interrupted || j.WakerSyscall != "" || j.FD != -1 || len(j.WakePaths) != 0 || j.WakeChain != nil {
+		t.Errorf("context %s, interrupted %v, in %q on %d, paths %v", j.Context, j.Interrupted, j.WakerSyscall, j.FD, j.WakePaths)
+	}
+	if s := j.Describe(); strings.Contains(s, "innocent") || !strings.Contains(s, observe.NoWaker) {
+		t.Errorf("%s", s)
+	}
+	if j.WakeeSyscall != "ppoll" || j.SleepChain == nil {
+		t.Errorf("the sleeper: in %q, chain %v", j.WakeeSyscall, j.SleepChain)
+	}
+	// The same of a sleep.
+	j = k.Judge(&observe.Wake{Wakee: j.Wakee, Waking: ktrace.Event{Kind: ktrace.Waking, Stack: hit}, Sleep: &observe.Sleep{Chain: &ktrace.Event{Kind: ktrace.Switch, Stack: hit}}})
+	if j.SleepChain != nil {
+		t.Errorf("a chain without the scheduler is judged as a sleep: %v", j.SleepChain.Findings())
 	}
 }

@@ -285,7 +285,7 @@ func (t *Tracker) arrive(ev *ktrace.Event) {
 }
 
 func (t *Tracker) waking(ev *ktrace.Event) {
-	cut := match.Split(ev.Stack)
+	cut := match.SplitWaking(ev.Stack)
 	w := &Wake{Time: ev.Time, Waking: *clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1}
 	w.Callbacks = match.Callbacks(cut.Inner)
 	w.Callback = match.Callback(cut.Inner)

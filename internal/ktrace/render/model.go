@@ -68,7 +68,7 @@ type Wake struct {
 	Path      int    // index into Timeline.Paths, -1 for none
 }
 
-// Side is one end of a wake. Context is task, softirq, hardirq or kworker.
+// Side is one end of a wake. Context is task, softirq, hardirq, kworker or unknown.
 type Side struct {
 	PID, TID int
 	Comm     string

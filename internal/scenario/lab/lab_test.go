@@ -158,6 +158,28 @@ func TestReplayWithoutFrame(t *testing.T) {
 	})
 }
 
+// A wake-up whose chain is that of what an interrupt hit proves nothing: the
+// scenario has to be tried again.
+func TestReplayWithForeignChain(t *testing.T) {
+	each(t, func(t *testing.T, file string) {
+		p := read(t, file)
+		if p.trial.Wake == nil || p.trial.Status != lab.OK {
+			t.Skip("no wake of its own")
+		}
+		at := p.trial.Wake.Time
+		changed := p.judge(nil, func(tr *lab.Trial) {
+			for j := range tr.Events {
+				if e := &tr.Events[j]; e.Kind == ktrace.Waking && e.Time == at {
+					e.Stack = []ktrace.Frame{{Name: "perf_tp_event"}, {Name: "perf_trace_sys_exit"}, {Name: "syscall_exit_work"}, {Name: "do_syscall_64"}}
+				}
+			}
+		})
+		if changed.Status != lab.Inconclusive {
+			t.Errorf("%s: %s", changed.Status, changed.Reason)
+		}
+	})
+}
+
 // misspelt is a catalogue in which one callee is written wrongly, and so in no
 // source that was checked.
 type misspelt struct {

@@ -42,6 +42,9 @@ func (l *Lab) find(t *Trial, wakes []*observe.Wake) {
 				break
 			} else {
 				s.Other = j
+				if j.Context == match.Unknown {
+					break // it may have been the one that is looked for, so that a later one is not
+				}
 			}
 		}
 		t.Wakes = append(t.Wakes, s)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -55,6 +56,24 @@ func TestTrim(t *testing.T) {
 	}
 	got := names(trim(f("", "perf_trace_sched_switch", "__traceiter_sched_switch", "__schedule", "schedule")))
 	if got != "__schedule < schedule" {
+		t.Errorf("%s", got)
+	}
+	got = names(trim(f("__traceiter_sched_waking", "perf_trace_sched_wakeup_template", "__traceiter_sched_waking", "try_to_wake_up", "pollwake")))
+	if got != "try_to_wake_up < pollwake" {
+		t.Errorf("%s", got)
+	}
+	if got := names(trim(f("try_to_wake_up", "perf_trace_sched_wakeup_template", "try_to_wake_up", "pollwake"))); got != "try_to_wake_up < pollwake" {
+		t.Errorf("%s", got)
+	}
+	// A timer wakes a sleeper while another thread's event is written: the
+	// machinery is what it interrupts.
+	timer := []string{"try_to_wake_up", "hrtimer_wakeup", "__hrtimer_run_queues", "hrtimer_interrupt", "sysvec_apic_timer_interrupt", "asm_sysvec_apic_timer_interrupt",
+		"perf_swevent_event", "perf_tp_event", "perf_trace_sys_exit", "syscall_exit_work", "do_syscall_64"}
+	if got := names(trim(f(timer...))); got != strings.Join(timer, " < ") {
+		t.Errorf("the chain of an interrupt is cut to %s", got)
+	}
+	// So is a function of perf's that sleeps itself.
+	if got := names(trim(f("__schedule", "schedule", "synchronize_rcu", "perf_trace_destroy", "__free_event"))); got != "__schedule < schedule < synchronize_rcu < perf_trace_destroy < __free_event" {
 		t.Errorf("%s", got)
 	}
 	// What is no leaf is never dropped.

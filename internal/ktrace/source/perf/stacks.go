@@ -67,14 +67,32 @@ func (s *Stacks) resolve(ips []uint64) []ktrace.Frame {
 }
 
 // trim drops the leaf frames that are there only because the kernel is traced.
+// It stops at the first that is the kernel's own: the same functions further
+// out belong to a thread that was being traced itself when an interrupt hit
+// it, and what lies above them is the interrupt.
 func trim(frames []ktrace.Frame) []ktrace.Frame {
 	cut := 0
-	for i, f := range frames[:min(len(frames), 8)] {
-		if machinery(f.Name) {
-			cut = i + 1
+	// Some kernels give the function that the event is in first, and then again
+	// behind the machinery.
+	if n := machineryFrom(frames, 1); n > 1 && n < len(frames) && frames[n].Name == frames[0].Name {
+		cut = n
+	}
+	return frames[max(cut, machineryFrom(frames, 0)):]
+}
+
+// machineryFrom returns the end of the run of machinery that begins at frame
+// i. Trampolines without a name may lie before it.
+func machineryFrom(frames []ktrace.Frame, i int) int {
+	end := i
+	for ; i < len(frames); i++ {
+		switch name := frames[i].Name; {
+		case machinery(name):
+			end = i + 1
+		case name != "":
+			return end
 		}
 	}
-	return frames[cut:]
+	return end
 }
 
 func machinery(name string) bool {
