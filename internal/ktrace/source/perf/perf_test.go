@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -267,4 +268,51 @@ func TestParseCPUs(t *testing.T) {
 			t.Errorf("parseCPUs(%q) = %v, want an error", s, got)
 		}
 	}
+}
+
+// A timer wakes a sleeper on a CPU whose thread's own events are being
+// written. The chain begins at the wake-up all the same.
+func TestWakeOverATracedThread(t *testing.T) {
+	hit := 0
+	for round := 0; round < 5 && hit == 0; round++ {
+		s := open(t, Config{Syscalls: []int{unix.SYS_GETPPID}, PIDs: []int{os.Getpid()}})
+		var busy atomic.Bool
+		busy.Store(true)
+		var wg sync.WaitGroup
+		for range runtime.NumCPU() {
+			wg.Go(func() {
+				for busy.Load() {
+					unix.Getppid()
+				}
+			})
+		}
+		runtime.LockOSThread()
+		tid := unix.Gettid()
+		for range 30 {
+			unix.Nanosleep(&unix.Timespec{Nsec: 1e6}, nil)
+		}
+		runtime.UnlockOSThread()
+		busy.Store(false)
+		wg.Wait()
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		events, err := s.Read(source.End, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.Kind != ktrace.Waking || e.Target != tid {
+				continue
+			}
+			n := names(e.Stack)
+			if !strings.HasPrefix(n, "try_to_wake_up < ") {
+				t.Errorf("the wake-up of a sleeper is recorded with the chain %s", n)
+			}
+			if strings.Contains(n, "perf_tp_event") {
+				hit++
+			}
+		}
+	}
+	t.Logf("%d wake-ups hit a thread while its event was written", hit)
 }
