@@ -161,8 +161,7 @@ func TestReplayWithoutFrame(t *testing.T) {
 // A wake-up whose chain is that of what an interrupt hit proves nothing: the
 // scenario has to be tried again.
 func TestReplayWithForeignChain(t *testing.T) {
-	each(t, func(t *testing.T, file string) {
-		p := read(t, file)
+	each(t, func(t *testing.T, p *taped) {
 		if p.trial.Wake == nil || p.trial.Status != lab.OK {
 			t.Skip("no wake of its own")
 		}
