@@ -377,8 +377,8 @@ func (x *Explainer) goRuntime(rec *strace.Record, th *thread, ep, fd int, events
 	if string(events) != "EPOLLIN" && string(events) != "0x1" {
 		return
 	}
-	th.table.fds[ep].file.runtime = true
-	th.table.fds[fd].file.runtime = true
+	th.table.get(ep).file.runtime = true
+	th.table.get(fd).file.runtime = true
 }
 
 func (f *file) register(target *file, r registration) {

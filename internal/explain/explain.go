@@ -26,6 +26,12 @@ type Note struct {
 	Warnings []string
 }
 
+func (n *Note) reset() {
+	n.Summary, n.Paths, n.Branches, n.Maybe, n.FDs = n.Summary[:0], n.Paths[:0], n.Branches[:0], n.Maybe[:0], n.FDs[:0]
+	n.Stories, n.Warnings = n.Stories[:0], n.Warnings[:0]
+	n.Kind, n.Outcome, n.Elapsed, n.Runtime = "", Unknown, -1, false
+}
+
 // Outcome is how a call ended, as far as the log says.
 type Outcome uint8
 
@@ -62,29 +68,58 @@ func New() *Explainer {
 // handler explains one system call.
 type handler func(x *Explainer, rec *strace.Record, th *thread)
 
-var handlers = map[string]handler{
-	"eventfd": (*Explainer).eventfd, "eventfd2": (*Explainer).eventfd,
-	"read": (*Explainer).read, "write": (*Explainer).write,
-	"poll": (*Explainer).poll, "ppoll": (*Explainer).poll, "ppoll_time64": (*Explainer).poll,
-	"select": (*Explainer).selects, "_newselect": (*Explainer).selects, "pselect6": (*Explainer).selects, "pselect6_time64": (*Explainer).selects,
-	"epoll_create": (*Explainer).epollCreate, "epoll_create1": (*Explainer).epollCreate,
-	"epoll_ctl":  (*Explainer).epollCtl,
-	"epoll_wait": (*Explainer).epollWait, "epoll_pwait": (*Explainer).epollWait, "epoll_pwait2": (*Explainer).epollWait,
-	"close": (*Explainer).close, "close_range": (*Explainer).closeRange,
-	"dup": (*Explainer).dup, "dup2": (*Explainer).dup, "dup3": (*Explainer).dup, "fcntl": (*Explainer).fcntl, "fcntl64": (*Explainer).fcntl,
-	"clone": (*Explainer).clone, "clone3": (*Explainer).clone, "fork": (*Explainer).clone, "vfork": (*Explainer).clone,
-	"execve": (*Explainer).exec, "execveat": (*Explainer).exec,
-	"restart_syscall": (*Explainer).restart, "rt_sigreturn": (*Explainer).sigreturn,
-	"ioctl": (*Explainer).ioctl, "io_submit": (*Explainer).ioSubmit, "io_uring_register": (*Explainer).uringRegister,
-
-	"open": (*Explainer).opens, "openat": (*Explainer).opens, "openat2": (*Explainer).opens, "creat": (*Explainer).opens,
-	"socket": (*Explainer).opens, "accept": (*Explainer).opens, "accept4": (*Explainer).opens,
-	"timerfd_create": (*Explainer).opens, "signalfd": (*Explainer).opens, "signalfd4": (*Explainer).opens,
-	"inotify_init": (*Explainer).opens, "inotify_init1": (*Explainer).opens, "pidfd_open": (*Explainer).opens, "pidfd_getfd": (*Explainer).opens,
-	"memfd_create": (*Explainer).opens, "io_uring_setup": (*Explainer).opens, "userfaultfd": (*Explainer).opens, "perf_event_open": (*Explainer).opens,
-	"fanotify_init": (*Explainer).opens, "bpf": (*Explainer).opens, "fsopen": (*Explainer).opens, "fsmount": (*Explainer).opens, "open_tree": (*Explainer).opens,
-	"pipe": (*Explainer).pair, "pipe2": (*Explainer).pair, "socketpair": (*Explainer).pair,
-	"recvmsg": (*Explainer).received, "recvmmsg": (*Explainer).received,
+// handlerOf returns what explains a call, nil for calls that have no story of
+// their own.
+func handlerOf(name string) handler {
+	switch name {
+	case "eventfd", "eventfd2":
+		return (*Explainer).eventfd
+	case "read":
+		return (*Explainer).read
+	case "write":
+		return (*Explainer).write
+	case "poll", "ppoll", "ppoll_time64":
+		return (*Explainer).poll
+	case "select", "_newselect", "pselect6", "pselect6_time64":
+		return (*Explainer).selects
+	case "epoll_create", "epoll_create1":
+		return (*Explainer).epollCreate
+	case "epoll_ctl":
+		return (*Explainer).epollCtl
+	case "epoll_wait", "epoll_pwait", "epoll_pwait2":
+		return (*Explainer).epollWait
+	case "close":
+		return (*Explainer).close
+	case "close_range":
+		return (*Explainer).closeRange
+	case "dup", "dup2", "dup3":
+		return (*Explainer).dup
+	case "fcntl", "fcntl64":
+		return (*Explainer).fcntl
+	case "clone", "clone3", "fork", "vfork":
+		return (*Explainer).clone
+	case "execve", "execveat":
+		return (*Explainer).exec
+	case "restart_syscall":
+		return (*Explainer).restart
+	case "rt_sigreturn":
+		return (*Explainer).sigreturn
+	case "ioctl":
+		return (*Explainer).ioctl
+	case "io_submit":
+		return (*Explainer).ioSubmit
+	case "io_uring_register":
+		return (*Explainer).uringRegister
+	case "open", "openat", "openat2", "creat", "socket", "accept", "accept4", "timerfd_create", "signalfd", "signalfd4",
+		"inotify_init", "inotify_init1", "pidfd_open", "pidfd_getfd", "memfd_create", "io_uring_setup", "userfaultfd",
+		"perf_event_open", "fanotify_init", "bpf", "fsopen", "fsmount", "open_tree":
+		return (*Explainer).opens
+	case "pipe", "pipe2", "socketpair":
+		return (*Explainer).pair
+	case "recvmsg", "recvmmsg":
+		return (*Explainer).received
+	}
+	return nil
 }
 
 // Concerns reports whether a call is one of eventfd, poll, select and epoll,
@@ -102,11 +137,10 @@ func Concerns(name string) bool {
 // nothing.
 func (x *Explainer) Explain(rec *strace.Record) *Note {
 	n := &x.note
-	*n = Note{Summary: n.Summary[:0], Paths: n.Paths[:0], Branches: n.Branches[:0], Maybe: n.Maybe[:0], FDs: n.FDs[:0],
-		Stories: n.Stories[:0], Warnings: n.Warnings[:0], Elapsed: -1}
+	n.reset()
 	switch rec.Type {
 	case strace.CallLine, strace.Resumed:
-		h := handlers[rec.Call.Name]
+		h := handlerOf(rec.Call.Name)
 		if h == nil {
 			x.otherCall(rec)
 			return nil
@@ -116,7 +150,6 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 		if rec.Call.Injected {
 			n.Paths, n.Branches, n.Maybe = n.Paths[:0], n.Branches[:0], n.Maybe[:0]
 		}
-		th.last = rec.Call.Name
 	case strace.Unfinished:
 		x.firstHalf(rec)
 	case strace.Signal:
@@ -137,13 +170,12 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 
 // otherCall is a call that has no story of its own; it still ends a loop.
 func (x *Explainer) otherCall(rec *strace.Record) {
-	if th := x.state.threads[rec.PID]; th != nil {
+	if th := x.state.find(rec.PID); th != nil {
 		switch rec.Call.Name {
 		case "futex", "clock_gettime", "gettimeofday", "time", "getpid", "gettid", "sched_yield":
 		default:
 			th.quiet()
 		}
-		th.last = rec.Call.Name
 	}
 	switch rec.Call.Name {
 	case "recvfrom", "recv", "readv", "pread64", "preadv", "accept", "io_getevents":

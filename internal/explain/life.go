@@ -155,8 +155,8 @@ func (x *Explainer) closeRange(rec *strace.Record, th *thread) {
 	if flags := arg(c, 2); strace.Has(flags, "CLOSE_RANGE_CLOEXEC", 4) {
 		return
 	}
-	for fd, d := range th.table.fds {
-		if d.closed == 0 && int64(fd) >= first && uint64(fd) <= uint64(last) {
+	for d := range th.table.all() {
+		if d.closed == 0 && int64(d.fd) >= first && uint64(d.fd) <= uint64(last) {
 			d.closed = rec.Line
 			d.file.open--
 		}
@@ -177,7 +177,7 @@ func (x *Explainer) fcntl(rec *strace.Record, th *thread) {
 		x.duplicate(rec, th)
 	case bytes.HasPrefix(cmd, []byte("F_SETFL")):
 		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
-			if d := th.table.fds[fd.N]; d != nil && d.file.kind == "eventfd" {
+			if d := th.table.get(fd.N); d != nil && d.file.kind == "eventfd" {
 				d.file.blocking = !strace.Has(arg(c, 2), "O_NONBLOCK", 0o4000)
 			}
 		}
@@ -198,7 +198,7 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 	n.fd(from.N)
 	n.fd(to.N)
 	n.Kind = d.file.kind
-	if old := th.table.fds[to.N]; old != nil && old.closed == 0 {
+	if old := th.table.get(to.N); old != nil && old.closed == 0 {
 		x.closed(rec, th, old) // dup2 closes what was there
 		n.Summary = n.Summary[:0]
 	}
@@ -232,16 +232,14 @@ func (x *Explainer) clone(rec *strace.Record, th *thread) {
 		return
 	}
 	pid := int(c.Value)
-	if x.state.threads[pid] != nil {
+	if x.state.find(pid) != nil {
 		return // it spoke already, and got its table then
 	}
-	child := &thread{pid: pid, againFD: -1, spinEpoll: -1}
-	if sharesFiles(c) {
-		child.table = th.table
-	} else {
-		child.table = x.state.copyTable(th.table)
+	t := th.table
+	if !sharesFiles(c) {
+		t = x.state.copyTable(t)
 	}
-	x.state.addThread(child)
+	x.state.addThread(pid, t)
 }
 
 func sharesFiles(c *strace.Call) bool {
@@ -257,7 +255,7 @@ func sharesFiles(c *strace.Call) bool {
 // table starts anew.
 func (x *Explainer) exec(rec *strace.Record, th *thread) {
 	if c := &rec.Call; c.Errno == "" && c.HasValue {
-		th.table = &table{fds: map[int]*descriptor{}}
+		th.table = &table{}
 		th.quiet()
 	}
 }
@@ -316,7 +314,7 @@ func (x *Explainer) sigreturn(rec *strace.Record, th *thread) {
 }
 
 func (x *Explainer) signal(rec *strace.Record) {
-	th := x.state.threads[rec.PID]
+	th := x.state.find(rec.PID)
 	if th == nil || th.interrupted.name == "" || th.interrupted.told || !Concerns(th.interrupted.name) && th.interrupted.name != "read" && th.interrupted.name != "write" {
 		return
 	}
@@ -330,15 +328,14 @@ func (x *Explainer) signal(rec *strace.Record) {
 // exit is the end of a thread, maybe inside a call.
 func (x *Explainer) exit(rec *strace.Record) {
 	n, c := &x.note, &rec.Call
-	th := x.state.threads[rec.PID]
+	th := x.state.find(rec.PID)
 	if c.Killed && Concerns(c.Name) {
 		n.say("dies inside the ", c.Name, " of line ")
 		n.sayInt(int64(c.First))
 		n.Outcome = KilledIn
 	}
 	if th != nil {
-		x.state.unlinkThread(th)
-		delete(x.state.threads, rec.PID)
+		x.state.dropThread(th)
 	}
 }
 
@@ -353,7 +350,7 @@ func (x *Explainer) firstHalf(rec *strace.Record) {
 		}
 	case "poll", "ppoll", "select", "_newselect", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2", "ppoll_time64", "pselect6_time64":
 		th.quietUnlessSpin(c.Name)
-		handlers[c.Name](x, rec, th)
+		handlerOf(c.Name)(x, rec, th)
 	case "read", "write":
 		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
 			if d := x.state.use(th, fd); d.file.kind == "eventfd" && d.closed == 0 {

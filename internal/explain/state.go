@@ -3,6 +3,7 @@ package explain
 import (
 	"bytes"
 
+	"github.com/efd-go/efd/internal/aged"
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
@@ -17,14 +18,13 @@ const (
 type thread struct {
 	pid         int
 	table       *table
-	last        string // the call before
-	lastPoll    []int  // descriptors that answered POLLNVAL in the poll before
+	lastPoll    []int // descriptors that answered POLLNVAL in the poll before
 	interrupted interrupted
 	againFD     int // EAGAIN in a row on this descriptor
 	againRuns   int
 	spinEpoll   int // epoll_wait in a row without anything else
 	spinRuns    int
-	prev, next  *thread
+	place       aged.Node[*thread]
 }
 
 // quiet ends every loop: the thread did something else.
@@ -36,13 +36,6 @@ type interrupted struct {
 	told       bool // the signal that ended it was in the log: later ones did not
 }
 
-// table is a table of descriptors, shared by the threads of a process.
-type table struct {
-	fds     map[int]*descriptor
-	guessed bool // that these threads share it was not in the log
-	newest  [2]made
-}
-
 // made is a descriptor that was made a moment ago, for patterns.
 type made struct {
 	call string
@@ -51,12 +44,12 @@ type made struct {
 
 // descriptor is a number in a table, open or closed a while ago.
 type descriptor struct {
-	table      *table
-	fd         int
-	file       *file
-	closed     int // line of its close, 0 while open
-	warned     bool
-	prev, next *descriptor
+	table  *table
+	fd     int
+	file   *file
+	closed int // line of its close, 0 while open
+	warned bool
+	place  aged.Node[*descriptor]
 }
 
 // file is an open file description: what dup and fork share.
@@ -102,15 +95,16 @@ const (
 )
 
 type state struct {
-	threads      map[int]*thread
-	thHead, thT  *thread
-	dHead, dTail *descriptor
-	descriptors  int
-	starting     []start // clone calls that have not returned
-	letThreads   int
-	letFDs       int
-	sawReads     bool // reads are in the log at all: -e trace= may leave them out
-	sawOpens     bool
+	threads     map[int]*thread
+	recent      [64]*thread // of threads, by the last bits of the ID
+	byUse       aged.List[*thread]
+	descriptors aged.List[*descriptor]
+	known       int     // descriptors
+	starting    []start // clone calls that have not returned
+	letThreads  int
+	letFDs      int
+	sawReads    bool // reads are in the log at all: -e trace= may leave them out
+	sawOpens    bool
 }
 
 // start is a clone that is going on.
@@ -121,30 +115,47 @@ type start struct {
 
 func (s *state) init() { s.threads = map[int]*thread{} }
 
+// find returns the thread of a pid that has been seen, nil where it has not.
+func (s *state) find(pid int) *thread {
+	recent := &s.recent[pid&(len(s.recent)-1)]
+	if *recent == nil || (*recent).pid != pid {
+		if th := s.threads[pid]; th != nil {
+			*recent = th
+		} else {
+			return nil
+		}
+	}
+	return *recent
+}
+
 // thread returns the thread of a pid, new ones with the table that they have
 // most likely.
 func (s *state) thread(pid int) *thread {
-	if th := s.threads[pid]; th != nil {
-		if th != s.thT {
-			s.unlinkThread(th)
-			s.linkThread(th)
-		}
+	th := s.find(pid)
+	if th != nil {
+		s.byUse.Use(&th.place)
 		return th
 	}
-	th := &thread{pid: pid, againFD: -1, spinEpoll: -1}
-	th.table = s.tableFor()
-	s.addThread(th)
+	return s.addThread(pid, s.tableFor())
+}
+
+func (s *state) addThread(pid int, t *table) *thread {
+	th := &thread{pid: pid, table: t, againFD: -1, spinEpoll: -1}
+	th.place.Of = th
+	s.threads[pid] = th
+	s.byUse.Add(&th.place)
+	for len(s.threads) > maxThreads {
+		s.dropThread(s.byUse.Oldest().Of)
+		s.letThreads++
+	}
 	return th
 }
 
-func (s *state) addThread(th *thread) {
-	s.threads[th.pid] = th
-	s.linkThread(th)
-	for len(s.threads) > maxThreads {
-		old := s.thHead
-		s.unlinkThread(old)
-		delete(s.threads, old.pid)
-		s.letThreads++
+func (s *state) dropThread(th *thread) {
+	s.byUse.Remove(&th.place)
+	delete(s.threads, th.pid)
+	if recent := &s.recent[th.pid&(len(s.recent)-1)]; *recent == th {
+		*recent = nil
 	}
 }
 
@@ -153,26 +164,26 @@ func (s *state) addThread(th *thread) {
 // last, which is a guess.
 func (s *state) tableFor() *table {
 	for i := len(s.starting) - 1; i >= 0; i-- {
-		if th := s.threads[s.starting[i].pid]; th != nil {
+		if th := s.find(s.starting[i].pid); th != nil {
 			if s.starting[i].shares {
 				return th.table
 			}
 			return s.copyTable(th.table)
 		}
 	}
-	if s.thT != nil {
-		s.thT.table.guessed = true
-		return s.thT.table
+	if last := s.byUse.Newest(); last != nil {
+		last.Of.table.guessed = true
+		return last.Of.table
 	}
-	return &table{fds: map[int]*descriptor{}}
+	return &table{}
 }
 
 func (s *state) copyTable(t *table) *table {
-	c := &table{fds: map[int]*descriptor{}, guessed: t.guessed}
+	c := &table{guessed: t.guessed}
 	n := 0
-	for fd, d := range t.fds {
+	for d := range t.all() {
 		if d.closed == 0 {
-			s.open(c, fd, d.file)
+			s.open(c, d.fd, d.file)
 			if n++; n >= 256 {
 				break
 			}
@@ -181,92 +192,45 @@ func (s *state) copyTable(t *table) *table {
 	return c
 }
 
-func (s *state) linkThread(th *thread) {
-	th.prev, th.next = s.thT, nil
-	if s.thT != nil {
-		s.thT.next = th
-	} else {
-		s.thHead = th
-	}
-	s.thT = th
-}
-
-func (s *state) unlinkThread(th *thread) {
-	if th.prev != nil {
-		th.prev.next = th.next
-	} else {
-		s.thHead = th.next
-	}
-	if th.next != nil {
-		th.next.prev = th.prev
-	} else {
-		s.thT = th.prev
-	}
-}
-
 // open makes a number point at a file.
 func (s *state) open(t *table, fd int, f *file) *descriptor {
-	if old := t.fds[fd]; old != nil {
+	if old := t.get(fd); old != nil {
 		s.drop(old)
 	}
 	d := &descriptor{table: t, fd: fd, file: f}
-	t.fds[fd] = d
+	d.place.Of = d
+	t.set(fd, d)
 	f.open++
 	f.lastFD = fd
-	s.link(d)
-	for s.descriptors > maxDescriptors {
+	s.descriptors.Add(&d.place)
+	for s.known++; s.known > maxDescriptors; {
 		s.letFDs++
-		s.drop(s.dHead)
+		s.drop(s.descriptors.Oldest().Of)
 	}
 	return d
 }
 
 // drop forgets a number.
 func (s *state) drop(d *descriptor) {
-	s.unlink(d)
+	s.descriptors.Remove(&d.place)
+	s.known--
 	if d.closed == 0 {
 		d.file.open--
 	}
-	if d.table.fds[d.fd] == d {
-		delete(d.table.fds, d.fd)
+	if d.table.get(d.fd) == d {
+		d.table.set(d.fd, nil)
 	}
-}
-
-func (s *state) link(d *descriptor) {
-	d.prev, d.next = s.dTail, nil
-	if s.dTail != nil {
-		s.dTail.next = d
-	} else {
-		s.dHead = d
-	}
-	s.dTail = d
-	s.descriptors++
-}
-
-func (s *state) unlink(d *descriptor) {
-	if d.prev != nil {
-		d.prev.next = d.next
-	} else {
-		s.dHead = d.next
-	}
-	if d.next != nil {
-		d.next.prev = d.prev
-	} else {
-		s.dTail = d.prev
-	}
-	s.descriptors--
 }
 
 // use returns the descriptor that a call names, made up where the log did not
 // show its making. What -y says of it settles what it is.
 func (s *state) use(th *thread, fd strace.FD) *descriptor {
-	d := th.table.fds[fd.N]
+	d := th.table.get(fd.N)
 	kind := fd.Kind()
 	if d == nil || d.closed != 0 && kind != "" {
 		d = s.open(th.table, fd.N, &file{kind: kind})
-	} else if d != s.dTail {
-		s.unlink(d)
-		s.link(d)
+	} else {
+		s.descriptors.Use(&d.place)
 	}
 	if kind != "" && d.file.kind != kind {
 		if d.file.kind != "" {
@@ -279,7 +243,7 @@ func (s *state) use(th *thread, fd strace.FD) *descriptor {
 
 // announced takes "Process 7 attached".
 func (s *state) announced(rec *strace.Record) {
-	if rec.PID != 0 && bytes.Contains(rec.Text, []byte("attached")) && s.threads[rec.PID] == nil {
+	if rec.PID != 0 && bytes.Contains(rec.Text, []byte("attached")) && s.find(rec.PID) == nil {
 		s.thread(rec.PID)
 	}
 }

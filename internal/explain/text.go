@@ -46,7 +46,7 @@ const mark = "#: "
 type texter struct {
 	w      *bufio.Writer
 	o      *Options
-	shown  map[string]bool // path and branches whose tree has been printed
+	shown  map[string]bool // paths and branches whose trees have been printed
 	said   map[string]bool // functions whose sentence has been printed
 	key    []byte
 	paths  map[string]*ktrace.Path
@@ -104,9 +104,8 @@ func (t *texter) finish(x *Explainer, r *strace.Reader) {
 func (t *texter) note(n *Note) {
 	if len(n.Summary) > 0 {
 		t.start()
-		t.w.Write(n.Summary)
-		t.pathNames(n)
-		t.w.WriteByte('\n')
+		b := append(t.w.AvailableBuffer(), n.Summary...)
+		t.w.Write(append(n.appendPaths(b), '\n'))
 	}
 	for _, s := range n.Warnings {
 		t.warning(s)
@@ -117,9 +116,36 @@ func (t *texter) note(n *Note) {
 	if n.Outcome == Going || n.Runtime {
 		return
 	}
+	if t.o.Paths == nil || !t.first(n) {
+		return
+	}
 	for _, p := range n.Paths {
 		t.tree(p, n)
 	}
+}
+
+// first reports whether these paths have not come with these branches before.
+func (t *texter) first(n *Note) bool {
+	key := t.key[:0]
+	for _, p := range n.Paths {
+		key = append(append(key, p...), ' ')
+	}
+	t.key = n.appendBranches(append(key, ':'))
+	if t.shown[string(t.key)] {
+		return false
+	}
+	t.shown[string(t.key)] = true
+	return true
+}
+
+func (n *Note) appendBranches(key []byte) []byte {
+	for _, b := range n.Branches {
+		key = append(append(key, b...), ' ')
+	}
+	for _, b := range n.Maybe {
+		key = append(append(key, b...), '?')
+	}
+	return key
 }
 
 // start begins a line of our own.
@@ -151,39 +177,28 @@ func (t *texter) warning(s string) {
 	t.line("warning: ", s)
 }
 
-// pathNames writes " [eventfd_write: slept]".
-func (t *texter) pathNames(n *Note) {
+// appendPaths writes " [eventfd_write: slept]".
+func (n *Note) appendPaths(b []byte) []byte {
 	if len(n.Paths) == 0 {
-		return
+		return b
 	}
-	t.w.WriteString(" [")
-	for i, p := range n.Paths {
-		if i > 0 {
-			t.w.WriteString(", ")
-		}
-		t.w.WriteString(p)
+	sep := " ["
+	for _, p := range n.Paths {
+		b = append(append(b, sep...), p...)
+		sep = ", "
 	}
-	for i, b := range n.Branches {
-		if i == 0 {
-			t.w.WriteString(": ")
-		} else {
-			t.w.WriteString(", ")
-		}
-		t.w.WriteString(b)
+	sep = ": "
+	for _, br := range n.Branches {
+		b = append(append(b, sep...), br...)
+		sep = ", "
 	}
-	t.w.WriteByte(']')
+	return append(b, ']')
 }
 
 // tree prints a path when it appears for the first time with these branches.
 func (t *texter) tree(name string, n *Note) {
-	t.key = append(append(t.key[:0], name...), ' ')
-	for _, b := range n.Branches {
-		t.key = append(append(t.key, b...), ' ')
-	}
-	for _, b := range n.Maybe {
-		t.key = append(append(t.key, b...), '?')
-	}
-	if t.shown[string(t.key)] || t.o.Paths == nil {
+	t.key = n.appendBranches(append(append(t.key[:0], name...), ' '))
+	if t.shown[string(t.key)] {
 		return
 	}
 	t.shown[string(t.key)] = true

@@ -70,7 +70,7 @@ func (x *Explainer) nval(rec *strace.Record, th *thread, fds []fdMask) {
 			continue
 		}
 		now = append(now, m.fd.N)
-		d := th.table.fds[m.fd.N]
+		d := th.table.get(m.fd.N)
 		if d != nil && d.closed != 0 {
 			x.note.warnClosed(d)
 		}
@@ -194,8 +194,8 @@ func (x *Explainer) Finish(halves int) (stories, warnings, lost []string) {
 	n := &x.note
 	n.Warnings = n.Warnings[:0]
 	seen := map[*file]bool{}
-	for d := x.state.dHead; d != nil; d = d.next {
-		f := d.file
+	for at := x.state.descriptors.Oldest(); at != nil; at = at.Newer() {
+		d, f := at.Of, at.Of.file
 		if d.closed != 0 || seen[f] || f.kind != "eventfd" && f.kind != "epoll" {
 			continue
 		}

@@ -10,6 +10,7 @@ var (
 	unfinishedMark = []byte("<unfinished ...>")
 	detachedMark   = []byte("<detached ...>")
 	resumedMark    = []byte(" resumed>")
+	markEnd        = []byte(" ...>")
 )
 
 // parseCall reads s, "name(args) = result", into c. It reports whether s is
@@ -19,9 +20,11 @@ func (r *Reader) parseCall(c *Call, s []byte) bool {
 	if n == 0 || n >= len(s) || s[n] != '(' {
 		return false
 	}
-	c.reset()
+	if c.Name != "" {
+		c.reset() // it has been read as far as it went before
+	}
 	c.Name = r.intern(s[:n])
-	args, end, ok := split(s[n+1:], ')', c.Args)
+	args, end, ok := split(s[n+1:], c.Args)
 	c.Args = args
 	rest := s[n+1+end:]
 	if !ok {

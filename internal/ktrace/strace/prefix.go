@@ -25,7 +25,11 @@ const maxComm = 64
 // "[pid 11145<comm>] ".
 func (r *Record) pidPrefix(s []byte) []byte {
 	rest, closing := s, byte(' ')
-	if b, ok := bytes.CutPrefix(s, []byte("[pid ")); ok {
+	if len(s) > 0 && s[0] == '[' {
+		b, ok := bytes.CutPrefix(s, []byte("[pid "))
+		if !ok {
+			return s
+		}
 		rest, closing = trimLeft(b), ']'
 	}
 	v, n := number(rest)
@@ -148,16 +152,15 @@ func fraction(s []byte) (ns int64, n int) {
 	if len(s) < 2 || s[0] != '.' {
 		return 0, 0
 	}
-	d := digits(s[1:])
+	ns, d := number(s[1:])
 	if d == 0 || d > 9 {
 		return 0, 0
 	}
-	ns, _ = number(s[1 : 1+d])
-	for i := d; i < 9; i++ {
-		ns *= 10
-	}
-	return ns, 1 + d
+	return ns * scale[d], 1 + d
 }
+
+// scale makes nanoseconds of a fraction with so many digits.
+var scale = [10]int64{1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 10, 1}
 
 // blank cuts the blank that ends a column, and padding behind it.
 func blank(s []byte) ([]byte, bool) {
@@ -199,13 +202,18 @@ func isAddress(s []byte) bool {
 // nameLen is the length of the system call's name that s starts with.
 func nameLen(s []byte) int {
 	n := 0
-	for n < len(s) && n < 64 {
-		c := s[n]
-		if c >= 'a' && c <= 'z' || c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c == '?' {
-			n++
-			continue
-		}
-		break
+	for n < len(s) && n < 64 && inName[s[n]] {
+		n++
 	}
 	return n
+}
+
+var inName = [256]bool{'_': true, '?': true}
+
+func init() {
+	for c := range inName {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' {
+			inName[c] = true
+		}
+	}
 }

@@ -21,6 +21,7 @@ type Reader struct {
 	plain    []byte // the line without colours
 	joined   []byte
 	names    map[string]string
+	recent   [128]string // of names
 	pending  pending
 	mainPID  int // of the thread whose lines had no pid while it was the only one
 	fallback int // pid of lines that have none: -ff logs carry it in the file's name
@@ -55,7 +56,9 @@ func (r *Reader) Next() (*Record, error) {
 	first := !r.inLong
 	r.inLong = part
 	args := r.rec.Call.Args
-	r.rec = Record{Line: r.line, Raw: raw, Part: part, Number: -1, Delta: -1, Call: Call{Args: args[:0], Duration: -1}}
+	r.rec = Record{}
+	r.rec.Line, r.rec.Raw, r.rec.Part, r.rec.Number, r.rec.Delta = r.line, raw, part, -1, -1
+	r.rec.Call.Args, r.rec.Call.Duration = args[:0], -1
 	if part || !first {
 		return &r.rec, nil
 	}
@@ -191,22 +194,32 @@ func (r *Reader) record(rec *Record, s []byte) {
 	if len(s) == 0 {
 		return
 	}
-	switch {
-	case bytes.HasPrefix(s, []byte("--- ")):
-		rec.Type, rec.Text = Signal, decoration(s, "---")
-		if bytes.HasPrefix(rec.Text, []byte("stopped by ")) {
-			rec.Type = Stop
+	switch s[0] {
+	case '-':
+		if bytes.HasPrefix(s, []byte("--- ")) {
+			rec.Type, rec.Text = Signal, decoration(s, "---")
+			if bytes.HasPrefix(rec.Text, []byte("stopped by ")) {
+				rec.Type = Stop
+			}
 		}
-	case bytes.HasPrefix(s, []byte("+++ ")):
-		rec.Type, rec.Text = Exit, decoration(s, "+++")
-		r.exit(rec)
-	case bytes.HasPrefix(s, []byte("<... ")):
-		r.resume(rec, s)
-	case bytes.HasPrefix(s, []byte("strace: ")):
-		rec.Type, rec.Text = Diagnostic, s[len("strace: "):]
-	case bytes.HasPrefix(s, []byte("[ Process PID=")):
-		rec.Type, rec.Text = Diagnostic, s
+	case '+':
+		if bytes.HasPrefix(s, []byte("+++ ")) {
+			rec.Type, rec.Text = Exit, decoration(s, "+++")
+			r.exit(rec)
+		}
+	case '<':
+		if bytes.HasPrefix(s, []byte("<... ")) {
+			r.resume(rec, s)
+		}
+	case '[':
+		if bytes.HasPrefix(s, []byte("[ Process PID=")) {
+			rec.Type, rec.Text = Diagnostic, s
+		}
 	default:
+		if text, ok := bytes.CutPrefix(s, []byte("strace: ")); ok {
+			rec.Type, rec.Text = Diagnostic, text
+			return
+		}
 		r.call(rec, s)
 	}
 }
@@ -222,21 +235,7 @@ func (r *Reader) call(rec *Record, s []byte) {
 	if n == 0 || n >= len(s) || s[n] != '(' {
 		return
 	}
-	if head, ok := bytes.CutSuffix(s, unfinishedMark); ok {
-		r.open(rec, cutBlank(head))
-		return
-	}
-	if head, ok := bytes.CutSuffix(s, detachedMark); ok {
-		r.open(rec, cutBlank(head))
-		r.pending.take(rec.PID)
-		rec.Call.Detached = true
-		return
-	}
-	if head, pid, ok := pidChanged(s); ok {
-		rec2 := rec.PID
-		rec.PID = pid
-		r.open(rec, head)
-		rec.PID = rec2
+	if bytes.HasSuffix(s, markEnd) && r.marked(rec, s) {
 		return
 	}
 	if !r.parseCall(&rec.Call, s) {
@@ -253,9 +252,31 @@ func (r *Reader) call(rec *Record, s []byte) {
 		s = s[:i]
 	}
 	r.open(rec, s)
-	if h := r.pending.m[rec.PID]; h != nil {
+	if h := r.pending.of(rec.PID); h != nil {
 		h.cut = true
 	}
+}
+
+// marked reads a call that a mark of strace ends.
+func (r *Reader) marked(rec *Record, s []byte) bool {
+	if head, ok := bytes.CutSuffix(s, unfinishedMark); ok {
+		r.open(rec, cutBlank(head))
+		return true
+	}
+	if head, ok := bytes.CutSuffix(s, detachedMark); ok {
+		r.open(rec, cutBlank(head))
+		r.pending.take(rec.PID)
+		rec.Call.Detached = true
+		return true
+	}
+	head, pid, ok := pidChanged(s)
+	if ok {
+		old := rec.PID
+		rec.PID = pid
+		r.open(rec, head)
+		rec.PID = old
+	}
+	return ok
 }
 
 // open keeps a first half and describes it as far as it goes.
@@ -277,9 +298,6 @@ func cutBlank(s []byte) []byte {
 
 // pidChanged reads "execve(... <pid changed to 6750 ...>".
 func pidChanged(s []byte) (head []byte, pid int, ok bool) {
-	if !bytes.HasSuffix(s, []byte(" ...>")) {
-		return nil, 0, false
-	}
 	i := bytes.LastIndex(s, []byte("<pid changed to "))
 	if i < 0 {
 		return nil, 0, false
@@ -318,7 +336,7 @@ func (r *Reader) join(rec *Record, half *half, rest []byte) {
 		first, at := half.line, half.time
 		rec.Type = Unfinished
 		r.open(rec, r.joined)
-		if h := r.pending.m[rec.PID]; h != nil {
+		if h := r.pending.of(rec.PID); h != nil {
 			h.line, h.time = first, at
 		}
 		rec.Call.First, rec.Call.FirstTime = first, at
@@ -367,7 +385,7 @@ func (r *Reader) continued(rec *Record, line []byte) {
 
 // exit ends a thread: what it was in ends with it.
 func (r *Reader) exit(rec *Record) {
-	if half := r.pending.m[rec.PID]; half != nil {
+	if half := r.pending.of(rec.PID); half != nil {
 		r.joined = append(r.joined[:0], half.text...)
 		r.parseCall(&rec.Call, r.joined)
 		rec.Call.Whole, rec.Call.Killed, rec.Call.NoValue = false, true, true
@@ -378,6 +396,14 @@ func (r *Reader) exit(rec *Record) {
 
 // intern returns the one string of a name.
 func (r *Reader) intern(b []byte) string {
+	recent := &r.recent[(len(b)*8+int(b[0])+int(b[len(b)-1]))&(len(r.recent)-1)]
+	if *recent != string(b) {
+		*recent = r.known(b)
+	}
+	return *recent
+}
+
+func (r *Reader) known(b []byte) string {
 	if s, ok := r.names[string(b)]; ok {
 		return s
 	}

@@ -2,8 +2,28 @@ package strace
 
 import "bytes"
 
-// special marks the bytes at which scanning has to stop and think.
-var special = [256]bool{'"': true, '(': true, '[': true, '{': true, ')': true, ']': true, '}': true, ',': true, '<': true, '/': true}
+// The classes of bytes at which scanning has to stop and think.
+const (
+	plain = iota
+	opens
+	closes
+	comma
+	skipped // with what it starts
+)
+
+var class = [256]uint8{'(': opens, '[': opens, '{': opens, ')': closes, ']': closes, '}': closes, ',': comma, '"': skipped, '<': skipped, '/': skipped}
+
+// skip returns the index behind the string, <...> or comment that starts at
+// s[i]; ok is false where a string does not end.
+func skip(s []byte, i int) (end int, ok bool) {
+	switch s[i] {
+	case '"':
+		return skipString(s, i)
+	case '<':
+		return skipAngle(s, i), true
+	}
+	return skipComment(s, i), true
+}
 
 // skipString returns the index behind the string literal that starts at
 // s[i] == '"'; ok is false where it does not end.
@@ -48,8 +68,12 @@ func skipAngle(s []byte, i int) int {
 	if len(s) > i+maxAngle {
 		s = s[:i+maxAngle]
 	}
-	if bytes.IndexByte(s[i:], '>') < 0 {
+	n := bytes.IndexByte(s[i:], '>')
+	if n < 0 {
 		return i + 1
+	}
+	if in := s[i+1 : i+n]; bytes.IndexByte(in, '<') < 0 && bytes.IndexByte(in, '\\') < 0 && s[i+n-1] != '-' {
+		return i + n + 1
 	}
 	depth, arrows := 0, 0
 	for j := i; j < len(s) && depth < maxNesting && arrows < maxArrows; j++ {
@@ -69,12 +93,13 @@ func skipAngle(s []byte, i int) int {
 		}
 	}
 	// Old versions do not escape '<' in a path.
-	for j := i + 1; j < len(s) && arrows < maxArrows; j++ {
-		if s[j] == '>' {
-			if s[j-1] != '-' {
-				return j + 1
-			}
-			arrows++
+	for j := i + 1; arrows < maxArrows; arrows++ {
+		n := bytes.IndexByte(s[j:], '>')
+		if n < 0 {
+			break
+		}
+		if j += n + 1; s[j-2] != '-' {
+			return j
 		}
 	}
 	return i + 1
@@ -91,56 +116,64 @@ func skipComment(s []byte, i int) int {
 	return i + 1
 }
 
-// split cuts s at the commas of its outermost level and appends the parts to
-// parts. It ends at the closing byte, which has to match no opening one; end
-// is the index behind it. ok is false where s ends before.
-func split(s []byte, closing byte, parts [][]byte) (out [][]byte, end int, ok bool) {
-	depth, start, whole := 0, 0, true
-	i := 0
+// part returns where the part of s that starts at i ends: the index of a comma
+// of the outermost level, or of a bracket that closes none in the part; len(s)
+// where neither comes. ok is false where a string does not end.
+func part(s []byte, i int) (end int, ok bool) {
+	depth, ok := 0, true
 	for i < len(s) {
-		c := s[i]
-		if !special[c] {
+		switch class[s[i]] {
+		case plain:
 			i++
 			continue
-		}
-		switch c {
-		case '"':
-			if i, ok = skipString(s, i); !ok {
-				whole = false
+		case skipped:
+			if i, ok = skip(s, i); !ok {
+				return i, false
 			}
 			continue
-		case '<':
-			i = skipAngle(s, i)
-			continue
-		case '/':
-			i = skipComment(s, i)
-			continue
-		case '(', '[', '{':
+		case opens:
 			depth++
-		case ',':
+		case comma:
 			if depth == 0 {
-				parts = append(parts, trim(s[start:i]))
-				start = i + 1
+				return i, true
 			}
-		default:
+		case closes:
 			if depth == 0 {
-				if c != closing {
-					whole = false
-					break
-				}
-				if last := trim(s[start:i]); len(last) > 0 || len(parts) > 0 {
-					parts = append(parts, last)
-				}
-				return parts, i + 1, whole
+				return i, true
 			}
 			depth--
 		}
 		i++
 	}
-	if last := trim(s[start:]); len(last) > 0 {
-		parts = append(parts, last)
+	return i, true
+}
+
+// split cuts s at the commas of its outermost level and appends the parts to
+// parts. It ends at the ')' that matches no opening one; end is the index
+// behind it. ok is false where s ends before, or nests wrongly.
+func split(s []byte, parts [][]byte) (out [][]byte, end int, ok bool) {
+	whole := true
+	for start, i := 0, 0; ; i++ {
+		i, ok = part(s, i)
+		whole = whole && ok
+		switch {
+		case i >= len(s):
+			if last := trim(s[start:]); len(last) > 0 {
+				parts = append(parts, last)
+			}
+			return parts, len(s), false
+		case s[i] == ',':
+			parts = append(parts, trim(s[start:i]))
+			start = i + 1
+		case s[i] == ')':
+			if last := trim(s[start:i]); len(last) > 0 || len(parts) > 0 {
+				parts = append(parts, last)
+			}
+			return parts, i + 1, whole
+		default:
+			whole = false
+		}
 	}
-	return parts, len(s), false
 }
 
 // closing returns the index behind the ')' that closes the '(' at s[0]. Other
@@ -148,18 +181,15 @@ func split(s []byte, closing byte, parts [][]byte) (out [][]byte, end int, ok bo
 func closing(s []byte) (end int, ok bool) {
 	depth := 0
 	for i := 0; i < len(s); {
-		switch s[i] {
-		case '"':
-			if i, ok = skipString(s, i); !ok {
+		switch {
+		case class[s[i]] == skipped:
+			if i, ok = skip(s, i); !ok {
 				return 0, false
 			}
 			continue
-		case '<':
-			i = skipAngle(s, i)
-			continue
-		case '(':
+		case s[i] == '(':
 			depth++
-		case ')':
+		case s[i] == ')':
 			if depth--; depth == 0 {
 				return i + 1, true
 			}
@@ -191,11 +221,15 @@ func digits(s []byte) int {
 
 // number reads the decimal number that s starts with.
 func number(s []byte) (v int64, n int) {
-	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
-		if v > (1<<63-1-9)/10 {
+	for n < len(s) {
+		d := s[n] - '0'
+		if d > 9 {
+			break
+		}
+		if n >= 18 && v > (1<<63-1-9)/10 {
 			return 0, 0
 		}
-		v = v*10 + int64(s[n]-'0')
+		v = v*10 + int64(d)
 		n++
 	}
 	return v, n

@@ -57,43 +57,30 @@ func ParseFD(arg []byte) (FD, bool) {
 // Kind names what the descriptor is, in the words of -y: "eventfd",
 // "eventpoll", "TCP", "pipe", "file" and so on; "" where it is not said.
 func (f FD) Kind() string {
-	s := f.Info
-	has := func(p string) bool { return bytes.HasPrefix(s, []byte(p)) }
-	switch {
-	case s == nil:
+	if len(f.Info) == 0 {
 		return ""
-	case has("anon_inode:[eventfd"), has("{eventfd-"):
-		return "eventfd"
-	case has("anon_inode:[eventpoll"):
-		return "epoll"
-	case has("anon_inode:[timerfd"):
-		return "timerfd"
-	case has("anon_inode:[signalfd"), has("signalfd:"):
-		return "signalfd"
-	case has("anon_inode:inotify"), has("anon_inode:[inotify"):
-		return "inotify"
-	case has("anon_inode:[pidfd"), has("pid:"):
-		return "pidfd"
-	case has("anon_inode:[io_uring"):
-		return "io_uring"
-	case has("TCP"):
-		return "TCP socket"
-	case has("UDP"):
-		return "UDP socket"
-	case has("UNIX"):
-		return "unix socket"
-	case has("NETLINK"):
-		return "netlink socket"
-	case has("socket:"):
-		return "socket"
-	case has("pipe:"):
-		return "pipe"
-	case has("/dev/pts/"), has("/dev/tty"), has("/dev/ptmx"):
-		return "terminal"
-	case has("/"):
-		return "file"
+	}
+	for _, k := range kinds[f.Info[0]] {
+		if len(f.Info) >= len(k.prefix) && string(f.Info[:len(k.prefix)]) == k.prefix {
+			return k.name
+		}
 	}
 	return ""
+}
+
+type kind struct{ prefix, name string }
+
+// kinds are by the first byte.
+var kinds = [256][]kind{
+	'a': {{"anon_inode:[eventfd", "eventfd"}, {"anon_inode:[eventpoll", "epoll"}, {"anon_inode:[timerfd", "timerfd"}, {"anon_inode:[signalfd", "signalfd"},
+		{"anon_inode:inotify", "inotify"}, {"anon_inode:[inotify", "inotify"}, {"anon_inode:[pidfd", "pidfd"}, {"anon_inode:[io_uring", "io_uring"}},
+	'{': {{"{eventfd-", "eventfd"}},
+	's': {{"signalfd:", "signalfd"}, {"socket:", "socket"}},
+	'p': {{"pid:", "pidfd"}, {"pipe:", "pipe"}},
+	'T': {{"TCP", "TCP socket"}},
+	'U': {{"UDP", "UDP socket"}, {"UNIX", "unix socket"}},
+	'N': {{"NETLINK", "netlink socket"}},
+	'/': {{"/dev/pts/", "terminal"}, {"/dev/tty", "terminal"}, {"/dev/ptmx", "terminal"}, {"/", "file"}},
 }
 
 // Eventfd is what --decode-fds=eventfd says. Count is the counter before the
@@ -159,40 +146,24 @@ func inside(arg []byte) ([]byte, bool) {
 // each calls fn for the parts of in between its outermost commas.
 func each(in []byte, fn func(elem []byte)) {
 	for len(in) > 0 {
-		part, rest := cutComma(in)
-		if string(part) != "..." && len(part) > 0 {
-			fn(part)
+		elem, rest := cutComma(in)
+		if string(elem) != "..." && len(elem) > 0 {
+			fn(elem)
 		}
 		in = rest
 	}
 }
 
 // cutComma cuts at the first comma of the outermost level.
-func cutComma(s []byte) (part, rest []byte) {
-	depth := 0
-	for i := 0; i < len(s); {
-		switch s[i] {
-		case '"':
-			i, _ = skipString(s, i)
-			continue
-		case '<':
-			i = skipAngle(s, i)
-			continue
-		case '/':
-			i = skipComment(s, i)
-			continue
-		case '[', '{', '(':
-			depth++
-		case ']', '}', ')':
-			depth--
-		case ',':
-			if depth == 0 {
-				return trim(s[:i]), trim(s[i+1:])
-			}
+func cutComma(s []byte) (first, rest []byte) {
+	for i := 0; ; i++ {
+		if i, _ = part(s, i); i >= len(s) {
+			return trim(s), nil
 		}
-		i++
+		if s[i] == ',' {
+			return trim(s[:i]), trim(s[i+1:])
+		}
 	}
-	return trim(s), nil
 }
 
 // PollFD is one struct pollfd. The masks are as printed.
@@ -206,30 +177,34 @@ type PollFD struct {
 func PollFDs(arg []byte, fn func(PollFD)) bool {
 	good := true
 	ok := list(arg, func(elem []byte) {
-		var p PollFD
 		in, ok := inside(elem)
-		if !ok {
-			good = false
-			return
+		var p PollFD
+		if ok {
+			p, ok = pollFD(in)
 		}
-		seen := false
-		each(in, func(f []byte) {
-			switch {
-			case bytes.HasPrefix(f, []byte("fd=")):
-				p.FD, seen = ParseFD(f)
-			case bytes.HasPrefix(f, []byte("events=")):
-				p.Events = f[len("events="):]
-			case bytes.HasPrefix(f, []byte("revents=")):
-				p.Revents = f[len("revents="):]
-			}
-		})
-		if !seen {
+		if ok {
+			fn(p)
+		} else {
 			good = false
-			return
 		}
-		fn(p)
 	})
 	return ok && good
+}
+
+func pollFD(in []byte) (p PollFD, ok bool) {
+	for len(in) > 0 {
+		var f []byte
+		f, in = cutComma(in)
+		switch {
+		case bytes.HasPrefix(f, []byte("fd=")):
+			p.FD, ok = ParseFD(f)
+		case bytes.HasPrefix(f, []byte("events=")):
+			p.Events = f[len("events="):]
+		case bytes.HasPrefix(f, []byte("revents=")):
+			p.Revents = f[len("revents="):]
+		}
+	}
+	return p, ok
 }
 
 // FDSet calls fn for the descriptors of "[3 4<pipe:[12]>]" and reports whether
@@ -333,13 +308,13 @@ func Has(mask []byte, name string, bit uint64) bool {
 		return ok && uint64(v)&bit != 0
 	}
 	for len(mask) > 0 {
-		part := mask
+		flag := mask
 		if i := bytes.IndexByte(mask, '|'); i >= 0 {
-			part, mask = mask[:i], mask[i+1:]
+			flag, mask = mask[:i], mask[i+1:]
 		} else {
 			mask = nil
 		}
-		if string(part) == name {
+		if string(flag) == name {
 			return true
 		}
 	}

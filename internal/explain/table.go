@@ -1,0 +1,59 @@
+package explain
+
+import (
+	"iter"
+	"maps"
+	"slices"
+)
+
+// table is a table of descriptors, shared by the threads of a process.
+type table struct {
+	low     []*descriptor       // by number
+	high    map[int]*descriptor // from maxLow, and negative numbers
+	guessed bool                // that these threads share it was not in the log
+	newest  [2]made
+}
+
+// maxLow bounds what a table takes that has one high number.
+const maxLow = 64
+
+func (t *table) get(fd int) *descriptor {
+	if uint(fd) < uint(len(t.low)) {
+		return t.low[fd]
+	}
+	return t.high[fd]
+}
+
+// set puts a descriptor at its number; nil takes it away.
+func (t *table) set(fd int, d *descriptor) {
+	switch {
+	case uint(fd) < maxLow:
+		for len(t.low) <= fd {
+			t.low = append(t.low, nil)
+		}
+		t.low[fd] = d
+	case d == nil:
+		delete(t.high, fd)
+	default:
+		if t.high == nil {
+			t.high = map[int]*descriptor{}
+		}
+		t.high[fd] = d
+	}
+}
+
+// all has the descriptors in the order of their numbers.
+func (t *table) all() iter.Seq[*descriptor] {
+	return func(yield func(*descriptor) bool) {
+		for _, d := range t.low {
+			if d != nil && !yield(d) {
+				return
+			}
+		}
+		for _, fd := range slices.Sorted(maps.Keys(t.high)) {
+			if d := t.high[fd]; d != nil && !yield(d) {
+				return
+			}
+		}
+	}
+}
