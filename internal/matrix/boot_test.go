@@ -105,7 +105,7 @@ func TestGuestSteps(t *testing.T) {
 		if err := c.file("init", init); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.tree("mod", filepath.Join(k.dir, "modules")); err != nil {
+		if err := c.modules(k); err != nil {
 			t.Fatal(err)
 		}
 		// As a program the guest itself says that it is no first process: a step with status 2.

@@ -181,6 +181,20 @@ func addSources(c *cpioWriter, root string) error {
 	})
 }
 
+// modules adds a kernel's modules, under names in the order of loading.
+func (c *cpioWriter) modules(k *kernel) error {
+	for i, m := range wanted {
+		file := filepath.Join(k.dir, "modules", m+".ko")
+		if _, err := os.Stat(file); err != nil {
+			continue // built in, or not of this flavour
+		}
+		if err := c.file(fmt.Sprintf("mod/%02d-%s.ko", i, m), file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // addKernel writes base and behind it an archive with the kernel's modules and
 // its job.
 func addKernel(base string, k *kernel, job wire.Job, out string) error {
@@ -204,7 +218,7 @@ func addKernel(base string, k *kernel, job wire.Job, out string) error {
 	}
 	c := newCpio(f)
 	c.pad(int(n % 4))
-	if err := c.tree("mod", filepath.Join(k.dir, "modules")); err != nil {
+	if err := c.modules(k); err != nil {
 		return err
 	}
 	c.bytes(strings.TrimPrefix(wire.JobFile, "/"), 0o644, text)

@@ -60,24 +60,14 @@ func loopbackUp() error {
 	return nil
 }
 
-// loadModules loads all modules of a directory, in rounds until nothing more
-// resolves: no list of dependencies is needed. It returns those that stayed out.
-func loadModules(dir string) []string {
-	left, _ := filepath.Glob(filepath.Join(dir, "*.ko"))
-	var notes []string
-	for len(left) > 0 {
-		var again []string
-		notes = nil
-		for _, name := range left {
-			if err := loadModule(name); err != nil && !errors.Is(err, unix.EEXIST) {
-				again = append(again, name)
-				notes = append(notes, fmt.Sprintf("%s: %v", strings.TrimSuffix(filepath.Base(name), ".ko"), err))
-			}
+// loadModules loads the modules of a directory in the order of their names. It
+// returns those that stayed out.
+func loadModules(dir string) (notes []string) {
+	names, _ := filepath.Glob(filepath.Join(dir, "*.ko"))
+	for _, name := range names {
+		if err := loadModule(name); err != nil && !errors.Is(err, unix.EEXIST) {
+			notes = append(notes, fmt.Sprintf("%s: %v", filepath.Base(name), err))
 		}
-		if len(again) == len(left) {
-			return notes
-		}
-		left = again
 	}
 	return notes
 }
