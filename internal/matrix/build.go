@@ -259,7 +259,7 @@ const (
 	verifyStep      = "efdtrace verify"
 	verifyDir       = "/tmp/verify"
 	verifyJSON      = "verify.json"
-	verifyRecording = "verify.rec.gz"
+	verifyRecording = "verify.jsonl.gz"
 )
 
 // stepLimit bounds one step. What a guest does in a second takes ten where the

@@ -50,6 +50,7 @@ type config struct {
 	cache   string
 	out     string // where results and recordings go
 	total   string // a file of testsum that the counts are added to
+	golden  string // where recordings are kept for tests
 }
 
 func main() {
@@ -85,6 +86,7 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	fs.BoolVar(&c.list, "list", false, "only list what the mirror has")
 	fs.StringVar(&c.out, "o", "", "directory for results and recordings (default: results in the cache)")
 	fs.StringVar(&c.total, "total", "", "add the counts of tests and scenarios to this file, for testsum -report")
+	fs.StringVar(&c.golden, "recordings", "", "keep the recordings of kernels that are well in this directory, such as testdata/recordings")
 	steps := fs.String("steps", "", "run only the steps whose names match this regular expression")
 	if err := fs.Parse(args); err != nil {
 		if err == flag.ErrHelp {
@@ -181,6 +183,11 @@ func (c *config) save(results []*result) error {
 	}
 	if err := os.WriteFile(filepath.Join(c.out, "matrix.json"), append(data, '\n'), 0o644); err != nil {
 		return err
+	}
+	if c.golden != "" {
+		if err := c.keepRecordings(results); err != nil {
+			return err
+		}
 	}
 	if c.total != "" {
 		if err := addTo(c.total, results); err != nil {

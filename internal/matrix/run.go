@@ -152,6 +152,32 @@ func (c *config) runKernel(ctx context.Context, k *kernel, base, initrd string, 
 	}
 }
 
+// keepRecordings copies what verify recorded on each kernel on which every
+// scenario that could run is well.
+func (c *config) keepRecordings(results []*result) error {
+	for _, r := range results {
+		if s := r.sums(); r.Status != statusOK || s.ok == 0 || s.unsure > 0 {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(c.out, r.Kernel, verifyRecording))
+		if err != nil {
+			return err
+		}
+		version, _, _ := strings.Cut(r.Package, "-")
+		if r.Arch != "amd64" {
+			version += "-" + r.Arch
+		}
+		dir := filepath.Join(c.golden, version)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "verify.jsonl.gz"), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // intake takes a guest's frames in.
 type intake struct {
 	r       *result
