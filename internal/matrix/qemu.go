@@ -35,6 +35,10 @@ var qemu = map[string]struct {
 	"arm64": {"qemu-system-aarch64", "ttyAMA0", []string{"-accel", "tcg,thread=single", "-M", "virt", "-cpu", "cortex-a76"}},
 }
 
+// errDone ends a guest whose job is done. It does not power itself off: what
+// it sent last could still be on its way.
+var errDone = errors.New("done")
+
 // trouble is what a kernel prints when it is lost.
 var trouble = regexp.MustCompile(`Kernel panic|Oops:|Unable to mount root|BUG: unable to handle|Unable to handle kernel`)
 
@@ -94,7 +98,13 @@ func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(
 	silence := time.AfterFunc(lim.silence, func() { fail(fmt.Errorf("the guest hangs: no sign of life for %v", lim.silence)) })
 	defer silence.Stop()
 	done := make(chan bool, 1)
-	go func() { done <- receive(l, silence, lim.silence, frame) }()
+	go func() {
+		finished := receive(l, silence, lim.silence, frame)
+		done <- finished
+		if finished {
+			fail(errDone)
+		}
+	}()
 
 	werr := cmd.Wait()
 	l.Close()

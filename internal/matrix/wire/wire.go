@@ -17,7 +17,7 @@ const Port = "efd.results"
 // JobFile is where the guest finds its job.
 const JobFile = "/job.json"
 
-// Job is what a guest has to do. It powers itself off at the end.
+// Job is what a guest has to do.
 type Job struct {
 	Env   []string // of every step
 	Steps []Step
@@ -43,7 +43,7 @@ const (
 	Output = "output" // the body is all that Step wrote
 	File   = "file"   // the body is a file that Step left: Text is its name
 	End    = "end"    // Step is over: Status and Seconds
-	Bye    = "bye"    // the job is done
+	Bye    = "bye"    // the job is done: the host may end the guest
 )
 
 // Frame is one message: this header as a line of JSON, then Size bytes.
