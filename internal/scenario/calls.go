@@ -52,6 +52,12 @@ func selectRead(nfds int, r *unix.FdSet) (int, error) {
 	return result(n, errno)
 }
 
+// epollWaitCall is epoll_wait(2), where there is one, with no time-out.
+func epollWaitCall(fd int, events []unix.EpollEvent) (int, error) {
+	n, _, errno := unix.Syscall6(nrEpollWait, uintptr(fd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), ^uintptr(0), 0, 0)
+	return result(n, errno)
+}
+
 // Open makes a call on the waker's thread that returns a descriptor, notes
 // the descriptor and closes it when the scenario ends.
 func (t *T) Open(what string, fn func() (int, error), format string, a ...any) (int, error) {
@@ -68,10 +74,25 @@ func (t *T) Open(what string, fn func() (int, error), format string, a ...any) (
 	return fd, nil
 }
 
-// keep notes a descriptor and closes it when the scenario ends.
+// keep notes a descriptor and closes it when the scenario ends, unless the
+// scenario has.
 func (t *T) keep(fd int, what string) {
-	t.Cleanup(func() { unix.Close(fd) })
+	if t.closed == nil {
+		t.closed = map[int]bool{}
+	}
+	t.closed[fd] = false
+	t.Cleanup(func() {
+		if !t.closed[fd] {
+			unix.Close(fd)
+		}
+	})
 	t.FD(fd, fmt.Sprintf("%s %d", what, fd))
+}
+
+// close closes a descriptor that was kept, on the current thread.
+func (t *T) close(fd int) error {
+	t.closed[fd] = true
+	return t.sys(func() error { return unix.Close(fd) }, "close(%d)", fd)
 }
 
 // pair prints the two descriptors that a call made.

@@ -28,8 +28,8 @@ var epolls = []*Scenario{
 	},
 }
 
-// EpollOf makes an epoll that watches fd, and reports it by its number.
-func (t *T) EpollOf(fd int, events efd.EpollEvents) (*efd.Epoll, error) {
+// emptyEpoll makes an epoll that watches nothing yet.
+func (t *T) emptyEpoll() (*efd.Epoll, error) {
 	var p *efd.Epoll
 	err := t.Do(func() error {
 		var err error
@@ -41,6 +41,15 @@ func (t *T) EpollOf(fd int, events efd.EpollEvents) (*efd.Epoll, error) {
 	}
 	t.Cleanup(func() { p.Close() })
 	t.FD(p.FD(), fmt.Sprintf("epoll %d", p.FD()))
+	return p, nil
+}
+
+// EpollOf makes an epoll that watches fd, and reports it by its number.
+func (t *T) EpollOf(fd int, events efd.EpollEvents) (*efd.Epoll, error) {
+	p, err := t.emptyEpoll()
+	if err != nil {
+		return nil, err
+	}
 	return p, t.Do(func() error { return p.Add(fd, events, uint64(fd)) })
 }
 

@@ -13,6 +13,11 @@ var pidfds = []*Scenario{
 		Source: "pidfd", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runPidfd,
 	},
+	{
+		Name: "pidfd_thread", System: 17, Title: "a thread sleeps in ppoll on a pidfd of another thread, that thread ends",
+		Source: "pidfd", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		run: runPidfdThread,
+	},
 }
 
 func runPidfd(t *T) error {
@@ -32,4 +37,40 @@ func runPidfd(t *T) error {
 	}
 	t.res.Waker = c.pid
 	return t.Act(c.proceed)
+}
+
+func runPidfdThread(t *T) error {
+	th := newThread()
+	if th.tid == t.res.PID { // Go's runtime never ends the first thread
+		first := th
+		th = newThread()
+		first.end()
+	}
+	ended := false
+	t.Cleanup(func() {
+		if !ended {
+			th.end()
+		}
+	})
+	fd, err := t.Open("pidfd", func() (int, error) { return unix.PidfdOpen(th.tid, unix.PIDFD_THREAD) }, "pidfd_open(%d, PIDFD_THREAD)", th.tid)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
+		return Skip("pidfd_open: the kernel has no PIDFD_THREAD: it came with 6.9")
+	}
+	if err != nil {
+		return err
+	}
+	err = t.Wait(func() error {
+		fds := []efd.PollFD{{FD: int32(fd), Events: efd.POLLIN}}
+		n, err := efd.Poll(fds, efd.Forever, nil)
+		return expect(err, n == 1 && fds[0].Revents&efd.POLLIN != 0, "ppoll gave %d and %v, want 1 and POLLIN", n, fds[0].Revents)
+	}, ppollCalls...)
+	if err != nil {
+		return err
+	}
+	t.res.Waker = th.tid
+	return t.Act(func() error {
+		ended = true
+		th.end()
+		return nil
+	})
 }

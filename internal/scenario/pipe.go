@@ -18,13 +18,33 @@ var pipes = []*Scenario{
 		Source: "pipe", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runPipeSpace,
 	},
+	{
+		Name: "pipe_read", System: 17, Title: "a thread sleeps in read on an empty pipe, another writes to it",
+		Source: "pipe", Waiter: "read", SleepPath: "pipe", Callbacks: []string{"autoremove_wake_function"},
+		run: runPipeRead,
+	},
+	{
+		Name: "pipe_write", System: 17, Title: "a thread sleeps in write on a full pipe, another reads from it",
+		Source: "pipe", Waiter: "write", SleepPath: "pipe", Callbacks: []string{"autoremove_wake_function"},
+		run: runPipeWrite,
+	},
+	{
+		Name: "pipe_close", System: 17, Title: "a thread sleeps in ppoll on a pipe, its only writer closes it: POLLHUP",
+		Source: "pipe", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		run: runPipeClose,
+	},
 }
 
-// pipe makes a pipe on the waker's thread.
-func (t *T) pipe() (r, w int, err error) {
+// pipe makes a pipe on the waker's thread, one that does not block unless
+// flags say otherwise.
+func (t *T) pipe(flags ...int) (r, w int, err error) {
 	var p [2]int
-	err = t.do(func() error { return unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK) },
-		"pipe2(%v, O_CLOEXEC|O_NONBLOCK)", later(func() string { return pair(p) }))
+	flag, text := unix.O_CLOEXEC|unix.O_NONBLOCK, "O_CLOEXEC|O_NONBLOCK"
+	if len(flags) > 0 {
+		flag, text = flags[0], "O_CLOEXEC"
+	}
+	err = t.do(func() error { return unix.Pipe2(p[:], flag) },
+		"pipe2(%v, %s)", later(func() string { return pair(p) }), text)
 	if err != nil {
 		return -1, -1, err
 	}
@@ -44,21 +64,64 @@ func runPipe(t *T) error {
 	return t.Act(func() error { return t.writeBytes(w, "x") })
 }
 
-func runPipeSpace(t *T) error {
-	r, w, err := t.pipe()
-	if err != nil {
-		return err
+// fullPipe is a pipe of one page with no room left.
+func (t *T) fullPipe(flags ...int) (r, w int, all string, err error) {
+	if r, w, err = t.pipe(flags...); err != nil {
+		return
 	}
 	size, err := unix.FcntlInt(uintptr(w), unix.F_SETPIPE_SZ, unix.Getpagesize())
 	if err != nil {
-		return callError(err, "fcntl(F_SETPIPE_SZ)")
+		return r, w, "", callError(err, "fcntl(F_SETPIPE_SZ)")
 	}
-	all := strings.Repeat("x", size)
-	if err := t.Do(func() error { return t.writeBytes(w, all) }); err != nil {
+	all = strings.Repeat("x", size)
+	return r, w, all, t.Do(func() error { return t.writeBytes(w, all) })
+}
+
+func runPipeSpace(t *T) error {
+	r, w, all, err := t.fullPipe()
+	if err != nil {
 		return err
 	}
 	if err := t.WaitPpoll(w, efd.POLLOUT, nil); err != nil {
 		return err
 	}
 	return t.Act(func() error { return t.readBytes(r, all) })
+}
+
+func runPipeRead(t *T) error {
+	r, w, err := t.pipe(unix.O_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	if err := t.Wait(func() error { return t.readBytes(r, "x") }, unix.SYS_READ); err != nil {
+		return err
+	}
+	return t.Act(func() error { return t.writeBytes(w, "x") })
+}
+
+func runPipeWrite(t *T) error {
+	r, w, all, err := t.fullPipe(unix.O_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	if err := t.Wait(func() error { return t.writeBytes(w, "x") }, unix.SYS_WRITE); err != nil {
+		return err
+	}
+	return t.Act(func() error { return t.readBytes(r, all) })
+}
+
+func runPipeClose(t *T) error {
+	r, w, err := t.pipe()
+	if err != nil {
+		return err
+	}
+	err = t.Wait(func() error {
+		fds := []efd.PollFD{{FD: int32(r), Events: efd.POLLIN}}
+		n, err := efd.Poll(fds, efd.Forever, nil)
+		return expect(err, n == 1 && fds[0].Revents == efd.POLLHUP, "ppoll gave %d and %v, want 1 and POLLHUP", n, fds[0].Revents)
+	}, ppollCalls...)
+	if err != nil {
+		return err
+	}
+	return t.Act(func() error { return t.close(w) })
 }

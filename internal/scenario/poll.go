@@ -77,7 +77,7 @@ func runPpollTwo(t *T) error {
 	if err := t.Act(func() error { return e.Write(1) }); err != nil {
 		return err
 	}
-	return other.wokenToo()
+	return other.wokenToo(t.wake)
 }
 
 func runPpollMask(t *T) error {

@@ -14,6 +14,11 @@ var ptys = []*Scenario{
 		Source: "pty", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "kworker", Paths: []string{"ppoll", "poll_wake"},
 		run: runPTY,
 	},
+	{
+		Name: "pty_raw", System: 15, Title: "a thread sleeps in ppoll on a terminal in raw mode, a character is typed at the other end of the pty",
+		Source: "pty", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "kworker", Paths: []string{"ppoll", "poll_wake"},
+		run: runPTYRaw,
+	},
 }
 
 // openPTY opens a pty: the master, and the terminal that programs see.
@@ -49,4 +54,25 @@ func runPTY(t *T) error {
 		return err
 	}
 	return t.Act(func() error { return t.writeBytes(master, "x\n") })
+}
+
+// runPTYRaw: without lines, what is typed is readable at once.
+func runPTYRaw(t *T) error {
+	master, tty, err := t.openPTY()
+	if err != nil {
+		return err
+	}
+	mode, err := unix.IoctlGetTermios(tty, unix.TCGETS)
+	if err != nil {
+		return callError(err, "ioctl(TCGETS)")
+	}
+	mode.Lflag &^= unix.ICANON | unix.ECHO
+	err = t.do(func() error { return unix.IoctlSetTermios(tty, unix.TCSETS, mode) }, "ioctl(%d, TCSETS, {c_lflag&~(ICANON|ECHO)})", tty)
+	if err != nil {
+		return err
+	}
+	if err := t.WaitPpoll(tty, efd.POLLIN, func() error { return t.readBytes(tty, "x") }); err != nil {
+		return err
+	}
+	return t.Act(func() error { return t.writeBytes(master, "x") })
 }

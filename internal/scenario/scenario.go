@@ -115,7 +115,8 @@ type T struct {
 	res           *Result
 	waiter, waker *thread
 	waiting       <-chan error
-	wake          Wake // that is being brought about
+	wake          Wake         // that is being brought about
+	closed        map[int]bool // descriptors to close at the end, and whether that is done
 
 	mu       sync.Mutex
 	acting   bool
@@ -272,6 +273,11 @@ func monotonic() int64 {
 	return ts.Nano()
 }
 
+// Untaken are the documented paths that no scenario takes, and why.
+var Untaken = map[string]string{
+	"vfio": "it takes a device that is bound to vfio-pci and that raises an interrupt: /dev/vfio/GROUP, behind an IOMMU, and VFIO_DEVICE_SET_IRQS with an eventfd",
+}
+
 // All is every scenario, in the order of the systems.
 func All() []*Scenario { return all }
 
@@ -303,5 +309,5 @@ func Names() []string {
 	return out
 }
 
-var all = slices.Concat(waits, eventfds, aios, ioUrings, selects, polls, epolls, timeouts, signals, restarts, ptys, tcps,
+var all = slices.Concat(waits, eventfds, aios, ioUrings, selects, polls, epolls, epollCtls, timeouts, signals, restarts, ptys, tcps,
 	unixSockets, udps, pipes, timerfds, signalfds, inotifies, pidfds, memcgs, wakeups, devices)

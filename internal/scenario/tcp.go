@@ -15,17 +15,31 @@ var tcps = []*Scenario{
 		Name: "tcp", System: 16, Title: "a thread sleeps in ppoll on a TCP connection, data come over loopback",
 		Source: "tcp_receive", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: func(t *T) error {
-			return t.tcpData(func(fd int) error {
+			return t.tcpData(ipv4, func(fd int) error {
 				return t.WaitPpoll(fd, efd.POLLIN, func() error { return t.readBytes(fd, "x") })
 			})
 		},
+	},
+	{
+		Name: "tcp6", System: 16, Title: "a thread sleeps in ppoll on a TCP connection, data come over the loopback of IPv6",
+		Source: "tcp_receive", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		run: func(t *T) error {
+			return t.tcpData(ipv6, func(fd int) error {
+				return t.WaitPpoll(fd, efd.POLLIN, func() error { return t.readBytes(fd, "x") })
+			})
+		},
+	},
+	{
+		Name: "tcp_fast", System: 16, Title: "a thread sleeps in ppoll on a TCP connection that has carried data: what comes takes the fast path",
+		Source: "tcp_receive", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		run: runTCPFast,
 	},
 	{
 		Name: "tcp_epoll", System: 16, Title: "a thread sleeps in epoll_wait on a TCP connection, data come over loopback",
 		Source: "tcp_receive", Waiter: "epoll_wait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Context: "softirq",
 		Paths: []string{"tcp_poll", "epoll_ctl", "epoll_wait", "epoll_wake"},
 		run: func(t *T) error {
-			return t.tcpData(func(fd int) error {
+			return t.tcpData(ipv4, func(fd int) error {
 				p, err := t.EpollOf(fd, efd.EPOLLIN)
 				if err != nil {
 					return err
@@ -43,34 +57,34 @@ var tcps = []*Scenario{
 
 // tcpPair makes a connection over loopback; set, which may be nil, is done to
 // both sockets before they connect.
-func (t *T) tcpPair(set func(fd int) error) (client, server int, err error) {
-	l, err := t.socket(unix.SOCK_STREAM, "SOCK_STREAM", true)
+func (t *T) tcpPair(l *loopback, set func(fd int) error) (client, server int, err error) {
+	at, err := t.socket(l, unix.SOCK_STREAM, "SOCK_STREAM", true)
 	if err != nil {
 		return -1, -1, err
 	}
-	if client, err = t.socket(unix.SOCK_STREAM, "SOCK_STREAM", false); err != nil {
+	if client, err = t.socket(l, unix.SOCK_STREAM, "SOCK_STREAM", false); err != nil {
 		return -1, -1, err
 	}
 	if set != nil {
-		if err := errors.Join(set(l), set(client)); err != nil {
+		if err := errors.Join(set(at), set(client)); err != nil {
 			return -1, -1, err
 		}
 	}
-	if err := t.do(func() error { return unix.Listen(l, 1) }, "listen(%d, 1)", l); err != nil {
+	if err := t.do(func() error { return unix.Listen(at, 1) }, "listen(%d, 1)", at); err != nil {
 		return -1, -1, err
 	}
-	if err := t.connect(client, l); err != nil {
+	if err := t.connect(l, client, at); err != nil {
 		return -1, -1, err
 	}
 	server, err = t.Open("socket", func() (int, error) {
-		fd, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		fd, _, err := unix.Accept4(at, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 		return fd, err
-	}, "accept4(%d, NULL, NULL, SOCK_CLOEXEC|SOCK_NONBLOCK)", l)
+	}, "accept4(%d, NULL, NULL, SOCK_CLOEXEC|SOCK_NONBLOCK)", at)
 	return client, server, err
 }
 
-func (t *T) tcpData(wait func(fd int) error) error {
-	client, server, err := t.tcpPair(nil)
+func (t *T) tcpData(l *loopback, wait func(fd int) error) error {
+	client, server, err := t.tcpPair(l, nil)
 	if err != nil {
 		return err
 	}
@@ -80,10 +94,35 @@ func (t *T) tcpData(wait func(fd int) error) error {
 	return t.Act(func() error { return t.writeBytes(client, "x") })
 }
 
+// runTCPFast: header prediction wants both sides to have sent, and what was
+// sent to have been read.
+func runTCPFast(t *T) error {
+	client, server, err := t.tcpPair(ipv4, nil)
+	if err != nil {
+		return err
+	}
+	err = t.Do(func() error {
+		for range 4 {
+			err := errors.Join(t.writeBytes(client, "x"), t.readAll(server, 1), t.writeBytes(server, "x"), t.readAll(client, 1))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.WaitPpoll(server, efd.POLLIN, func() error { return t.readBytes(server, "x") }); err != nil {
+		return err
+	}
+	return t.Act(func() error { return t.writeBytes(client, "x") })
+}
+
 // runTCPSendSpace has segments and buffers of Ethernet's size: with those of
 // loopback the window would open only when the receiver's buffer is empty.
 func runTCPSendSpace(t *T) error {
-	client, server, err := t.tcpPair(func(fd int) error {
+	client, server, err := t.tcpPair(ipv4, func(fd int) error {
 		return errors.Join(
 			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, 1400),
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 16<<10),
@@ -99,25 +138,27 @@ func runTCPSendSpace(t *T) error {
 	if err := t.WaitPpoll(client, efd.POLLOUT, nil); err != nil {
 		return err
 	}
-	return t.Act(func() error {
-		got := 0
-		b := make([]byte, sent)
-		for got < sent {
-			n, err := unix.Read(server, b)
-			if errors.Is(err, unix.EAGAIN) {
-				// The rest is on its way.
-				if _, err := efd.Poll([]efd.PollFD{{FD: int32(server), Events: efd.POLLIN}}, efd.Forever, nil); err != nil {
-					return err
-				}
-				continue
+	return t.Act(func() error { return t.readAll(server, sent) })
+}
+
+// readAll reads n bytes from fd, on the current thread.
+func (t *T) readAll(fd, n int) error {
+	b := make([]byte, n)
+	for got := 0; got < n; {
+		k, err := unix.Read(fd, b)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			// The rest is on its way.
+			if _, err := efd.Poll([]efd.PollFD{{FD: int32(fd), Events: efd.POLLIN}}, efd.Forever, nil); err != nil {
+				return err
 			}
-			if err != nil {
-				return callError(err, "read")
-			}
-			got += n
+		case err != nil:
+			return callError(err, "read")
+		default:
+			got += k
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // fillTCP fills a connection until the peer's window is closed too: room comes

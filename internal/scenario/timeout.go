@@ -24,7 +24,12 @@ var timeouts = []*Scenario{
 	{
 		Name: "timeout_epoll", System: 13, Title: "epoll_wait on an eventfd that nobody writes to ends when its time is up",
 		Source: "timeout", Waiter: "epoll_wait", Context: "hardirq", Paths: []string{"epoll_wait"},
-		run: runTimeoutEpoll,
+		run: func(t *T) error { return t.timeoutEpoll(20 * time.Millisecond) },
+	},
+	{
+		Name: "timeout_epoll_nsec", System: 13, Title: "a time-out that is no whole number of milliseconds takes epoll_pwait2, where the kernel has it",
+		Source: "timeout", Waiter: "epoll_pwait2", Context: "hardirq", Paths: []string{"epoll_wait"},
+		run: func(t *T) error { return t.timeoutEpoll(20*time.Millisecond + time.Microsecond) },
 	},
 }
 
@@ -33,7 +38,7 @@ func runTimeoutPpoll(t *T) error {
 	if err != nil {
 		return err
 	}
-	return t.timesOut(func(d time.Duration) (int, error) {
+	return t.timesOut(20*time.Millisecond, func(d time.Duration) (int, error) {
 		return efd.Poll([]efd.PollFD{{FD: int32(e.FD()), Events: efd.POLLIN}}, d, nil)
 	}, ppollCalls...)
 }
@@ -43,7 +48,7 @@ func runTimeoutPselect6(t *T) error {
 	if err != nil {
 		return err
 	}
-	return t.timesOut(func(d time.Duration) (int, error) {
+	return t.timesOut(20*time.Millisecond, func(d time.Duration) (int, error) {
 		r, err := setOf(e.FD())
 		if err != nil {
 			return 0, err
@@ -52,7 +57,7 @@ func runTimeoutPselect6(t *T) error {
 	}, pselect6Calls...)
 }
 
-func runTimeoutEpoll(t *T) error {
+func (t *T) timeoutEpoll(d time.Duration) error {
 	e, err := t.EventFD(0, 0)
 	if err != nil {
 		return err
@@ -61,7 +66,7 @@ func runTimeoutEpoll(t *T) error {
 	if err != nil {
 		return err
 	}
-	return t.timesOut(func(d time.Duration) (int, error) {
+	return t.timesOut(d, func(d time.Duration) (int, error) {
 		var evs [1]efd.EpollEvent
 		return p.Wait(evs[:], d, nil)
 	}, epollCalls...)
@@ -70,12 +75,12 @@ func runTimeoutEpoll(t *T) error {
 // timesOut makes the waiter's call with a time-out, a longer one where it
 // ended before the thread was seen asleep: what is waited for is the state,
 // and a time-out alone cannot promise it.
-func (t *T) timesOut(call func(time.Duration) (int, error), nr ...int) error {
+func (t *T) timesOut(d time.Duration, call func(time.Duration) (int, error), nr ...int) error {
 	if err := t.shareCPU(); err != nil {
 		return err
 	}
 	t.res.WaiterSyscalls = nr
-	for d := 20 * time.Millisecond; ; d *= 2 {
+	for ; ; d *= 2 {
 		t.waiting = t.waiter.start(func() error {
 			start := time.Now()
 			n, err := call(d)

@@ -88,20 +88,7 @@ func (t *T) waitFor(e *efd.EventFD, call func() error, nr ...int) error {
 
 // Epoll makes an epoll that watches e.
 func (t *T) Epoll(e *efd.EventFD, events efd.EpollEvents) (*efd.Epoll, error) {
-	var p *efd.Epoll
-	err := t.Do(func() error {
-		var err error
-		if p, err = efd.NewEpoll(); err != nil {
-			return err
-		}
-		return p.Add(e.FD(), events, uint64(e.FD()))
-	})
-	if err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() { p.Close() })
-	t.FD(p.FD(), fmt.Sprintf("epoll %d", p.FD()))
-	return p, nil
+	return t.EpollOf(e.FD(), events)
 }
 
 // expect turns an unexpected result of a call into an error.

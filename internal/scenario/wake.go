@@ -15,6 +15,7 @@ type Wake struct {
 	Callbacks []string `json:"callbacks,omitempty"` // as in Scenario
 	Context   string   `json:"context,omitempty"`   // as in Scenario
 	Worker    bool     `json:"worker,omitempty"`    // as in Scenario
+	Without   []string `json:"without,omitempty"`   // branches of Source that it cannot take
 }
 
 // Rest is a thread that an act leaves asleep. The scenario itself has looked
@@ -97,12 +98,12 @@ func (w *waiter) join() error {
 	}
 }
 
-// wokenToo: the act that woke the first waiter woke this one as well.
-func (w *waiter) wokenToo() error {
+// wokenToo: what woke the first waiter woke this one as well, in the same way
+// or by what followed from it.
+func (w *waiter) wokenToo(also Wake) error {
 	if err := w.join(); err != nil {
 		return err
 	}
-	also := w.t.wake
 	also.Waiter, also.Ended = w.tid, monotonic()
 	w.t.state(also)
 	return nil

@@ -69,9 +69,10 @@ func NewDoc(syms ktrace.SymbolSet, without []string, primary *ktrace.Path, more 
 }
 
 // ownBranch: branches that part elsewhere and share nothing behind it: those
-// that the machine decides, and the wake of who watches an epoll.
+// that the machine decides, the wake of who watches an epoll, and what
+// epoll_ctl is asked to do.
 func ownBranch(branch string) bool {
-	return branch == "x86-64" || branch == "arm64" || branch == "epoll-outer"
+	return slices.Contains([]string{"x86-64", "arm64", "epoll-outer", "add", "modify", "delete"}, branch)
 }
 
 // merge keeps what either of two paths knows of the same call.

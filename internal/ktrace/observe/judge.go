@@ -46,6 +46,7 @@ var sources = []struct{ function, path string }{
 	{"evdev_pass_values", "input"}, {"evdev_events", "input"}, {"input_event", "input"},
 	{"complete_signal", "signal"},
 	{"__send_signal_locked", "signalfd"}, {"__send_signal", "signalfd"},
+	{"do_epoll_ctl", "epoll_ctl"}, {"do_epoll_ctl_file", "epoll_ctl"}, {"do_epoll_wait", "epoll_wait"}, {"ep_send_events", "epoll_wait"},
 }
 
 // WakeSource names the documented path of what woke, by the functions on the
@@ -88,6 +89,9 @@ func WakePaths(source, waiter string, callbacks []string) []string {
 			add("poll_wake")
 		}
 	}
+	if source == "epoll_ctl" || source == "epoll_wait" {
+		add("epoll_wake") // an epoll's own queue is woken, by no callback
+	}
 	for callback, path := range map[string]string{"ep_poll_callback": "epoll_wake", "irqfd_wakeup": "kvm_irqfd", "vhost_poll_wakeup": "vhost"} {
 		if slices.Contains(callbacks, callback) {
 			add(path)
@@ -99,7 +103,7 @@ func WakePaths(source, waiter string, callbacks []string) []string {
 // notWoken are the branches of a wake's path that end in other kinds of
 // waiters than a thread in this system call. Left in, they would excuse a
 // frame that is missing: a blocked reader's wake has no pollwake.
-func notWoken(waiter string, callbacks []string) []string {
+func notWoken(source, waiter string, callbacks []string) []string {
 	sleepers := []string{"blocked", "sleeper", "socket-sleeper", "tty-sleeper"} // in a read or write of the object itself
 	out := []string{"irqfd", "vhost", "virqfd"}
 	switch {
@@ -109,6 +113,9 @@ func notWoken(waiter string, callbacks []string) []string {
 		return append(sleepers, "irqfd", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync")
 	}
 	nested := 0
+	if source == "epoll_ctl" { // it wakes as ep_poll_callback does
+		nested++
+	}
 	for _, c := range callbacks {
 		if c == "ep_poll_callback" {
 			nested++
@@ -165,8 +172,9 @@ var (
 func (k *Kernel) Judge(w *Wake) *Judged { return k.JudgeAs(w, "", "") }
 
 // JudgeAs holds a wake against documented paths that are known beforehand:
-// what woke, and how the woken thread came to sleep. "" leaves it to the chain.
-func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
+// what woke, and how the woken thread came to sleep, "" leaves it to the chain;
+// and the branches that what woke cannot have taken.
+func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *Judged {
 	j := &Judged{Wake: w, Kernel: k.Version.String()}
 	cut := match.SplitWaking(w.Waking.Stack)
 	if cut.Interrupted || cut.Context == match.KWorker {
@@ -189,7 +197,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string) *Judged {
 	if match.Compat(w.Waking.Stack) {
 		j.WakePaths = nil // the documented ways in are those of 64-bit programs
 	}
-	j.Without = notWoken(j.WakeeSyscall, w.Callbacks)
+	j.Without = append(notWoken(source, j.WakeeSyscall, w.Callbacks), without...)
 	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
 		j.WakeChain = d.Match(&w.Waking, wakeLeaf...)
 	}
@@ -245,7 +253,7 @@ func (j *Judged) Describe() string {
 // WakeRoute is the documented way of a wake: from the call that wakes, over
 // the callbacks, to the scheduler.
 func (k *Kernel) WakeRoute(source, waiter string, callbacks []string) []ktrace.Edge {
-	d := k.Doc(WakePaths(source, waiter, callbacks), notWoken(waiter, callbacks))
+	d := k.Doc(WakePaths(source, waiter, callbacks), notWoken(source, waiter, callbacks))
 	if d == nil {
 		return nil
 	}

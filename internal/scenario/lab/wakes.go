@@ -14,6 +14,8 @@ type Stated struct {
 	scenario.Wake
 	Seen  *observe.Judged // nil where it was not seen
 	Other *observe.Judged // woken by something else in its place
+
+	stale bool // seen, and the sleep that it ended is not on record
 }
 
 // stated are the wakes that a trial has to show, those of a recording that
@@ -37,15 +39,18 @@ func (l *Lab) find(t *Trial, wakes []*observe.Wake) {
 			if w.Wakee.TID != want.Waiter && !want.Worker || w.Time < want.Began || w.Time > want.Ended {
 				continue
 			}
-			if j := l.Kernel.JudgeAs(w, want.Source, want.SleepPath); t.fits(&want, j) {
-				s.Seen = j
-				break
-			} else {
+			j := l.Kernel.JudgeAs(w, want.Source, want.SleepPath, want.Without...)
+			if !t.fits(&want, j) {
 				s.Other = j
 				if j.Context == match.Unknown {
 					break // it may have been the one that is looked for, so that a later one is not
 				}
+				continue
 			}
+			if s.stale = stale(&want, j); !s.stale {
+				s.Seen = j
+			}
+			break
 		}
 		t.Wakes = append(t.Wakes, s)
 	}
@@ -83,6 +88,20 @@ func (t *Trial) fits(want *scenario.Wake, j *observe.Judged) bool {
 	return true
 }
 
+// stale: the scenario saw its waiter asleep in the stated call. What is on
+// record in another is an earlier sleep, and records are missing that the
+// kernel did not count as lost.
+func stale(want *scenario.Wake, j *observe.Judged) bool {
+	if want.Call == "" || want.Worker {
+		return false
+	}
+	in := []string{j.WakeeSyscall}
+	if j.Sleep != nil && j.Sleep.Chain != nil {
+		in = append(in, observe.ChainSyscall(j.Sleep.Chain.Stack))
+	}
+	return slices.ContainsFunc(in, func(call string) bool { return call != "" && !sameCall(call, want.Call) })
+}
+
 // sameCall: epoll has three system calls, and a library has the choice.
 func sameCall(a, b string) bool {
 	epoll := []string{"epoll_wait", "epoll_pwait", "epoll_pwait2"}
@@ -99,10 +118,12 @@ func SameCallbacks(got, want []string) bool {
 	})
 }
 
-// concludeWake says what is wrong with one stated wake, "" and OK where
+// conclude says what is wrong with one stated wake, "" and OK where
 // nothing is.
 func (s *Stated) conclude(lost uint64) (Status, string) {
 	switch {
+	case s.stale && lost == 0:
+		return Inconclusive, fmt.Sprintf("thread %d's going to sleep was not recorded", s.Waiter)
 	case s.Seen == nil && lost > 0:
 		return Inconclusive, fmt.Sprintf("%d records were lost, the wake-up of thread %d among them", lost, s.Waiter)
 	case s.Seen == nil && s.Other != nil:

@@ -56,6 +56,8 @@ func (l *Lab) pathOf(ev *ktrace.Event) string {
 		switch n := match.BaseName(f.Name); n {
 		case "eventfd_read", "eventfd_write", "eventfd_release":
 			return n
+		case "ep_eventpoll_release", "eventpoll_release_file":
+			return "epoll_release"
 		}
 	}
 	switch name := observe.ChainSyscall(ev.Stack); name {
