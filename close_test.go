@@ -492,3 +492,21 @@ func TestInfoOfWhatIsNoEventFD(t *testing.T) {
 		}
 	}
 }
+
+// An epoll that closes during WaitContext's last call yields no event: it may
+// be the one that ends the waits of others.
+func TestWaitContextSeesTheClose(t *testing.T) {
+	p, e := newEpoll(t), newEventFD(t, 1, 0)
+	check(t, p.AddConn(e, efd.EPOLLIN, 0))
+	closed := 0
+	defer efd.AddTracer(func(c *efd.Call) {
+		if c.Syscall == "epoll_pwait" && c.Ret == 1 {
+			closed++
+			p.Close()
+		}
+	})()
+	n, err := p.WaitContext(context.Background(), make([]efd.EpollEvent, 1))
+	if n != 0 || err != os.ErrClosed || closed != 1 {
+		t.Errorf("WaitContext = %d, %v after %d events; want os.ErrClosed after one", n, err, closed)
+	}
+}

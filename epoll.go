@@ -82,9 +82,10 @@ func NewEpoll() (*Epoll, error) {
 // Refused before the call: EBADF, fd is negative; EINVAL, fd is the epoll
 // itself, or EPOLLEXCLUSIVE goes with something else than EPOLLIN, EPOLLOUT,
 // EPOLLERR, EPOLLHUP, EPOLLWAKEUP and EPOLLET. Errors from the kernel: EBADF;
-// EEXIST, fd is registered; ELOOP, epolls in a circle or more than four deep;
-// EPERM, fd is a file or directory, which is always ready: use [Poll]; EINVAL,
-// EPOLLEXCLUSIVE for an epoll; ENOSPC, fs.epoll.max_user_watches; ENOMEM.
+// EEXIST, fd is registered; ELOOP (for depth EINVAL on 5.10), epolls in a
+// circle or more than five deep; EPERM, fd is a file or directory, which is
+// always ready: use [Poll]; EINVAL, EPOLLEXCLUSIVE for an epoll; ENOSPC,
+// fs.epoll.max_user_watches; ENOMEM.
 func (p *Epoll) Add(fd int, events EpollEvents, data uint64) error {
 	return p.ctl(unix.EPOLL_CTL_ADD, fd, events, data)
 }
@@ -251,18 +252,27 @@ func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 	if !p.d.acquire() {
 		return 0, os.ErrClosed
 	}
+	var r uintptr
 	var errno unix.Errno
-	if timeout == 0 && mask == nil && direct(0) {
-		var r uintptr
-		r, errno = nowEpollPwait(int(p.d.fd), events, nil)
-		n = int(r)
-	} else {
-		n, err = p.wait(events, timeout, mask)
-	}
+	var start time.Duration
+	msec, whole := wholeMsec(timeout)
 	switch {
-	case errno != 0:
+	case mask != nil || !whole || !direct():
 		n, err = p.wait(events, timeout, mask)
-	case n > 0:
+	case timeout == 0:
+		r, errno = nowEpollPwait(int(p.d.fd), events)
+		n = int(r)
+	default:
+		if timeout > 0 {
+			start = monotonic()
+		}
+		r, errno = thenEpollPwait(int(p.d.fd), events, msec, nil)
+		n = int(r)
+	}
+	if errno != 0 {
+		n, err = p.repeatWait(errno, opEpollPwait, events, timeout, start, nil, nil)
+	}
+	if n > 0 {
 		raceSeen()
 	}
 	if p.d.closed() {
@@ -278,40 +288,56 @@ var noPwait2 atomic.Bool
 
 const longestPwait = math.MaxInt32 * time.Millisecond
 
+// wait is what Wait does with a mask, a tracer, or a limit that is no whole
+// number of milliseconds.
 func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
 	var buf SigSet
 	blocked := waitMask(mask, &buf)
-	fd := int(p.d.fd)
-	left := timeout
 	var start time.Duration
 	if timeout > 0 {
 		start = monotonic()
 	}
-	for {
-		var n int
-		var errno unix.Errno
-		call, whole := opEpollPwait, true
-		if left > 0 && (left%time.Millisecond != 0 || left > longestPwait) && !noPwait2.Load() {
-			call = opEpollPwait2
-			var ts timespec
-			n, errno = sysEpollPwait2(fd, events, ts.set(left), blocked)
-		} else {
-			var msec int32
-			msec, whole = ceilMsec(left)
-			n, errno = sysEpollPwait(fd, events, msec, blocked)
-		}
-		if errno == 0 && (n > 0 || whole) {
-			if n > 0 {
-				raceSeen()
-			}
-			return n, nil
-		}
+	n, call, errno := p.waitOnce(events, timeout, blocked)
+	if errno != 0 {
+		return p.repeatWait(errno, call, events, timeout, start, mask, blocked)
+	}
+	return n, nil
+}
+
+// errMore stands beside the errnos: the time is not over, though one call
+// cannot wait longer than it did.
+const errMore unix.Errno = 1 << 20
+
+// waitOnce makes the call that keeps to left.
+func (p *Epoll) waitOnce(events []EpollEvent, left time.Duration, blocked *SigSet) (n int, call op, errno unix.Errno) {
+	msec, whole := wholeMsec(left)
+	if !whole && !noPwait2.Load() {
+		var ts timespec
+		n, errno = sysEpollPwait2(int(p.d.fd), events, ts.set(left), blocked)
+		return n, opEpollPwait2, errno
+	}
+	if !whole {
+		msec = ceilMsec(left)
+	}
+	n, errno = sysEpollPwait(int(p.d.fd), events, msec, blocked)
+	if errno == 0 && n == 0 && left > longestPwait {
+		errno = errMore
+	}
+	return n, opEpollPwait, errno
+}
+
+// repeatWait goes on after a call that failed with errno, with what is left of
+// timeout since start.
+func (p *Epoll) repeatWait(errno unix.Errno, call op, events []EpollEvent, timeout, start time.Duration, mask, blocked *SigSet) (n int, err error) {
+	for errno != 0 {
+		left := timeout
 		if timeout > 0 {
 			left = max(0, timeout-(monotonic()-start))
 		}
 		switch {
-		case errno == 0 || p.d.closed():
-		case errno == unix.EINTR && mask == nil:
+		case p.d.closed():
+			return 0, os.ErrClosed
+		case errno == errMore, errno == unix.EINTR && mask == nil:
 		case errno == unix.EINTR:
 			return 0, &InterruptedError{opNames[call], left}
 		case call == opEpollPwait2 && (errno == unix.ENOSYS || errno == unix.EPERM):
@@ -319,26 +345,23 @@ func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 		default:
 			return 0, call.fail(errno)
 		}
-		if p.d.closed() {
-			return 0, os.ErrClosed
-		}
+		n, call, errno = p.waitOnce(events, left, blocked)
 	}
+	return n, nil
 }
 
-var epoch = time.Now()
-
-// monotonic is a point in time. time.Now would read the wall clock too.
-func monotonic() time.Duration { return time.Since(epoch) }
-
-// ceilMsec is d in milliseconds, rounded up, and whether that is all of d.
-func ceilMsec(d time.Duration) (msec int32, whole bool) {
-	switch {
-	case d < 0:
+// wholeMsec is d as epoll_pwait can keep it, and whether it can.
+func wholeMsec(d time.Duration) (msec int32, whole bool) {
+	if d < 0 {
 		return -1, true
-	case d > longestPwait:
-		return math.MaxInt32, false
 	}
-	return int32((d + time.Millisecond - 1) / time.Millisecond), true
+	n := d / time.Millisecond
+	return int32(n), n*time.Millisecond == d && n <= math.MaxInt32
+}
+
+// ceilMsec is d in milliseconds, rounded up, as far as epoll_pwait goes.
+func ceilMsec(d time.Duration) int32 {
+	return int32((min(d, longestPwait) + time.Millisecond - 1) / time.Millisecond)
 }
 
 // WaitContext is Wait until ctx is done. The goroutine waits in Go's poller and

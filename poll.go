@@ -46,30 +46,53 @@ type PollFD struct {
 // A negative timeout is no limit, 0 does not wait, and anything else is kept to
 // the nanosecond as far as the kernel's timers go, and never cut short. With a
 // nil mask, a signal that ends the wait has it repeated with the time left.
-// With a mask, the thread blocks those signals, and only those, for as long as
-// it waits, and a signal ends the wait in *[InterruptedError]. Whatever mask
-// says, signals 32 to 34 stay deliverable, and SIGURG, by which Go's runtime
-// preempts goroutines, waits until the wait is over. A signal that is sent to
-// the process and not to this thread is taken by another thread: see
+// Where the kernel does not tell how much that is (STICKY_TIMEOUTS of
+// personality(2), some emulators), the time before the first signal does not
+// count. With a mask, the thread blocks those signals, and only those, for as
+// long as it waits, and a signal ends the wait in *[InterruptedError]. Whatever
+// mask says, signals 32 to 34 stay deliverable, and SIGURG, by which Go's
+// runtime preempts goroutines, waits until the wait is over. A signal that is
+// sent to the process and not to this thread is taken by another thread: see
 // [WithSigMask].
 //
 // The numbers are the caller's to keep open: one that is closed meanwhile is
 // POLLNVAL, and one that is reused is reported for what it is then. [PollSet]
 // holds its members. Errors: EINVAL, fds is longer than RLIMIT_NOFILE; ENOMEM.
 func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) {
-	var ts timespec
-	var buf SigSet
-	limit, blocked := ts.set(timeout), waitMask(mask, &buf)
+	var l limit
+	var r uintptr
 	var errno unix.Errno
-	if timeout == 0 && direct(len(fds)) {
-		var r uintptr
-		r, errno = nowPpoll(fds, limit, blocked)
-		n = int(r)
-	} else {
-		n, errno = sysPpoll(fds, limit, blocked)
+	switch {
+	case mask != nil || !direct():
+		return pollMasked(fds, timeout, mask)
+	case timeout == 0 && len(fds) <= shortScan:
+		r, errno = nowPpoll(fds, &l.ts)
+	default:
+		r, errno = thenPpoll(fds, l.set(timeout), nil)
 	}
 	if errno != 0 {
-		return repeatPpoll(errno, fds, limit, mask, blocked)
+		return repeatPpoll(errno, fds, &l, nil, nil)
+	}
+	if r > 0 {
+		raceSeen()
+	}
+	return int(r), nil
+}
+
+// pollMasked is Poll with a mask or a tracer. What is left of the time is told
+// then, so it goes by the clock from the start.
+//
+//go:noinline
+func pollMasked(fds []PollFD, timeout time.Duration, mask *SigSet) (int, error) {
+	var l limit
+	var buf SigSet
+	ts, blocked := l.set(timeout), waitMask(mask, &buf)
+	if mask != nil && timeout > 0 {
+		l.start()
+	}
+	n, errno := sysPpoll(fds, ts, blocked)
+	if errno != 0 {
+		return repeatPpoll(errno, fds, &l, mask, blocked)
 	}
 	if n > 0 {
 		raceSeen()
@@ -78,20 +101,19 @@ func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) 
 }
 
 // repeatPpoll goes on after a ppoll that failed with errno: it is repeated
-// after a signal where the caller gave no mask. The kernel left the rest of
-// the time limit in ts.
-func repeatPpoll(errno unix.Errno, fds []PollFD, ts *timespec, mask, blocked *SigSet) (n int, err error) {
+// after a signal where the caller gave no mask.
+func repeatPpoll(errno unix.Errno, fds []PollFD, l *limit, mask, blocked *SigSet) (n int, err error) {
 	old := false
 	for errno != 0 {
 		switch {
 		case errno == unix.EINTR && mask == nil:
 		case errno == unix.EINTR:
-			return 0, &InterruptedError{opNames[opPpoll], ts.duration()}
+			return 0, &InterruptedError{opNames[opPpoll], l.left()}
 		case !timeFallback(old, errno):
 			return 0, opPpoll.fail(errno)
 		}
 		old = oldTime()
-		n, errno = sysPpoll(fds, ts, blocked)
+		n, errno = sysPpoll(fds, l.next(), blocked)
 	}
 	if n > 0 {
 		raceSeen()

@@ -292,11 +292,11 @@ func (m *member) gone() bool { return false }
 func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
 	c := s.get()
 	// What follows does this too, with more frames to come back through.
-	if st := c.state.Load(); timeout == 0 && mask == nil && st&^stateNoWake == 0 && direct(0) &&
+	if st := c.state.Load(); timeout == 0 && mask == nil && st&^stateNoWake == 0 && direct() &&
 		c.state.CompareAndSwap(st, st|stateWaiting) {
-		if fds := c.slots(false); len(fds) <= shortScan {
+		if len(c.polled) <= shortScan {
 			var now timespec
-			r, errno := nowPpoll(fds, &now, nil)
+			r, errno := nowPpoll(c.slots(false), &now)
 			if errno == 0 && c.state.CompareAndSwap(st|stateWaiting, st) {
 				if r > 0 {
 					raceSeen()
@@ -308,9 +308,7 @@ func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
 		}
 		c.endChanged(0, nil, false)
 	}
-	var ts timespec
-	var buf SigSet
-	n, err = c.wait(context.Background(), ts.set(timeout), mask, waitMask(mask, &buf))
+	n, err = c.wait(context.Background(), timeout, mask)
 	runtime.KeepAlive(s)
 	return n, err
 }
@@ -329,13 +327,19 @@ func (s *PollSet) WaitContext(ctx context.Context) (n int, err error) {
 		})
 		defer stop()
 	}
-	n, err = c.wait(ctx, nil, nil, nil)
+	n, err = c.wait(ctx, Forever, nil)
 	runtime.KeepAlive(s)
 	return n, err
 }
 
-func (c *pollCore) wait(ctx context.Context, ts *timespec, mask, blocked *SigSet) (n int, err error) {
-	for again := true; again; {
+func (c *pollCore) wait(ctx context.Context, timeout time.Duration, mask *SigSet) (n int, err error) {
+	var l limit
+	var buf SigSet
+	ts, blocked := l.set(timeout), waitMask(mask, &buf)
+	if mask != nil && timeout > 0 {
+		l.start()
+	}
+	for {
 		fds, err := c.begin(!ts.isZero())
 		if err != nil {
 			return 0, err
@@ -345,25 +349,28 @@ func (c *pollCore) wait(ctx context.Context, ts *timespec, mask, blocked *SigSet
 			c.end(0, nil)
 			return 0, ctx.Err()
 		}
+		var r uintptr
 		var errno unix.Errno
-		if ts.isZero() && direct(len(fds)) {
-			var r uintptr
-			r, errno = nowPpoll(fds, ts, blocked)
+		if direct() {
+			r, errno = thenPpoll(fds, ts, blocked)
 			n = int(r)
 		} else {
 			n, errno = sysPpoll(fds, ts, blocked)
 		}
 		if errno != 0 {
-			n, err = repeatPpoll(errno, fds, ts, mask, blocked)
+			n, err = repeatPpoll(errno, fds, &l, mask, blocked)
 		} else if n > 0 {
 			raceSeen()
 		}
-		again, n, err = c.end(n, err)
+		again, n, err := c.end(n, err)
 		if err != nil {
 			return 0, err
 		}
+		if !again {
+			return n, nil
+		}
+		ts = l.next()
 	}
-	return n, nil
 }
 
 // begin makes the caller the one that waits, and returns what to poll. A wait

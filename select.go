@@ -26,6 +26,14 @@ type FDSet struct{ words []fdWord }
 // Add puts fd into the set, which takes fd/8 bytes. Errors: EBADF, fd is
 // negative, or above what fs.nr_open can allow.
 func (s *FDSet) Add(fd int) error {
+	if i := uint(fd) / fdWordBits; i < uint(len(s.words)) {
+		s.words[i] |= 1 << (uint(fd) % fdWordBits)
+		return nil
+	}
+	return s.addGrown(fd)
+}
+
+func (s *FDSet) addGrown(fd int) error {
 	if fd < 0 || fd >= maxFD {
 		return badArg(unix.EBADF, "FDSet.Add: fd %d: want 0 to %d", fd, maxFD-1)
 	}
@@ -82,11 +90,12 @@ func (s *FDSet) String() string { return uapi.FDSet(s.All()) }
 
 // nfds is 1 above the highest descriptor in the set.
 func (s *FDSet) nfds() int {
-	if s != nil {
-		for i := len(s.words) - 1; i >= 0; i-- {
-			if w := s.words[i]; w != 0 {
-				return i*fdWordBits + bits.Len(w)
-			}
+	if s == nil {
+		return 0
+	}
+	for i := len(s.words) - 1; i >= 0; i-- {
+		if w := s.words[i]; w != 0 {
+			return i*fdWordBits + bits.Len(w)
 		}
 	}
 	return 0
@@ -117,22 +126,28 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 	if r != nil && (r == w || r == x) || w != nil && w == x {
 		return 0, errSameSet
 	}
-	var ts timespec
-	var buf SigSet
-	limit, blocked := ts.set(timeout), waitMask(mask, &buf)
 	nfds := max(r.nfds(), w.nfds(), x.nfds())
 	rw, ww, xw := r.upTo(nfds), w.upTo(nfds), x.upTo(nfds)
-	n, errno := sysPselect6(nfds, rw, ww, xw, limit, blocked)
-	for old := false; errno != 0; {
-		switch {
-		case errno == unix.EINTR && mask == nil:
-		case errno == unix.EINTR:
-			return 0, &InterruptedError{opNames[opPselect6], limit.duration()}
-		case !timeFallback(old, errno):
-			return 0, opPselect6.fail(errno)
+	var l limit
+	var u uintptr
+	var errno unix.Errno
+	switch {
+	case mask != nil || !direct():
+		n, err = selectMasked(nfds, rw, ww, xw, timeout, mask)
+		if err != nil {
+			return 0, err
 		}
-		old = oldTime()
-		n, errno = sysPselect6(nfds, rw, ww, xw, limit, blocked)
+	case timeout == 0 && nfds <= shortScan:
+		u, errno = nowPselect6(nfds, rw, ww, xw, &l.ts)
+		n = int(u)
+	default:
+		u, errno = thenPselect6(nfds, rw, ww, xw, l.set(timeout), nil)
+		n = int(u)
+	}
+	if errno != 0 {
+		if n, err = repeatPselect6(errno, nfds, rw, ww, xw, &l, nil, nil); err != nil {
+			return 0, err
+		}
 	}
 	clearStale(n, rw, ww, xw)
 	if n > 0 {
@@ -141,23 +156,61 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 	return n, nil
 }
 
-// clearStale clears the bits above the descriptor table, which the kernel
-// neither tests nor clears. What it reports is n bits below them.
-func clearStale(n int, sets ...[]fdWord) {
-	words := 0
-	for _, s := range sets {
-		words = max(words, len(s))
+// selectMasked is the calls of Select with a mask or a tracer, in the way of
+// pollMasked.
+//
+//go:noinline
+func selectMasked(nfds int, r, w, x []fdWord, timeout time.Duration, mask *SigSet) (int, error) {
+	var l limit
+	var buf SigSet
+	ts, blocked := l.set(timeout), waitMask(mask, &buf)
+	if mask != nil && timeout > 0 {
+		l.start()
 	}
-	for i := range words {
-		stale := n <= 0
-		for _, s := range sets {
-			switch {
-			case i >= len(s):
-			case stale:
-				s[i] = 0
-			default:
-				n -= bits.OnesCount(s[i])
-			}
+	n, errno := sysPselect6(nfds, r, w, x, ts, blocked)
+	if errno != 0 {
+		return repeatPselect6(errno, nfds, r, w, x, &l, mask, blocked)
+	}
+	return n, nil
+}
+
+// repeatPselect6 goes on after a pselect6 that failed with errno, as
+// repeatPpoll does.
+func repeatPselect6(errno unix.Errno, nfds int, r, w, x []fdWord, l *limit, mask, blocked *SigSet) (n int, err error) {
+	old := false
+	for errno != 0 {
+		switch {
+		case errno == unix.EINTR && mask == nil:
+		case errno == unix.EINTR:
+			return 0, &InterruptedError{opNames[opPselect6], l.left()}
+		case !timeFallback(old, errno):
+			return 0, opPselect6.fail(errno)
 		}
+		old = oldTime()
+		n, errno = sysPselect6(nfds, r, w, x, l.next(), blocked)
 	}
+	return n, nil
+}
+
+// clearStale clears the bits above the descriptor table, which the kernel
+// neither tests nor clears. What it reports is n bits below them. The sets have
+// one length, or none.
+func clearStale(n int, r, w, x []fdWord) {
+	for i := range max(len(r), len(w), len(x)) {
+		if n <= 0 {
+			clear(r[min(i, len(r)):])
+			clear(w[min(i, len(w)):])
+			clear(x[min(i, len(x)):])
+			return
+		}
+		n -= ones(r, i) + ones(w, i) + ones(x, i)
+	}
+}
+
+// ones is how many bits word i of the set has.
+func ones(s []fdWord, i int) int {
+	if i < len(s) {
+		return bits.OnesCount(s[i])
+	}
+	return 0
 }

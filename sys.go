@@ -14,9 +14,11 @@ import (
 // (sys_trace.go), which makes the same call and tells what went in and out.
 // Loops that repeat a call are above sysX, so that each call is told.
 //
-// Where speed counts both are one function, doX: coming back from the kernel,
-// each return is mispredicted, so every frame between a method and its call
-// costs some 5 ns.
+// Coming back from the kernel, each return is mispredicted, so every frame
+// between a method and its call costs some 5 ns. Where speed counts both are
+// one function, doX, or the method makes the call itself where direct says that
+// it may: by nowX, which cannot sleep, or thenX, which can. The compiler puts
+// these into their callers.
 //
 // RawSyscall leaves the scheduler out, so it is for calls that cannot sleep.
 // Pointers become uintptr only in the argument list of the call itself.
@@ -152,72 +154,68 @@ func rawFcntl(fd, cmd, arg int) (int, unix.Errno) {
 	return int(r), errno
 }
 
-// direct reports whether a call on n descriptors that cannot sleep may be made
-// without sysX.
-func direct(n int) bool { return tracing.Load() == nil && n <= shortScan && !oldTime() }
+// direct reports whether a call may be made without sysX.
+func direct() bool { return tracing.Load() == nil && !oldTime() }
 
 func sysPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return doPpoll(fds, ts, mask, true)
+	if tracing.Load() != nil {
+		return tracePpoll(fds, ts, mask)
+	}
+	return rawPpoll(fds, ts, mask)
 }
 
 func rawPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return doPpoll(fds, ts, mask, false)
-}
-
-func doPpoll(fds []PollFD, ts *timespec, mask *SigSet, traced bool) (int, unix.Errno) {
-	if traced && tracing.Load() != nil {
-		return tracePpoll(fds, ts, mask)
-	}
 	if oldTime() {
 		return oldPpoll(fds, ts, mask)
 	}
-	var r uintptr
-	var errno unix.Errno
-	if ts.isZero() && len(fds) <= shortScan {
-		r, errno = nowPpoll(fds, ts, mask)
-	} else {
-		r, _, errno = syscall.Syscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
-			uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
-	}
-	return int(r), errno
+	n, errno := thenPpoll(fds, ts, mask)
+	return int(n), errno
 }
 
-// nowPpoll is a ppoll that cannot sleep. The compiler puts it into its caller.
-func nowPpoll(fds []PollFD, ts *timespec, mask *SigSet) (n uintptr, errno unix.Errno) {
+func nowPpoll(fds []PollFD, ts *timespec) (n uintptr, errno unix.Errno) {
 	n, _, errno = syscall.RawSyscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
+		uintptr(unsafe.Pointer(ts)), 0, sigsetSize, 0)
+	return
+}
+
+func thenPpoll(fds []PollFD, ts *timespec, mask *SigSet) (n uintptr, errno unix.Errno) {
+	n, _, errno = syscall.Syscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
 		uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
 	return
 }
 
 // sysPselect6 passes sets of at least nfds bits, each nil for none.
 func sysPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return doPselect6(nfds, r, w, x, ts, mask, true)
+	if tracing.Load() != nil {
+		return tracePselect6(nfds, r, w, x, ts, mask)
+	}
+	return rawPselect6(nfds, r, w, x, ts, mask)
 }
 
 func rawPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	return doPselect6(nfds, r, w, x, ts, mask, false)
-}
-
-func doPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet, traced bool) (int, unix.Errno) {
-	if traced && tracing.Load() != nil {
-		return tracePselect6(nfds, r, w, x, ts, mask)
+	arg := &sigsetArg{mask, sigsetSize}
+	if mask == nil {
+		arg = nil
 	}
 	if oldTime() {
-		return oldPselect6(nfds, r, w, x, ts, mask)
+		return oldPselect6(nfds, r, w, x, ts, arg)
 	}
-	arg := sigsetArg{mask, sigsetSize}
-	var n uintptr
-	var errno unix.Errno
-	if ts.isZero() && nfds <= shortScan {
-		n, _, errno = syscall.RawSyscall6(nrPselect6, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
-			uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
-			uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(&arg)))
-	} else {
-		n, _, errno = syscall.Syscall6(nrPselect6, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
-			uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
-			uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(&arg)))
-	}
+	n, errno := thenPselect6(nfds, r, w, x, ts, arg)
 	return int(n), errno
+}
+
+func nowPselect6(nfds int, r, w, x []fdWord, ts *timespec) (n uintptr, errno unix.Errno) {
+	n, _, errno = syscall.RawSyscall6(nrPselect6, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
+		uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
+		uintptr(unsafe.Pointer(ts)), 0)
+	return
+}
+
+func thenPselect6(nfds int, r, w, x []fdWord, ts *timespec, arg *sigsetArg) (n uintptr, errno unix.Errno) {
+	n, _, errno = syscall.Syscall6(nrPselect6, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
+		uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
+		uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(arg)))
+	return
 }
 
 func sysEpollCreate1(flags int) (int, unix.Errno) {
@@ -246,32 +244,32 @@ func rawEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
 }
 
 func sysEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
-	return doEpollPwait(epfd, events, msec, mask, true)
+	if tracing.Load() != nil {
+		return traceEpollPwait(epfd, events, msec, mask)
+	}
+	return rawEpollPwait(epfd, events, msec, mask)
 }
 
 func rawEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
-	return doEpollPwait(epfd, events, msec, mask, false)
-}
-
-func doEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet, traced bool) (int, unix.Errno) {
-	if traced && tracing.Load() != nil {
-		return traceEpollPwait(epfd, events, msec, mask)
-	}
-	var r uintptr
+	var n uintptr
 	var errno unix.Errno
-	if msec == 0 {
-		r, errno = nowEpollPwait(epfd, events, mask)
+	if msec == 0 && mask == nil {
+		n, errno = nowEpollPwait(epfd, events)
 	} else {
-		r, _, errno = syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
-			uintptr(len(events)), uintptr(msec), uintptr(unsafe.Pointer(mask)), sigsetSize)
+		n, errno = thenEpollPwait(epfd, events, msec, mask)
 	}
-	return int(r), errno
+	return int(n), errno
 }
 
-// nowEpollPwait is an epoll_pwait that cannot sleep, as nowPpoll.
-func nowEpollPwait(epfd int, events []EpollEvent, mask *SigSet) (n uintptr, errno unix.Errno) {
+func nowEpollPwait(epfd int, events []EpollEvent) (n uintptr, errno unix.Errno) {
 	n, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
-		uintptr(len(events)), 0, uintptr(unsafe.Pointer(mask)), sigsetSize)
+		uintptr(len(events)), 0, 0, sigsetSize)
+	return
+}
+
+func thenEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (n uintptr, errno unix.Errno) {
+	n, _, errno = syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
+		uintptr(len(events)), uintptr(msec), uintptr(unsafe.Pointer(mask)), sigsetSize)
 	return
 }
 

@@ -72,23 +72,26 @@ func FuzzTimespec(f *testing.F) {
 	})
 }
 
-func FuzzCeilMsec(f *testing.F) {
+func FuzzMsec(f *testing.F) {
 	for _, d := range []int64{-1, 0, 1, 999_999, 1e6, 1e6 + 1, math.MaxInt64, int64(longestPwait), int64(longestPwait) + 1} {
 		f.Add(d)
 	}
 	f.Fuzz(func(t *testing.T, n int64) {
 		d := time.Duration(n)
-		msec, whole := ceilMsec(d)
+		msec, whole := wholeMsec(d)
 		got := time.Duration(msec) * time.Millisecond
 		switch {
 		case d < 0:
 			if msec != -1 || !whole {
 				t.Errorf("%v: %d, %v", d, msec, whole)
 			}
-		case whole && (got < d || got-d >= time.Millisecond):
+			return
+		case whole != (d <= longestPwait && d%time.Millisecond == 0) || whole && got != d:
+			t.Errorf("%v: %d, %v", d, msec, whole)
+		}
+		got = time.Duration(ceilMsec(d)) * time.Millisecond
+		if want := min(d, longestPwait); got < want || got-want >= time.Millisecond {
 			t.Errorf("%v became %v", d, got)
-		case !whole && (got > d || msec != math.MaxInt32):
-			t.Errorf("%v became %v, and more to come", d, got)
 		}
 	})
 }

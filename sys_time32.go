@@ -74,12 +74,11 @@ func oldPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	return int(r), errno
 }
 
-func oldPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+func oldPselect6(nfds int, r, w, x []fdWord, ts *timespec, arg *sigsetArg) (int, unix.Errno) {
 	var old timespec32
-	arg := sigsetArg{mask, sigsetSize}
 	n, _, errno := syscall.Syscall6(nrPselect6Old, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
 		uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
-		uintptr(unsafe.Pointer(ts.narrow(&old))), uintptr(unsafe.Pointer(&arg)))
+		uintptr(unsafe.Pointer(ts.narrow(&old))), uintptr(unsafe.Pointer(arg)))
 	ts.widen(&old)
 	return int(n), errno
 }

@@ -25,6 +25,6 @@ func timeCall(name string) string { return name }
 
 func oldPpoll([]PollFD, *timespec, *SigSet) (int, unix.Errno) { return 0, unix.ENOSYS }
 
-func oldPselect6(int, []fdWord, []fdWord, []fdWord, *timespec, *SigSet) (int, unix.Errno) {
+func oldPselect6(int, []fdWord, []fdWord, []fdWord, *timespec, *sigsetArg) (int, unix.Errno) {
 	return 0, unix.ENOSYS
 }

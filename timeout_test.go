@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
-	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -80,8 +79,8 @@ func TestLongTimeouts(t *testing.T) {
 
 // epoll_pwait2 is made where it is needed and nowhere else.
 func TestPwait2OnlyWhereNeeded(t *testing.T) {
-	if testenv.Emulated() {
-		t.Skip("qemu-user may lack epoll_pwait2")
+	if noPwait2(t) {
+		t.Skip("needs epoll_pwait2, Linux 5.11")
 	}
 	e := newEventFD(t, 1, 0)
 	p := newEpoll(t)
@@ -129,7 +128,6 @@ func sendUntil(t testing.TB, done <-chan struct{}, tid int, sig unix.Signal, cal
 
 // The runtime's SIGURG ends no wait and makes none longer than it should be.
 func TestPreemptionSignalEndsNoWait(t *testing.T) {
-	testenv.RealSpeed(t) // and qemu-user does not write back what is left of a time-out
 	none := efd.SigSet{}
 	for _, w := range waitsOn(t, newEventFD(t, 0, 0)) {
 		for _, mask := range []*efd.SigSet{nil, &none} {

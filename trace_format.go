@@ -110,7 +110,10 @@ func (r *record) pselect6Args() []Arg {
 		}
 		args = append(args, set)
 	}
-	mask := "{sigmask=" + maskArg(r.before.mask) + ", sigsetsize=" + strconv.Itoa(int(sigsetSize)) + "}"
+	mask := "NULL"
+	if len(r.before.mask) > 0 {
+		mask = "{sigmask=" + maskArg(r.before.mask) + ", sigsetsize=" + strconv.Itoa(int(sigsetSize)) + "}"
+	}
 	return append(args, r.timeout("timeout"), Arg{"sigmask", mask, ""})
 }
 

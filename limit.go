@@ -1,0 +1,54 @@
+package efd
+
+import (
+	"math"
+	"time"
+)
+
+// limit is the time limit of a wait that may take several calls. The first one
+// needs no clock: the kernel leaves in ts what a signal left of the time. It
+// does not under personality(2) STICKY_TIMEOUTS, nor do some emulators, and the
+// time between calls it does not see. So from the first interruption on the
+// wait goes by the clock. Where the kernel left ts as it was, the time before
+// that interruption is not counted: the wait is that much longer, once.
+type limit struct {
+	ts    timespec
+	end   time.Duration // by monotonic; 0 as long as no clock was read
+	never bool          // no limit
+}
+
+// set makes l stand for d and returns what the kernel gets.
+func (l *limit) set(d time.Duration) *timespec {
+	l.never = d < 0
+	return l.ts.set(d)
+}
+
+// start has the limit go by the clock from now on.
+func (l *limit) start() {
+	if !l.never && l.end == 0 {
+		now := monotonic()
+		l.end = now + min(l.ts.duration(), math.MaxInt64-now)
+	}
+}
+
+// next is what the kernel gets for another call.
+func (l *limit) next() *timespec {
+	l.start()
+	return l.ts.set(l.left())
+}
+
+// left is the rest of the time, Forever where it has no end.
+func (l *limit) left() time.Duration {
+	switch {
+	case l.never:
+		return Forever
+	case l.end == 0:
+		return l.ts.duration()
+	}
+	return max(0, l.end-monotonic())
+}
+
+var epoch = time.Now()
+
+// monotonic is a point in time. time.Now would read the wall clock too.
+func monotonic() time.Duration { return time.Since(epoch) }
