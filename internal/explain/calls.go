@@ -181,6 +181,7 @@ func (x *Explainer) sayWrite(c *strace.Call, fd int, f *file, v uint64, valued b
 	case c.HasValue && c.Errno == "":
 		f.writes++
 		if !valued {
+			f.unvalued = true
 			n.say("adds to the counter of eventfd ")
 			n.sayInt(int64(fd))
 			return
@@ -228,6 +229,7 @@ func (x *Explainer) sayRead(c *strace.Call, fd int, f *file, v uint64, valued bo
 			f.taken = sum(f.taken, v)
 			n.say(", all there is, off")
 		} else {
+			f.unvalued = true
 			n.say("all off")
 		}
 		n.say(" the counter of eventfd ")
@@ -460,13 +462,21 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	n.sayInt(int64(efd.N))
 	if known {
 		n.sayLimit(limit)
+	} else if arg(c, 3) != nil {
+		n.say(", with a time-out that the log does not show")
 	}
 	ready := int64(0)
 	if c.HasValue && c.Errno == "" {
 		ready = c.Value
 	}
-	if known || c.Errno != "" || c.NoValue || rec.Type == strace.Unfinished {
+	switch {
+	case known || c.Errno != "" || c.NoValue || rec.Type == strace.Unfinished:
 		x.ended(rec, th, limit, -1)
+	case ready > 0 || elapsed(rec) >= surelySlept:
+		x.ended(rec, th, 1, -1)
+	default:
+		n.Elapsed = elapsed(rec)
+		n.Maybe = append(n.Maybe, "slept")
 	}
 	edge := x.sayReady(c, ep, ready)
 	n.sayOutcome(c)

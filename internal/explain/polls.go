@@ -226,7 +226,8 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 	members := 0
 	for set := range setNames {
 		before := members
-		strace.FDSet(arg(c, 1+set), func(fd strace.FD) {
+		a := arg(c, 1+set)
+		known := strace.FDSet(a, func(fd strace.FD) {
 			d := x.state.use(th, fd)
 			if rec.Type != strace.Unfinished {
 				d.file.polled++
@@ -245,6 +246,12 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 				n.warnClosed(d)
 			}
 		})
+		if !known && a != nil && !strace.Null(a) { // -e raw prints its address
+			n.comma(members)
+			n.say("the set at ")
+			n.sayBytes(a)
+			members++
+		}
 		if members > before {
 			n.say(" ", setNames[set])
 		}

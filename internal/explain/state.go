@@ -70,6 +70,7 @@ type file struct {
 	again     int
 	added     uint64
 	taken     uint64
+	unvalued  bool   // of some transfers the log does not show the value
 	kernel    string // what in the kernel has it: "io_uring", "KVM"
 	runtime   bool
 	lastFD    int

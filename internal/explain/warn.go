@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
@@ -135,14 +134,17 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-func total(v uint64) string {
-	if v == math.MaxUint64 {
-		return "2^64 or more"
+// total is what transfers come to, where the log shows all of them.
+func (f *file) total(v uint64) string {
+	switch {
+	case f.unvalued:
+		return ""
+	case v == math.MaxUint64:
+		return " (2^64 or more in all)"
+	case v >= 1<<63:
+		return fmt.Sprintf(" (2^64-%d in all)", -v)
 	}
-	if v >= 1<<63 {
-		return fmt.Sprintf("2^64-%d", -v)
-	}
-	return strconv.FormatUint(v, 10)
+	return fmt.Sprintf(" (%d in all)", v)
 }
 
 // story tells what became of an eventfd or epoll.
@@ -162,10 +164,10 @@ func (x *Explainer) story(fd int, f *file, closed int) string {
 		say("in epoll %d since line %d", r.epoll.lastFD, r.line)
 	}
 	if f.writes > 0 {
-		say("written %s (%s in all)", times(f.writes), total(f.added))
+		say("written %s%s", times(f.writes), f.total(f.added))
 	}
 	if f.reads > 0 {
-		say("read %s (%s in all)", times(f.reads), total(f.taken))
+		say("read %s%s", times(f.reads), f.total(f.taken))
 	}
 	if f.again > 0 {
 		say("EAGAIN %s", times(f.again))

@@ -104,6 +104,9 @@ func TestForms(t *testing.T) {
 		{`9724  [  60] [????????????????] +++ exited with 0 +++`, `exit pid=9724 nr=60 ip=???????????????? "exited with 0"`},
 		{"\x1b[33mclose\x1b[0m(\x1b[35m3\x1b[0m\x1b[0m)\x1b[0m \x1b[0m=\x1b[0m \x1b[32m0\x1b[0m", `call close(3) = 0`},
 
+		{`30788 syscall_0x1b9(0x5, 0x7ffec9186a60, 0x4, 0x7ffec9186c50, 0, 0x8) = 0`, `call pid=30788 epoll_pwait2(0x5; 0x7ffec9186a60; 0x4; 0x7ffec9186c50; 0; 0x8) = 0`},
+		{`syscall_441(0x5, 0, 0, 0, 0, 0) = -1 (errno 38)`, `call epoll_pwait2(0x5; 0; 0; 0; 0; 0) = -1 note=errno 38`},
+		{`syscall_0x1bc(0, 0, 0, 0, 0, 0) = -1 ENOMSG`, `call syscall_0x1bc(0; 0; 0; 0; 0; 0) = -1 ENOMSG`},
 		{`exit_group(7)                     = ?`, `call exit_group(7) = ?`},
 		{`poll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)`, `call poll([{fd=3, events=POLLIN}]; 1; 5) = 0 note=Timeout`},
 		{`read(3, 0x7ff, 8) = -1 EAGAIN (Resource temporarily unavailable) <0.000008>`, `call read(3; 0x7ff; 8) = -1 EAGAIN note=Resource temporarily unavailable took=8000`},
@@ -160,6 +163,8 @@ func TestJoining(t *testing.T) {
 			`unfinished pid=7 epoll_wait(5) | call pid=8 close(1) = 0 | resumed pid=7 epoll_wait(5; [{events=EPOLLIN, data=0x7}]; 4; -1) = 1 first=1`},
 		{"comma on the second half, 7.2", "7 epoll_wait(5 <unfinished ...>\n7 <... epoll_wait resumed>, [], 4, 0) = 0\n",
 			`unfinished pid=7 epoll_wait(5) | resumed pid=7 epoll_wait(5; []; 4; 0) = 0 first=1`},
+		{"a call that this strace has no name for", "7 syscall_0x1b9(0x5, 0x7f0, 0x4, 0, 0, 0x8 <unfinished ...>\n7 <... syscall_0x1b9 resumed>) = 1\n",
+			`unfinished pid=7 epoll_pwait2(0x5; 0x7f0; 0x4; 0; 0; 0x8) | resumed pid=7 epoll_pwait2(0x5; 0x7f0; 0x4; 0; 0; 0x8) = 1 first=1`},
 		{"nothing left", "7 ppoll(NULL, 0, NULL, NULL, 8 <unfinished ...>\n7 <... ppoll resumed>)              = 0 (Timeout)\n",
 			`unfinished pid=7 ppoll(NULL; 0; NULL; NULL; 8) | resumed pid=7 ppoll(NULL; 0; NULL; NULL; 8) = 0 note=Timeout first=1`},
 		{"old blank", "7 read(3,  <unfinished ...>\n7 <... read resumed> \"a\", 1) = 1\n",
@@ -203,4 +208,17 @@ var brokenLogs = []string{
 	"poll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\r\n",
 	"read(3<", "read(3</a\\", "1 <", "[pid ", "1<a", "read(\"\\", "= ", "a() = 3<", "\x1b[3", "1 a( <unfinished ...>\n1 <... a resumed>",
 	"03:53:43.", "1795319624. a()", "[pid 1<a>] ", ") = 0\n",
+}
+
+func TestParseFD(t *testing.T) {
+	for in, want := range map[string]int{"3": 3, "-1": -1, "fd=7": 7, "4<pipe:[9]>": 4, "5 /* x */": 5, "0x3": 3, "0xffffffff": -1, "0xffffffffffffffff": -1} {
+		if fd, ok := ParseFD([]byte(in)); !ok || fd.N != want {
+			t.Errorf("%q: %d, %v", in, fd.N, ok)
+		}
+	}
+	for _, in := range []string{"", "x", "0x", "0xg", "0x7ffec9186a60", "99999999999", "3x"} {
+		if fd, ok := ParseFD([]byte(in)); ok {
+			t.Errorf("%q is %d", in, fd.N)
+		}
+	}
 }

@@ -109,9 +109,9 @@ func (p *pending) restore(h *half) {
 }
 
 // match takes the half of a thread if it is of that call.
-func (p *pending) match(pid int, name []byte) *half {
+func (p *pending) match(pid int, name string) *half {
 	h := p.of(pid)
-	if h == nil || h.name != string(name) {
+	if h == nil || h.name != name {
 		return nil
 	}
 	p.take(pid)

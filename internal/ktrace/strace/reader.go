@@ -314,10 +314,10 @@ func (r *Reader) resume(rec *Record, s []byte) {
 		return
 	}
 	name, rest := body[:i], body[i+len(resumedMark):]
-	half := r.pending.match(rec.PID, name)
+	half := r.pending.match(rec.PID, r.intern(name))
 	if half == nil && rec.PID != 0 && r.mainPID == 0 {
 		// The thread had no pid in its lines as long as it was alone.
-		if half = r.pending.match(0, name); half != nil {
+		if half = r.pending.match(0, r.intern(name)); half != nil {
 			r.mainPID = rec.PID
 		}
 	}
@@ -392,24 +392,4 @@ func (r *Reader) exit(rec *Record) {
 		rec.Call.First, rec.Call.FirstTime = half.line, half.time
 		r.pending.take(rec.PID)
 	}
-}
-
-// intern returns the one string of a name.
-func (r *Reader) intern(b []byte) string {
-	recent := &r.recent[(len(b)*8+int(b[0])+int(b[len(b)-1]))&(len(r.recent)-1)]
-	if *recent != string(b) {
-		*recent = r.known(b)
-	}
-	return *recent
-}
-
-func (r *Reader) known(b []byte) string {
-	if s, ok := r.names[string(b)]; ok {
-		return s
-	}
-	s := string(b)
-	if len(r.names) < 2048 {
-		r.names[s] = s
-	}
-	return s
 }

@@ -28,9 +28,13 @@ type FD struct {
 	Info []byte // what stands between < and >, nil without -y
 }
 
-// ParseFD reads "3", "3<anon_inode:[eventfd]>" or "-1".
+// ParseFD reads "3", "3<anon_inode:[eventfd]>" or "-1", and "0x3" of -e raw.
 func ParseFD(arg []byte) (FD, bool) {
 	arg = Value(arg)
+	if len(arg) > 2 && arg[1] == 'x' {
+		v, ok := integer(arg)
+		return FD{N: int(int32(v))}, ok && (uint64(v) <= math.MaxUint32 || v < 0)
+	}
 	neg := len(arg) > 0 && arg[0] == '-'
 	if neg {
 		arg = arg[1:]
@@ -259,8 +263,12 @@ func EpollEvents(arg []byte, fn func(events []byte, data uint64)) bool {
 	})
 }
 
-// Null reports whether an argument is the null pointer.
-func Null(arg []byte) bool { return string(Value(arg)) == "NULL" }
+// Null reports whether an argument is the null pointer, which -e raw prints
+// as 0.
+func Null(arg []byte) bool {
+	v := Value(arg)
+	return string(v) == "NULL" || string(v) == "0"
+}
 
 // Timespec reads {tv_sec=0, tv_nsec=5000000}, {tv_sec=0, tv_usec=5000}, and
 // {0, 5000000} of versions before 4.13, for which unit says what the second
