@@ -59,7 +59,11 @@ func TestEveryScenarioRuns(t *testing.T) {
 			}
 			// Once everything that is made only once exists, a run leaves nothing.
 			before, running := openFDs(t), threads(t)
-			for range 20 {
+			runs := 20
+			if testing.Short() {
+				runs = 3
+			}
+			for range runs {
 				r, err := s.Run(context.Background(), nil)
 				if err != nil {
 					t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
 	"github.com/efd-go/efd/internal/testenv"
+	"golang.org/x/sys/unix"
 )
 
 const leaveBehind = "EFD_TEST_LEAVE_AN_INSTANCE"
@@ -38,7 +39,9 @@ func leave() error {
 		return err
 	}
 	fmt.Println(in.dir)
-	select {}
+	for { // select {} would be a deadlock, which ends the program
+		unix.Pause()
+	}
 }
 
 func tracing(t *testing.T) *tracefs.FS {

@@ -298,7 +298,9 @@ func watchAndWait() {
 		_, _, err = s.Eventfd(eventfd)
 	}
 	fmt.Println(err)
-	select {}
+	for { // select {} would be a deadlock, which ends the program
+		unix.Pause()
+	}
 }
 
 // Whoever is killed leaves no watchpoint, no mount and no instance behind.
