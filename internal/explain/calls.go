@@ -41,7 +41,8 @@ func (x *Explainer) eventfd(rec *strace.Record, th *thread) {
 		if c.Errno == "EMFILE" || c.Errno == "ENFILE" || c.Errno == "ENOMEM" {
 			n.branch("failed")
 		}
-		n.say("makes no eventfd: ", c.Errno)
+		n.say("makes no eventfd: ")
+		n.makeFails(c)
 		return
 	}
 	n.Outcome = AtOnce
@@ -124,6 +125,11 @@ func (x *Explainer) transfer(rec *strace.Record, th *thread, fd strace.FD, f *fi
 		f.semaphore = info.Semaphore
 	}
 	v, valued := strace.Counter(arg(c, 1))
+	if write {
+		n.path("eventfd_write")
+	} else {
+		n.path("eventfd_read")
+	}
 	x.ended(rec, th, -1, -1)
 	if n.Outcome == Unknown || n.Outcome == Slept {
 		n.Branches, n.Maybe = n.Branches[:0], n.Maybe[:0]
@@ -137,11 +143,10 @@ func (x *Explainer) transfer(rec *strace.Record, th *thread, fd strace.FD, f *fi
 			n.Maybe = append(n.Maybe, "slept")
 		}
 	}
+	n.transferFails(c, write)
 	if write {
-		n.path("eventfd_write")
 		x.sayWrite(c, fd.N, f, v, valued)
 	} else {
-		n.path("eventfd_read")
 		x.sayRead(c, fd.N, f, v, valued)
 	}
 	if c.Errno == "" && c.HasValue {
@@ -248,7 +253,14 @@ func (x *Explainer) epollCreate(rec *strace.Record, th *thread) {
 	if !c.HasValue || c.Errno != "" {
 		n.Outcome = Failed
 		n.branch(c.Errno)
-		n.say("makes no epoll: ", c.Errno)
+		if size, ok := strace.Int(arg(c, 0)); c.Name == "epoll_create" && c.Errno == "EINVAL" && ok {
+			n.Paths = n.Paths[:0] // it comes not even to what the two calls share
+			n.say("makes no epoll: EINVAL: the size has to be above 0, and is ")
+			n.sayInt(size)
+			return
+		}
+		n.say("makes no epoll: ")
+		n.makeFails(c)
 		return
 	}
 	n.Outcome = AtOnce
@@ -296,7 +308,15 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	if td.closed != 0 && c.Errno == "" {
 		td = x.state.open(th.table, tfd.N, &file{kind: tfd.Kind()})
 	}
-	n.branch(branch)
+	if branch == "" {
+		n.branch("event") // all but EPOLL_CTL_DEL fetch one
+	} else {
+		n.branch(branch)
+	}
+	if branch != "delete" {
+		n.ask(td.file.kind)
+		n.path(pollPath(td.file.kind))
+	}
 	if td.file.kind == "epoll" {
 		n.branch("nested")
 		n.path("epoll_nested")
@@ -336,8 +356,8 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	if c.Errno != "" {
 		n.Outcome = Failed
 		n.branch(c.Errno)
-		n.say("; fails with ", c.Errno)
-		n.say(ctlWhy(c.Errno))
+		n.ctlFails(c, branch, ep, td.file, exclusive, exclusivePlain(events))
+		n.sayOutcome(c)
 		if c.Errno == "EBADF" && td.closed != 0 {
 			n.Warnings = append(n.Warnings, "fd "+itoa(tfd.N)+" was closed at line "+itoa(td.closed)+" and is used here")
 		}
@@ -411,24 +431,22 @@ func (f *file) unregister(ep *file, fd int) {
 	}
 }
 
-func ctlWhy(errno string) string {
-	switch errno {
-	case "EEXIST":
-		return ": it is in already"
-	case "ENOENT":
-		return ": it is not in"
-	case "EPERM":
-		return ": the file has no poll operation"
-	case "ELOOP":
-		return ": a ring of epolls, or too deep a nesting"
-	case "EINVAL":
-		return ": an epoll in itself, or EPOLLEXCLUSIVE where it may not be"
-	case "EBADF":
-		return ": one of the two is not open"
-	case "ENOSPC":
-		return ": the user's limit max_user_watches"
+// exclusiveOK are the events with which EPOLLEXCLUSIVE goes.
+const exclusiveOK = 1<<0 | 1<<2 | 1<<3 | 1<<4 | 1<<28 | 1<<29 | 1<<31
+
+// exclusivePlain reports whether a mask has no event beside those.
+func exclusivePlain(events []byte) bool {
+	if v, ok := strace.Int(events); ok {
+		return v&^exclusiveOK == 0
 	}
-	return ""
+	for bit := range bytes.SplitSeq(events, []byte("|")) {
+		switch string(bit) {
+		case "EPOLLIN", "EPOLLOUT", "EPOLLERR", "EPOLLHUP", "EPOLLWAKEUP", "EPOLLET", "EPOLLEXCLUSIVE":
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
@@ -458,8 +476,8 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	if mask := arg(c, 4); mask != nil && !strace.Null(mask) {
 		n.branch("masked")
 	}
-	n.say("waits on epoll ")
-	n.sayInt(int64(efd.N))
+	n.say("waits on ")
+	n.sayFD(ep.kind, efd.N)
 	if known {
 		n.sayLimit(limit)
 	} else if arg(c, 3) != nil {
@@ -477,6 +495,13 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	default:
 		n.Elapsed = elapsed(rec)
 		n.Maybe = append(n.Maybe, "slept")
+	}
+	n.epollWaitFails(c, ep)
+	switch {
+	case n.Outcome == Signalled && n.Elapsed >= surelySlept:
+		n.Ways[len(n.Ways)-1] = "EINTR:slept"
+	case c.HasValue && c.Errno == "" && ready == 0:
+		n.way("nothing")
 	}
 	edge := x.sayReady(c, ep, ready)
 	n.sayOutcome(c)
@@ -545,6 +570,11 @@ func (x *Explainer) sayReady(c *strace.Call, ep *file, ready int64) (edge bool) 
 				}
 			}
 		}
+		kind := ""
+		if f != nil {
+			kind = f.kind
+		}
+		n.ask(kind)
 		if shown++; shown > 4 {
 			return
 		}

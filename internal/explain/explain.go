@@ -17,6 +17,7 @@ type Note struct {
 	Paths    []string // documented paths, that of the call first
 	Branches []string // taken ones, by the catalogue's names
 	Maybe    []string // branches that the call takes only if somebody waits
+	Ways     []string // how far it got, by the catalogue's names
 	FDs      []int    // descriptors that the call is about
 	Kind     string   // of the first of them: "eventfd", "epoll", ...
 	Outcome  Outcome
@@ -24,12 +25,17 @@ type Note struct {
 	Runtime  bool  // of the Go runtime's own poller
 	Stories  []string
 	Warnings []string
+
+	call  string   // its name
+	why   string   // it failed, in words
+	asked []string // kinds of the files whose poll operation ran, "" for unknown ones
 }
 
 func (n *Note) reset() {
 	n.Summary, n.Paths, n.Branches, n.Maybe, n.FDs = n.Summary[:0], n.Paths[:0], n.Branches[:0], n.Maybe[:0], n.FDs[:0]
 	n.Stories, n.Warnings = n.Stories[:0], n.Warnings[:0]
 	n.Kind, n.Outcome, n.Elapsed, n.Runtime = "", Unknown, -1, false
+	n.Ways, n.asked, n.call, n.why = n.Ways[:0], n.asked[:0], "", ""
 }
 
 // Outcome is how a call ended, as far as the log says.
@@ -146,9 +152,16 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 			return nil
 		}
 		th := x.state.thread(rec.PID)
+		n.call = rec.Call.Name
 		h(x, rec, th)
 		if rec.Call.Injected {
 			n.Paths, n.Branches, n.Maybe = n.Paths[:0], n.Branches[:0], n.Maybe[:0]
+		}
+		if n.Outcome == Unknown && rec.Call.Errno != "" && rec.Call.HasValue {
+			n.Outcome = Failed
+		}
+		if n.Outcome == Failed && len(n.Paths) > 1 && !n.wrote() {
+			n.Paths = n.Paths[:1] // it did not come to them
 		}
 	case strace.Unfinished:
 		x.firstHalf(rec)
@@ -217,6 +230,7 @@ func (x *Explainer) ended(rec *strace.Record, th *thread, limit, left int64) {
 		n.Outcome = Going
 	case c.Killed:
 		n.Outcome = KilledIn
+		n.way("EINTR")
 	case c.NoValue || c.Errno == "EINTR":
 		n.Outcome = Signalled
 		if n.Elapsed >= surelySlept {
@@ -225,10 +239,12 @@ func (x *Explainer) ended(rec *strace.Record, th *thread, limit, left int64) {
 			n.Maybe = append(n.Maybe, "slept") // the signal may have been there before
 		}
 		n.branch("EINTR")
+		n.way("EINTR")
 		th.interrupted = interrupted{name: c.Name, line: rec.Line, code: c.Errno}
 	case c.Errno == "EAGAIN":
 		n.Outcome = Again
 		n.branch("EAGAIN")
+		n.way("EAGAIN")
 	case c.Errno != "":
 		n.Outcome = Failed
 		n.branch(c.Errno)
@@ -263,6 +279,28 @@ func (n *Note) branch(b string) {
 		}
 	}
 	n.Branches = append(n.Branches, b)
+}
+
+// way adds how far the call got.
+func (n *Note) way(w string) {
+	for _, have := range n.Ways {
+		if have == w {
+			return
+		}
+	}
+	n.Ways = append(n.Ways, w)
+}
+
+// ask notes that the poll operation of a file of this kind ran.
+func (n *Note) ask(kind string) {
+	for _, have := range n.asked {
+		if have == kind {
+			return
+		}
+	}
+	if len(n.asked) < 16 {
+		n.asked = append(n.asked, kind)
+	}
 }
 
 func (n *Note) path(p string) {

@@ -27,6 +27,9 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	}
 	n.path(main)
 	limit, known := pollLimit(c)
+	if main != "poll" && badTime(arg(c, 2), 1) {
+		known = false
+	}
 	if main == "ppoll" {
 		if mask := arg(c, 3); mask != nil && !strace.Null(mask) {
 			n.branch("masked")
@@ -35,21 +38,41 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	fds := x.fds[:0]
 	ok := strace.PollFDs(arg(c, 0), func(p strace.PollFD) { fds = append(fds, fdMask{p.FD, p.Events, p.Revents}) })
 	x.fds = fds
+	ok = ok || strace.Null(arg(c, 0))
 	left := int64(-1)
 	if c.Note != nil {
 		left = x.results(c, fds)
 	}
-	if !ok {
+	count, _ := strace.Int(arg(c, 1))
+	switch {
+	case !ok:
 		n.say("waits for the descriptors at ")
 		n.sayBytes(arg(c, 0))
-	} else {
+	case len(fds) == 0 && count != 0:
+		n.say("waits for ")
+		n.sayInt(count)
+		n.say(" descriptors at NULL")
+	default:
 		x.sayMembers(rec, th, fds)
 	}
 	if known {
 		n.sayLimit(limit)
 	}
 	x.ended(rec, th, limit, left)
-	if limit != 0 && n.Outcome != Failed {
+	n.pollFails(c)
+	n.limitWays(limit, known)
+	if n.Outcome == Unknown && c.HasValue && c.Value > 0 && noneOpen(th, fds) {
+		n.Outcome, n.Maybe = AtOnce, n.Maybe[:0]
+	}
+	if c.Errno == "ERESTART_RESTARTBLOCK" {
+		n.branch("restart")
+	}
+	switch {
+	case ok && count == 0:
+		n.way("no-fds")
+	case ok && n.Outcome != Slept && noneAsked(fds):
+		n.way("unpolled")
+	case limit != 0 && (n.Outcome != Failed || n.wrote()):
 		n.branch("registered")
 	}
 	if c.HasValue && c.Errno == "" && c.Value > 0 {
@@ -62,6 +85,37 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	}
 	n.sayOutcome(c)
 	x.nval(rec, th, fds)
+}
+
+// limitWays is what a call without a time-out, or with one of 0, leaves out.
+func (n *Note) limitWays(limit int64, known bool) {
+	switch {
+	case known && limit < 0:
+		n.way("forever")
+	case known && limit == 0:
+		n.way("look")
+	}
+}
+
+// noneAsked reports whether no member leads to a file: a number below 0 is
+// skipped, and one that is not open answers POLLNVAL.
+func noneAsked(fds []fdMask) bool {
+	for _, m := range fds {
+		if m.fd.N >= 0 && (m.revents == nil || !strace.Has(m.revents, "POLLNVAL", 0x20)) {
+			return false
+		}
+	}
+	return true
+}
+
+// noneOpen reports whether the log has the close of every member.
+func noneOpen(th *thread, fds []fdMask) bool {
+	for _, m := range fds {
+		if d := th.table.get(m.fd.N); m.fd.N >= 0 && (d == nil || d.closed == 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // pollLimit is the time-out in nanoseconds, negative for none.
@@ -115,7 +169,10 @@ func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask) {
 				d.file.polled++
 			}
 			n.fd(m.fd.N)
-			n.path(pollPath(d.file.kind))
+			if m.revents == nil || !strace.Has(m.revents, "POLLNVAL", 0x20) {
+				n.path(pollPath(d.file.kind))
+				n.ask(d.file.kind)
+			}
 			if i == 0 {
 				n.Kind = d.file.kind
 			}
@@ -183,6 +240,15 @@ func pollPath(kind string) string {
 	return ""
 }
 
+// isPollPath reports whether a path is that of a file which is polled.
+func isPollPath(name string) bool {
+	switch name {
+	case "tcp_poll", "udp", "unix", "pty", "pipe", "timerfd", "signalfd", "inotify", "pidfd":
+		return true
+	}
+	return false
+}
+
 // sayMask writes a mask by its names, whatever way strace printed it.
 func (n *Note) sayMask(mask []byte, epoll bool) {
 	if len(mask) == 0 {
@@ -234,6 +300,7 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 			}
 			n.fd(fd.N)
 			n.path(pollPath(d.file.kind))
+			n.ask(d.file.kind)
 			if members == 0 {
 				n.Kind = d.file.kind
 			}
@@ -256,11 +323,18 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 			n.say(" ", setNames[set])
 		}
 	}
-	if members == 0 {
+	switch {
+	case members > 0:
+	case isAddress(arg(c, 1)) || isAddress(arg(c, 2)) || isAddress(arg(c, 3)):
+		n.say("the descriptors in sets that strace did not read")
+	default:
 		n.say("nothing but time")
 	}
 	n.sayMore(members - 2*maxSaid)
 	limit, known := selectLimit(c)
+	if badTime(arg(c, 4), int64(unit(main))) {
+		known = false
+	}
 	if known {
 		n.sayLimit(limit)
 	}
@@ -271,7 +345,12 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 		}
 	}
 	x.ended(rec, th, limit, left)
-	if limit != 0 && n.Outcome != Failed {
+	n.limitWays(limit, known)
+	n.selectFails(c)
+	switch {
+	case members == 0:
+		n.way("unpolled")
+	case limit != 0 && (n.Outcome != Failed || n.wrote()):
 		n.branch("registered")
 	}
 	if c.HasValue && c.Errno == "" && c.Value > 0 {

@@ -84,6 +84,9 @@ func (n *Note) sayOutcome(c *strace.Call) {
 		n.say("; sleeps until the time is up")
 	case Failed:
 		n.say("; fails with ", c.Errno)
+		if n.why != "" {
+			n.say(": ", n.why)
+		}
 	case Again:
 		n.say("; EAGAIN")
 	case AtOnce:

@@ -14,6 +14,7 @@ import (
 // Options say what to print of a log.
 type Options struct {
 	Paths func(name string) *ktrace.Path // the documented path, nil where there is none
+	Files func(name string) *ktrace.Path // that of a file's poll operation; Paths where it is nil
 	PID   int                            // only this thread's lines, 0 for all
 	FD    int                            // only calls about this descriptor, -1 for all
 	Color bool
@@ -119,8 +120,10 @@ func (t *texter) note(n *Note) {
 	if t.o.Paths == nil || !t.first(n) {
 		return
 	}
-	for _, p := range n.Paths {
-		t.tree(p, n)
+	for i, p := range n.Paths {
+		if i == 0 || !isPollPath(p) { // that of a file is in the tree of the call
+			t.tree(p, n)
+		}
 	}
 }
 
@@ -144,6 +147,12 @@ func (n *Note) appendBranches(key []byte) []byte {
 	}
 	for _, b := range n.Maybe {
 		key = append(append(key, b...), '?')
+	}
+	for _, w := range n.Ways {
+		key = append(append(key, w...), '!')
+	}
+	for _, k := range n.asked {
+		key = append(append(key, k...), ',')
 	}
 	return key
 }
@@ -210,7 +219,12 @@ func (t *texter) tree(name string, n *Note) {
 	if p == nil {
 		return
 	}
-	trees := grow(p, Taken(p, n.Branches, n.Maybe))
+	files := t.o.Files
+	if files == nil {
+		files = t.o.Paths
+	}
+	p = way(p, n, files)
+	trees := grow(p, func(*ktrace.Edge) bool { return true })
 	if len(trees) == 0 {
 		return
 	}
@@ -219,6 +233,9 @@ func (t *texter) tree(name string, n *Note) {
 		for _, r := range trees {
 			t.rows(p, 1, r, n, "")
 		}
+	} else if n.Outcome == Failed || n.Outcome == Again {
+		t.line("  ", name, " as far as ", join(leaves(trees)))
+		return
 	} else {
 		t.differs(name, trees)
 	}

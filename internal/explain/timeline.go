@@ -183,7 +183,7 @@ func (b *builder) path(n *Note) int {
 	if b.o.Paths == nil {
 		return -1
 	}
-	key := strings.Join(append(append([]string{n.Paths[0]}, n.Branches...), n.Maybe...), " ")
+	key := strings.Join(append(append([]string{n.Paths[0]}, n.Branches...), n.Maybe...), " ") + " " + strings.Join(n.Ways, " ") + "," + strings.Join(n.asked, ",")
 	if i, ok := b.paths[key]; ok {
 		return i
 	}
@@ -192,16 +192,8 @@ func (b *builder) path(n *Note) int {
 		b.paths[key] = -1
 		return -1
 	}
-	taken := Taken(p, n.Branches, n.Maybe)
-	way := *p
-	way.Edges = nil
-	for i := range p.Edges {
-		if taken(&p.Edges[i]) {
-			way.Edges = append(way.Edges, p.Edges[i])
-		}
-	}
 	i := len(b.t.Paths)
-	b.t.Paths = append(b.t.Paths, render.Path{Path: way, Branch: strings.Join(n.Branches, ", ")})
+	b.t.Paths = append(b.t.Paths, render.Path{Path: *way(p, n, b.o.Paths), Branch: strings.Join(n.Branches, ", ")})
 	b.paths[key] = i
 	return i
 }

@@ -24,7 +24,17 @@ func Taken(p *ktrace.Path, branches, maybe []string) func(e *ktrace.Edge) bool {
 			on["poller"], on["epoll"], on["blocked"], on["epoll-waiter"] = true, true, true, true
 		}
 	}
+	if on["add"] || on["modify"] {
+		on["event"] = true
+	}
+	foreign := "__arm64_sys_"
+	if archBranch() == "arm64" {
+		foreign = "__x64_sys_"
+	}
 	return func(e *ktrace.Edge) bool {
+		if strings.HasPrefix(e.Caller, foreign) {
+			return false
+		}
 		if on[e.Branch] {
 			return true
 		}
@@ -133,6 +143,18 @@ func grow(p *ktrace.Path, taken func(*ktrace.Edge) bool) []*node {
 // fresh reports whether n or anything below it has not been said.
 func (n *node) fresh(said map[string]bool) bool {
 	return !said[n.name] || slices.ContainsFunc(n.kids, func(k *node) bool { return k.fresh(said) })
+}
+
+// leaves are the functions in which trees end, in their order.
+func leaves(trees []*node) []string {
+	var out []string
+	for _, n := range trees {
+		if len(n.kids) == 0 {
+			out = append(out, n.name)
+		}
+		out = append(out, leaves(n.kids)...)
+	}
+	return out
 }
 
 // names adds all functions of the tree to set.

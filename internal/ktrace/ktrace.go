@@ -60,6 +60,16 @@ type Edge struct {
 // EAGAIN and so on.
 type Branch struct{ Name, Text string }
 
+// Way is how far a path goes with one outcome: an errno, or what else a name in
+// the catalogue stands for. Of the functions below the system call it enters
+// Only these and those on the way to them, or all but those in Without and
+// what they alone lead to. A name that ends in * stands for all below it too.
+type Way struct {
+	Name          string
+	Only, Without []string
+	Limited       bool // Only holds, even where it is empty
+}
+
 // Struct is a kernel structure that a path runs over.
 type Struct struct{ Name, Text string }
 
@@ -76,6 +86,7 @@ type Path struct {
 	DecidedBy string   // what decided between variants: the version, a bracket, symbols
 	Roots     []string // the functions it starts at, outermost first
 	Branches  []Branch
+	Ways      []Way
 	Edges     []Edge
 	Functions map[string]Function
 

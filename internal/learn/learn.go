@@ -77,7 +77,7 @@ func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string,
 		return paths(name)
 	}
 	var b strings.Builder
-	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log), 0), explain.New(), explain.Options{FD: -1, Paths: own}); err != nil {
+	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log), 0), explain.New(), explain.Options{FD: -1, Paths: own, Files: paths}); err != nil {
 		return "", err
 	}
 	for _, name := range l.Paths {

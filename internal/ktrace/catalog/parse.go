@@ -16,6 +16,7 @@ type document struct {
 	name, title, intro string
 	roots              []string
 	branches           []ktrace.Branch
+	ways               []way
 	structs            []ktrace.Struct
 	limits             []string
 	corrections        []ktrace.Correction
@@ -30,6 +31,13 @@ type item struct {
 	branch   string
 	with     []string // conditions as on an edge
 	where    place
+}
+
+// way is a ktrace.Way with the changes it depends on.
+type way struct {
+	ktrace.Way
+	with, without []string
+	where         place
 }
 
 // edge is a documented call with the changes it depends on.
@@ -189,6 +197,12 @@ func (c *Catalog) readDocument(lines []line) (*document, error) {
 		case "branch":
 			name, t := word(text)
 			d.branches = append(d.branches, ktrace.Branch{Name: name, Text: t})
+		case "way":
+			w, err := c.readWay(l, text)
+			if err != nil {
+				return nil, err
+			}
+			d.ways = append(d.ways, w)
 		case "struct":
 			name, t := word(text)
 			d.structs = append(d.structs, ktrace.Struct{Name: name, Text: t})
@@ -217,6 +231,36 @@ func (c *Catalog) readDocument(lines []line) (*document, error) {
 		return nil, fmt.Errorf("a data file without a path or part line: %v", lines)
 	}
 	return d, nil
+}
+
+// readWay reads "way NAME [+CHANGE] [-CHANGE] only|without FUNCTION...".
+func (c *Catalog) readWay(l line, text string) (way, error) {
+	w := way{where: l.where}
+	var list *[]string
+	for i, f := range strings.Fields(text) {
+		switch {
+		case i == 0:
+			w.Name = f
+		case f == "only":
+			w.Limited, list = true, &w.Only
+		case f == "without":
+			list = &w.Without
+		case list != nil:
+			*list = append(*list, f)
+		case (f[0] == '+' || f[0] == '-') && c.changes[f[1:]] != nil:
+			if f[0] == '+' {
+				w.with = append(w.with, f[1:])
+			} else {
+				w.without = append(w.without, f[1:])
+			}
+		default:
+			return w, fmt.Errorf("%s: %q is no change, and no \"only\" or \"without\" is before it", l.where, f)
+		}
+	}
+	if list == nil {
+		return w, fmt.Errorf("%s: a way needs \"only\" or \"without\"", l.where)
+	}
+	return w, nil
 }
 
 // readUse reads "use PART [ARG] [branch] [+change] [-change]".
@@ -337,6 +381,25 @@ func (c *Catalog) Check() error {
 		for _, e := range c.expand(d) {
 			if e.Branch != "" && !slices.ContainsFunc(g.branches, func(b ktrace.Branch) bool { return b.Name == e.Branch }) {
 				return fmt.Errorf("%s: path %s has no branch %q", e.where, d.name, e.Branch)
+			}
+		}
+		if err := c.checkWays(d, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkWays finds functions of ways that the path does not have.
+func (c *Catalog) checkWays(d *document, g *gathered) error {
+	called := map[string]bool{}
+	for _, e := range c.expand(d) {
+		called[e.Callee] = true
+	}
+	for _, w := range g.ways {
+		for _, f := range slices.Concat(w.Only, w.Without) {
+			if !called[strings.TrimSuffix(f, "*")] {
+				return fmt.Errorf("%s: path %s has no call of %s", w.where, d.name, f)
 			}
 		}
 	}

@@ -60,6 +60,7 @@ func (c *Catalog) expand(d *document) []*edge {
 type gathered struct {
 	roots       []string
 	branches    []ktrace.Branch
+	ways        []way
 	structs     []ktrace.Struct
 	limits      []string
 	corrections []ktrace.Correction
@@ -80,6 +81,7 @@ func (c *Catalog) gatherInto(g *gathered, d *document, arg string) {
 			g.branches = append(g.branches, b)
 		}
 	}
+	g.ways = append(g.ways, d.ways...)
 	for _, s := range d.structs {
 		if !slices.ContainsFunc(g.structs, func(o ktrace.Struct) bool { return o.Name == s.Name }) {
 			g.structs = append(g.structs, s)
@@ -128,6 +130,11 @@ func (c *Catalog) resolve(d *document, v ktrace.Version, syms ktrace.SymbolSet) 
 		}
 		return dec.has
 	}
+	for _, w := range g.ways {
+		if w.holds(has) {
+			p.Ways = append(p.Ways, w.Way)
+		}
+	}
 	edges := reachable(g.roots, chosen(c.expand(d), has))
 	for _, e := range edges {
 		p.Edges = append(p.Edges, c.finish(e, w, tree, syms != nil))
@@ -155,6 +162,11 @@ func chosen(edges []*edge, has func(string) bool) []*edge {
 		}
 	}
 	return out
+}
+
+// holds reports whether a kernel with these changes has the way so.
+func (w *way) holds(has func(string) bool) bool {
+	return !slices.ContainsFunc(w.with, func(n string) bool { return !has(n) }) && !slices.ContainsFunc(w.without, has)
 }
 
 // reachable drops the edges that no root leads to: what only a part that does
