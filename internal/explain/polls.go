@@ -323,11 +323,7 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 			n.say(" ", setNames[set])
 		}
 	}
-	switch {
-	case members > 0:
-	case isAddress(arg(c, 1)) || isAddress(arg(c, 2)) || isAddress(arg(c, 3)):
-		n.say("the descriptors in sets that strace did not read")
-	default:
+	if members == 0 {
 		n.say("nothing but time")
 	}
 	n.sayMore(members - 2*maxSaid)
