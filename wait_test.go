@@ -2,12 +2,11 @@ package efd_test
 
 import (
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
+	procfs "github.com/efd-go/efd/internal/asleep"
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +34,7 @@ func time64(n int) int {
 // waitAsleep waits until thread tid sleeps in one of the system calls nrs.
 func waitAsleep(t testing.TB, tid int, nrs []int) {
 	t.Helper()
-	waitFor(t, func() bool { return asleep(tid, nrs) }, "thread %d does not sleep in a call of %v", tid, nrs)
+	testenv.AwaitAsleep(t, tid, nrs...)
 }
 
 // waitFor polls a state that nobody announces.
@@ -48,27 +47,8 @@ func waitFor(t testing.TB, state func() bool, format string, args ...any) {
 	}
 }
 
-// asleep reports whether tid sleeps in one of nrs. Where the processor is
-// emulated, /proc has the host's numbers, and a sleep that is no futex has to do.
+// asleep reports whether tid sleeps in one of nrs.
 func asleep(tid int, nrs []int) bool {
-	dir := "/proc/self/task/" + strconv.Itoa(tid)
-	if testenv.Emulated() {
-		where, err := os.ReadFile(dir + "/wchan")
-		if err != nil || strings.HasPrefix(string(where), "futex") || len(where) <= 1 {
-			return false
-		}
-	} else {
-		call, err := os.ReadFile(dir + "/syscall")
-		if err != nil {
-			return false
-		}
-		nr, _, _ := strings.Cut(string(call), " ")
-		n, err := strconv.Atoi(nr) // "running" while it has a CPU
-		if err != nil || !slices.Contains(nrs, n) {
-			return false
-		}
-	}
-	stat, err := os.ReadFile(dir + "/stat")
-	_, rest, ok := strings.Cut(string(stat), ") ")
-	return err == nil && ok && rest[0] == 'S'
+	s, err := procfs.Of(os.Getpid(), tid)
+	return err == nil && s.In(nrs...)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/efd-go/efd/internal/asleep"
 	"github.com/efd-go/efd/internal/explain"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/strace"
@@ -44,14 +45,14 @@ func Find(name string) (*Lesson, error) {
 	return nil, fmt.Errorf("no lesson %q; there are: %s", name, strings.Join(names, " "))
 }
 
-// limit ends a lesson whose waiter is never woken.
+// limit ends a lesson whose waiter is never woken; a slow machine gets longer.
 const limit = 20 * time.Second
 
 // Run makes the lesson's calls on the running kernel and returns them as a
 // log, one line per call as strace prints it. Descriptors, threads and
 // addresses are numbered anew, so that the same happenings are the same text.
 func (l *Lesson) Run(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, asleep.Patience(limit))
 	defer cancel()
 	// The waiter is to be another thread.
 	runtime.LockOSThread()

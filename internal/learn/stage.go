@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"github.com/efd-go/efd"
-	"github.com/efd-go/efd/internal/scenario"
+	"github.com/efd-go/efd/internal/asleep"
 )
 
 // The numbers under which a log names the threads of a lesson.
@@ -88,7 +88,7 @@ func (s *stage) sleep(call func() error, nr ...int) error {
 
 // asleep returns when the waiter sleeps, or sleeps on.
 func (s *stage) asleep() error {
-	return scenario.AwaitAsleep(s.ctx, os.Getpid(), s.waiter, s.nr...)
+	return asleep.Await(s.ctx, os.Getpid(), s.waiter, s.nr...)
 }
 
 // woken waits for the end of the waiter's call.

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/asleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -190,7 +191,7 @@ func (t *T) AsleepAgain(pid, tid int, wake func() error, nr ...int) error {
 		return err
 	}
 	for {
-		if err := AwaitAsleep(t.ctx, pid, tid, nr...); err != nil {
+		if err := asleep.Await(t.ctx, pid, tid, nr...); err != nil {
 			return err
 		}
 		if n, err := switches(pid, tid); err != nil || n > before {
@@ -201,6 +202,15 @@ func (t *T) AsleepAgain(pid, tid int, wake func() error, nr ...int) error {
 		}
 		pause()
 	}
+}
+
+// left is the time that the scenario still has.
+func (t *T) left() time.Duration {
+	d, ok := t.ctx.Deadline()
+	if !ok {
+		return efd.Forever
+	}
+	return max(time.Until(d), 0)
 }
 
 // pause lies between two looks at a state. It decides how soon the state is

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"unsafe"
 
+	"github.com/efd-go/efd/internal/asleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,7 +82,7 @@ func (t *T) Child(calls ...step) (*child, error) {
 		unix.Kill(c.pid, unix.SIGKILL)
 		again(func() (int, error) { return unix.Wait4(c.pid, nil, 0, nil) })
 	})
-	return c, AwaitAsleep(t.ctx, c.pid, c.pid, unix.SYS_READ)
+	return c, asleep.Await(t.ctx, c.pid, c.pid, unix.SYS_READ)
 }
 
 // proceed lets the child make its calls.

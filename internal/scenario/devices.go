@@ -195,7 +195,7 @@ func (t *T) vhost() (kick, call *efd.EventFD, n *vhost.Net, err error) {
 // sent waits until vhost has sent its packet and said so.
 func (t *T) sent(n *vhost.Net, call *efd.EventFD) error {
 	fds := []efd.PollFD{{FD: int32(call.FD()), Events: efd.POLLIN}}
-	ready, err := efd.Poll(fds, Timeout, nil)
+	ready, err := efd.Poll(fds, t.left(), nil)
 	return expect(err, ready == 1 && n.Sent() == 1, "vhost sent %d packets and signalled its call eventfd %d times, want 1", n.Sent(), ready)
 }
 

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/asleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,7 +48,7 @@ func (t *T) stopped(nr int, args [6]uintptr, then int) error {
 	if err := t.Do(c.proceed); err != nil {
 		return err
 	}
-	if err := AwaitAsleep(t.ctx, c.pid, c.pid, nr); err != nil {
+	if err := asleep.Await(t.ctx, c.pid, c.pid, nr); err != nil {
 		return err
 	}
 	t.res.Waiter, t.res.WaiterSyscalls = c.pid, []int{then}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/asleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,8 +73,8 @@ func Skip(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrSkip, fmt.Sprintf(format, a...))
 }
 
-// Timeout bounds one scenario.
-const Timeout = 20 * time.Second
+// limit bounds one scenario on an idle machine; asleep.Patience stretches it.
+const limit = 20 * time.Second
 
 // Run runs a scenario once. ready is called when its threads exist and before
 // they make a call; an error of it ends the scenario. The result is not nil
@@ -85,7 +86,7 @@ func (s *Scenario) Run(ctx context.Context, ready func(*Result) error) (*Result,
 			return t.res, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	ctx, cancel := context.WithTimeout(ctx, asleep.Patience(limit))
 	defer cancel()
 	t.ctx = ctx
 	t.waiter, t.waker = newThread(), newThread()
@@ -164,7 +165,7 @@ func (t *T) Wait(call func() error, nr ...int) error {
 
 // Asleep returns once the waiter sleeps in its call.
 func (t *T) Asleep() error {
-	return AwaitAsleep(t.ctx, t.res.PID, t.res.Waiter, t.res.WaiterSyscalls...)
+	return asleep.Await(t.ctx, t.res.PID, t.res.Waiter, t.res.WaiterSyscalls...)
 }
 
 // Act does what wakes the waiter, on the waker's thread, and waits for the

@@ -3,10 +3,10 @@ package scenario
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/asleep"
 )
 
 // Waits that end because their time is up. No wait queue takes part.
@@ -87,10 +87,10 @@ func (t *T) timesOut(d time.Duration, call func(time.Duration) (int, error), nr 
 			took := time.Since(start)
 			return expect(err, n == 0 && took >= d, "the wait gave %d after %v, want 0 after %v", n, took, d)
 		})
-		asleep := false
+		slept := false
 		err := t.Do(func() error {
 			var err error
-			if asleep, err = t.asleepOrDone(); err != nil || !asleep {
+			if slept, err = t.asleepOrDone(); err != nil || !slept {
 				return err
 			}
 			return t.spin()
@@ -101,7 +101,7 @@ func (t *T) timesOut(d time.Duration, call func(time.Duration) (int, error), nr 
 		if err != nil {
 			return err
 		}
-		if asleep {
+		if slept {
 			t.end()
 			return nil
 		}
@@ -122,13 +122,13 @@ func (t *T) shareCPU() error {
 // has returned.
 func (t *T) asleepOrDone() (bool, error) {
 	for len(t.waiting) == 0 {
-		asleep, err := t.isAsleep()
-		if asleep {
+		slept, err := t.isAsleep()
+		if slept {
 			t.begin(t.scenario.Own())
-			asleep, err = t.isAsleep() // still, and so it slept when it began
+			slept, err = t.isAsleep() // still, and so it slept when it began
 		}
-		if asleep || err != nil {
-			return asleep, err
+		if slept || err != nil {
+			return slept, err
 		}
 		if t.ctx.Err() != nil {
 			return false, fmt.Errorf("the waiter neither slept nor returned: %w", t.ctx.Err())
@@ -151,6 +151,6 @@ func (t *T) spin() error {
 }
 
 func (t *T) isAsleep() (bool, error) {
-	s, err := threadState(t.res.PID, t.res.Waiter)
-	return s.letter == 'S' && slices.Contains(t.res.WaiterSyscalls, s.nr), err
+	s, err := asleep.Of(t.res.PID, t.res.Waiter)
+	return err == nil && s.In(t.res.WaiterSyscalls...), err
 }

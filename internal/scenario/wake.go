@@ -1,6 +1,10 @@
 package scenario
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/efd-go/efd/internal/asleep"
+)
 
 // Wake is one wake that a scenario brings about, as the scenario states it.
 type Wake struct {
@@ -85,7 +89,7 @@ func (t *T) Second(call func() error, nr ...int) (*waiter, error) {
 	th := newThread()
 	w := &waiter{t, th.tid, th.start(call)}
 	th.end() // when the call has returned
-	return w, AwaitAsleep(t.ctx, t.res.PID, w.tid, nr...)
+	return w, asleep.Await(t.ctx, t.res.PID, w.tid, nr...)
 }
 
 // join waits for the call to return.
@@ -140,7 +144,7 @@ func (w *waiter) rests(act func() error, nr ...int) error {
 	if err := act(); err != nil {
 		return err
 	}
-	if err := AwaitAsleep(t.ctx, t.res.PID, w.tid, nr...); err != nil {
+	if err := asleep.Await(t.ctx, t.res.PID, w.tid, nr...); err != nil {
 		return fmt.Errorf("the second waiter: %w", err)
 	}
 	after, err := switches(t.res.PID, w.tid)

@@ -1,26 +1,21 @@
 package testenv
 
 import (
-	"bytes"
+	"context"
 	"os"
-	"runtime"
-	"strconv"
 	"testing"
+	"time"
+
+	"github.com/efd-go/efd/internal/asleep"
 )
 
-// AwaitAsleep waits until a thread of this process sleeps interruptibly in the
-// system call. The state alone is not enough: Go's own futex sleeps too.
-func AwaitAsleep(t testing.TB, tid, nr int) {
+// AwaitAsleep waits until a thread of this process sleeps in one of the system
+// calls, and ends the test where it does not.
+func AwaitAsleep(t testing.TB, tid int, nr ...int) {
 	t.Helper()
-	for {
-		b, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/stat")
-		if err != nil {
-			t.Fatal(err)
-		}
-		call, _ := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/syscall")
-		if i := bytes.LastIndexByte(b, ')'); b[i+2] == 'S' && bytes.HasPrefix(call, []byte(strconv.Itoa(nr)+" ")) {
-			return
-		}
-		runtime.Gosched()
+	ctx, cancel := context.WithTimeout(context.Background(), asleep.Patience(30*time.Second))
+	defer cancel()
+	if err := asleep.Await(ctx, os.Getpid(), tid, nr...); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,0 +1,111 @@
+// Package asleep waits for threads to fall asleep: whoever tests or shows a
+// wake-up has to know that there is somebody to wake.
+package asleep
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// State is what /proc says of a thread.
+type State struct {
+	Letter byte   // of stat: R, S, D, …; 0 once the thread is gone
+	Nr     int    // the system call that it is blocked in, -1 while it runs
+	where  string // the kernel function that it sleeps in, where the numbers are another machine's
+}
+
+// Of reads a thread's state. The kernel names the system call only of a thread
+// that is off its queue, so that Nr >= 0 means that it sleeps, and not that it
+// is about to.
+func Of(pid, tid int) (State, error) {
+	s := State{Nr: -1}
+	dir := "/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(tid)
+	call, err := os.ReadFile(dir + "/syscall")
+	if err != nil {
+		return s, err
+	}
+	if Foreign() {
+		where, err := os.ReadFile(dir + "/wchan")
+		if err != nil {
+			return s, err
+		}
+		s.where = string(where)
+	}
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return s, err
+	}
+	// The name in brackets may hold anything, a bracket too.
+	if i := strings.LastIndexByte(string(stat), ')'); i >= 0 && i+2 < len(stat) {
+		s.Letter = stat[i+2]
+	}
+	word, _, _ := strings.Cut(strings.TrimSpace(string(call)), " ")
+	if n, err := strconv.Atoi(word); err == nil {
+		s.Nr = n
+	}
+	return s, nil
+}
+
+// In reports whether the state is sleep in one of the system calls: several
+// where a call has variants. Go's own futex is sleep too, and is none of them.
+func (s State) In(nr ...int) bool {
+	if Foreign() { // any sleep but a futex has to do
+		return s.Letter == 'S' && len(s.where) > 1 && !strings.HasPrefix(s.where, "futex")
+	}
+	return s.Letter == 'S' && slices.Contains(nr, s.Nr)
+}
+
+// Foreign reports whether the processor is emulated by a program: /proc then
+// has the numbers of the host, among them that of the read that asks.
+var Foreign = sync.OnceValue(func() bool {
+	runtime.LockOSThread() // the file tells of the thread that opened it
+	defer runtime.UnlockOSThread()
+	b, err := os.ReadFile("/proc/thread-self/syscall")
+	word, _, _ := strings.Cut(string(b), " ")
+	n, errNr := strconv.Atoi(word)
+	return err == nil && errNr == nil && n != syscall.SYS_READ
+})
+
+// Await returns once the thread sleeps in one of the system calls.
+func Await(ctx context.Context, pid, tid int, nr ...int) error {
+	for i := 0; ; i++ {
+		s, err := Of(pid, tid)
+		switch {
+		case err != nil:
+			return fmt.Errorf("state of thread %d: %w", tid, err)
+		case s.In(nr...):
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("thread %d did not fall asleep in system call %v: state %c in system call %d: %w", tid, nr, s.Letter, s.Nr, ctx.Err())
+		}
+		// What is waited for is the state. How often one looks decides only
+		// how soon it is known.
+		if i < 20 {
+			runtime.Gosched()
+		} else {
+			time.Sleep(50 * time.Microsecond)
+		}
+	}
+}
+
+// Patience is a time limit for this machine as it is now: d where a look at a
+// thread takes what it takes on an idle processor, and up to 20 times that
+// where the processor is emulated or has much else to do.
+func Patience(d time.Duration) time.Duration {
+	const looks, usual = 20, time.Millisecond
+	start := time.Now()
+	for range looks {
+		if _, err := Of(os.Getpid(), os.Getpid()); err != nil {
+			return d
+		}
+	}
+	return time.Duration(float64(d) * min(max(float64(time.Since(start))/float64(usual), 1), 20))
+}
