@@ -295,9 +295,7 @@ func (v *view) call(c *observe.Call) {
 // end writes what comes at the end of an observation.
 func (v *view) end(p *observe.Pipeline) error {
 	v.losses = p.LostBy
-	if p.Unwatched > 0 {
-		v.unseen = append(v.unseen, fmt.Sprintf("changes of %d further eventfds, since all watchpoints of the processor were in use (each eventfd takes two)", p.Unwatched))
-	}
+	v.unseen = append(v.unseen, p.Unwatchable()...)
 	return v.finish(p.Lost)
 }
 

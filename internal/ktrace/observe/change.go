@@ -2,6 +2,7 @@ package observe
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 // Change is one change of a watched eventfd: of its counter, or of its wait
 // queue.
 type Change struct {
+	Kernel      string // version that the path holds for
 	Event       *ktrace.Event
 	Side        Side // whose call it was; TID 0 where an interrupt did it
 	Syscall     string
@@ -56,7 +58,7 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 		return
 	}
 	cut := match.Split(ev.Stack)
-	c := &Change{Event: clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1, What: whatChanged(ev)}
+	c := &Change{Kernel: p.k.Version.String(), Event: clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1, What: whatChanged(ev)}
 	if !cut.Interrupted {
 		c.Side = Side{PID: ev.PID, TID: ev.TID, Comm: ev.Comm}
 		if th := p.t.threads[ev.TID]; th != nil && cut.Context == match.Task {
@@ -70,7 +72,7 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 	c.Path = ChangePath(ev)
 	if c.Path != "" && cut.Context == match.Task {
 		if d := p.k.Doc([]string{c.Path}, nil); d != nil {
-			c.Chain = d.Match(ev)
+			c.Chain = p.k.match(d, ev)
 		}
 	}
 	h := &held{change: c, ob: p.watched[ev.Object]}
@@ -115,6 +117,14 @@ func (p *Pipeline) tell(h *held) {
 		}
 	}
 	p.o.OnChange(h.change)
+}
+
+// Unwatchable says which eventfds could not be watched, and why.
+func (p *Pipeline) Unwatchable() []string {
+	if p.Unwatched == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("changes of %d further eventfds: all watchpoints of the processor were in use, and each eventfd takes two", p.Unwatched)}
 }
 
 // ReleasesLock reports whether a lock is given back. Its taking told all of

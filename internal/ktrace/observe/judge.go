@@ -199,7 +199,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	}
 	j.Without = append(notWoken(source, j.WakeeSyscall, w.Callbacks), without...)
 	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
-		j.WakeChain = d.Match(&w.Waking, wakeLeaf...)
+		j.WakeChain = k.match(d, &w.Waking, wakeLeaf...)
 	}
 	j.SleepPaths = []string{sleepPath}
 	if sleepPath == "" {
@@ -209,7 +209,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 		j.SleepPaths = nil
 	}
 	if d := k.Doc(j.SleepPaths, nil); d != nil && len(sleep) > 0 {
-		j.SleepChain = d.Match(w.Sleep.Chain, sleepLeaf...)
+		j.SleepChain = k.match(d, w.Sleep.Chain, sleepLeaf...)
 	}
 	return j
 }

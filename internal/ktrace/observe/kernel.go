@@ -22,8 +22,9 @@ type Kernel struct {
 	Catalog Catalog
 	Text    ktrace.TextProof // nil: its machine code cannot be read
 
-	mu   sync.Mutex
-	docs map[string]*match.Doc
+	mu      sync.Mutex
+	docs    map[string]*match.Doc
+	matched map[matchKey]*match.Chain
 }
 
 // Path returns a documented path as it holds for this kernel.

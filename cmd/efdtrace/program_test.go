@@ -1,0 +1,327 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/efd-go/efd"
+	"golang.org/x/sys/unix"
+)
+
+// The test binary is also the programs that are observed, and the command
+// itself where a test has to kill it. What the command starts is the program
+// that is named behind it.
+func TestMain(m *testing.M) {
+	name, rest, _ := strings.Cut(os.Getenv("EFDTRACE_TEST_PROGRAM"), " ")
+	if name == "efdtrace" {
+		os.Setenv("EFDTRACE_TEST_PROGRAM", rest)
+		os.Exit(run(&env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+	}
+	if p, ok := testPrograms[name]; ok {
+		p(rest)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+var testPrograms = map[string]func(arg string){
+	"pingpong": pingPongProgram,
+	"noise":    noiseProgram,
+	"crowd":    crowdProgram,
+	"who":      whoProgram,
+	"waiter":   waiterProgram,
+	"observed": observedProgram,
+}
+
+// raw makes a call without Go's scheduler: the thread sleeps in this call and
+// in no other.
+func raw(nr uintptr, a ...uintptr) int {
+	var v [6]uintptr
+	copy(v[:], a)
+	r, _, e := unix.RawSyscall6(nr, v[0], v[1], v[2], v[3], v[4], v[5])
+	if e != 0 {
+		return -int(e)
+	}
+	return int(r)
+}
+
+func rawWrite(fd int, v uint64) {
+	var b [8]byte
+	binary.NativeEndian.PutUint64(b[:], v)
+	if n := raw(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b)), 8); n != 8 {
+		panic(n)
+	}
+}
+
+// rawWait sleeps in ppoll and then reads the counter.
+func rawWait(fd int) uint64 {
+	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	if n := raw(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1); n != 1 {
+		panic(n)
+	}
+	var b [8]byte
+	if n := raw(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b)), 8); n != 8 {
+		panic(n)
+	}
+	return binary.NativeEndian.Uint64(b[:])
+}
+
+func newEventfd() int {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		panic(err)
+	}
+	return fd
+}
+
+// voluntary counts how often this thread gave up its CPU to wait.
+func voluntary() int64 {
+	var r unix.Rusage
+	const thread = 1 // RUSAGE_THREAD
+	if e := raw(unix.SYS_GETRUSAGE, thread, uintptr(unsafe.Pointer(&r))); e != 0 {
+		panic(e)
+	}
+	return int64(r.Nvcsw)
+}
+
+// side is what a thread of pingPongProgram tells of itself.
+type side struct {
+	TID    int
+	Sleeps int64
+	Wrote  int
+	FD     int // that it waits for
+}
+
+// pingPongProgram has two threads wake each other for as long as arg says, and
+// tells what each did.
+func pingPongProgram(arg string) {
+	d, err := time.ParseDuration(arg)
+	if err != nil {
+		panic(err)
+	}
+	// Nothing but the eventfds is to wake these threads.
+	debug.SetGCPercent(-1)
+	runtime.GOMAXPROCS(4)
+	a, b := newEventfd(), newEventfd()
+	end := time.Now().Add(d)
+	var sides [2]side
+	var wg sync.WaitGroup
+	play := func(i, in, out int) {
+		defer wg.Done()
+		runtime.LockOSThread()
+		s := side{TID: unix.Gettid(), FD: in}
+		before := voluntary()
+		const more, last = 1, 2
+		for v := uint64(more); v != last; {
+			if i == 0 {
+				if time.Now().After(end) {
+					v = last
+				}
+				rawWrite(out, v)
+				rawWait(in)
+			} else {
+				v = rawWait(in)
+				rawWrite(out, v)
+			}
+			s.Wrote++
+		}
+		s.Sleeps = voluntary() - before
+		sides[i] = s
+	}
+	wg.Add(2)
+	go play(0, a, b)
+	go play(1, b, a)
+	wg.Wait()
+	tell("sides", sides)
+}
+
+// tell writes what a program did to standard error.
+func tell(key string, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintf(os.Stderr, "%s %s\n", key, b)
+}
+
+// told finds what a program told.
+func told(t testing.TB, stderr, key string, v any) {
+	t.Helper()
+	for line := range strings.Lines(stderr) {
+		if text, ok := strings.CutPrefix(line, key+" "); ok {
+			if err := json.Unmarshal([]byte(text), v); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("the program told nothing of its %s: %s", key, stderr)
+}
+
+// noiseProgram makes very many system calls, and wakes, until it is killed.
+func noiseProgram(string) {
+	a, b := newEventfd(), newEventfd()
+	go func() {
+		for {
+			rawWait(a)
+			rawWrite(b, 1)
+		}
+	}()
+	for i := uint64(0); ; i++ {
+		raw(unix.SYS_GETPPID)
+		if i%64 == 0 {
+			rawWrite(a, 1)
+			rawWait(b)
+		}
+	}
+}
+
+// pairing is one wake as crowdProgram made it.
+type pairing struct{ Waker, Wakee, FD int }
+
+// crowdProgram has very many threads wait, and few of them woken, by several
+// others. arg is how many wait, how many wake, and how many wakes each does.
+func crowdProgram(arg string) {
+	var waiters, wakers, each int
+	if _, err := fmt.Sscan(arg, &waiters, &wakers, &each); err != nil {
+		panic(err)
+	}
+	type waiter struct{ tid, fd int }
+	all := make([]waiter, waiters)
+	var ready sync.WaitGroup
+	for i := range all {
+		ready.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			all[i] = waiter{unix.Gettid(), newEventfd()}
+			ready.Done()
+			fds := []unix.PollFd{{Fd: int32(all[i].fd), Events: unix.POLLIN}}
+			for {
+				if _, err := unix.Ppoll(fds, nil, nil); err == unix.EINTR {
+					continue
+				}
+				var b [8]byte
+				unix.Read(all[i].fd, b[:])
+			}
+		}()
+	}
+	ready.Wait()
+	done := make([][]pairing, wakers)
+	var wg sync.WaitGroup
+	for k := range wakers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			runtime.LockOSThread()
+			tid := unix.Gettid()
+			one := make([]byte, 8)
+			binary.NativeEndian.PutUint64(one, 1)
+			for i := range each {
+				w := all[(k+i*wakers*7)%waiters]
+				awaitAsleep(os.Getpid(), w.tid, unix.SYS_PPOLL)
+				unix.Write(w.fd, one)
+				done[k] = append(done[k], pairing{tid, w.tid, w.fd})
+			}
+		}()
+	}
+	wg.Wait()
+	tell("pairings", done)
+}
+
+// awaitAsleep waits until a thread of a process sleeps in a system call.
+func awaitAsleep(pid, tid, nr int) {
+	dir := fmt.Sprintf("/proc/%d/task/%d/", pid, tid)
+	for {
+		stat, err := os.ReadFile(dir + "stat")
+		if err != nil {
+			panic(err)
+		}
+		call, _ := os.ReadFile(dir + "syscall")
+		if i := bytes.LastIndexByte(stat, ')'); stat[i+2] == 'S' && bytes.HasPrefix(call, []byte(strconv.Itoa(nr)+" ")) {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// identity is what whoProgram tells of itself.
+type identity struct {
+	Status map[string]string // of /proc/self/status
+	Files  map[string]string // descriptor → what it is
+	Stdin  string
+	Home   string
+	Third  string // what descriptor 3 has to read
+}
+
+// whoProgram tells who it is and what it was given, and ends with status 7.
+func whoProgram(string) {
+	id := identity{Status: map[string]string{}, Files: map[string]string{}, Home: os.Getenv("HOME")}
+	b, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(b)) {
+		k, v, _ := strings.Cut(line, ":")
+		id.Status[k] = strings.TrimSpace(v)
+	}
+	fds, _ := os.ReadDir("/proc/self/fd")
+	for _, f := range fds {
+		if link, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil {
+			id.Files[f.Name()] = link
+		}
+	}
+	id.Stdin, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	third := make([]byte, 5)
+	if n, err := unix.Read(3, third); err == nil {
+		id.Third = string(third[:n])
+	}
+	tell("identity", id)
+	os.Exit(7)
+}
+
+// waiterProgram has a thread wait for an eventfd, and wakes it for each line
+// that it reads. It says so on standard output.
+func waiterProgram(string) {
+	e, err := efd.New(0, 0)
+	if err != nil {
+		panic(err)
+	}
+	tids, woken := make(chan int), make(chan bool)
+	go func() {
+		runtime.LockOSThread()
+		tids <- unix.Gettid()
+		for {
+			fds := []efd.PollFD{{FD: int32(e.FD()), Events: efd.POLLIN}}
+			efd.Poll(fds, efd.Forever, nil)
+			e.Read()
+			woken <- true
+		}
+	}()
+	tid := <-tids
+	awaitAsleep(os.Getpid(), tid, unix.SYS_PPOLL)
+	fmt.Println("ready", os.Getpid(), tid)
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		awaitAsleep(os.Getpid(), tid, unix.SYS_PPOLL)
+		e.Write(1)
+		<-woken
+		fmt.Println("woken")
+	}
+}
+
+// observedProgram is waiterProgram that observes itself.
+func observedProgram(string) {
+	if _, err := efd.Observe(efd.WatchEventfds()); err != nil {
+		panic(err)
+	}
+	waiterProgram("")
+}
