@@ -66,6 +66,7 @@ type Observation struct {
 	mu      sync.Mutex
 	wakes   newest[Wake]
 	changes newest[Change]
+	seen    int // changes
 }
 
 // maxKept bounds the wakes that a Report keeps, and the changes.
@@ -100,9 +101,10 @@ type observeOptions struct {
 	watch  bool
 }
 
-// OnWake has fn called with each wake, in order, on a goroutine of the
-// observation: some 50 ms after it happened, and before [Observation.Stop]
-// returns. fn must not call Stop.
+// OnWake has fn called with each wake, in the order in which the woken threads
+// ran, on a goroutine of the observation: some 50 ms after that, and before
+// [Observation.Stop] returns. fn must not call Stop, and while it runs nothing
+// is read: a slow fn has records lost.
 func OnWake(fn func(Wake)) ObserveOption {
 	return func(o *observeOptions) { o.onWake = append(o.onWake, fn) }
 }
@@ -146,6 +148,7 @@ func Observe(opts ...ObserveOption) (*Observation, error) {
 	}, OnChange: func(c *observe.Change) {
 		ob.mu.Lock()
 		ob.changes.add(changeOf(c))
+		ob.seen++
 		ob.mu.Unlock()
 	}})
 	if err != nil {
@@ -172,6 +175,13 @@ func (o *Observation) Stop() (*Report, error) {
 	defer o.mu.Unlock()
 	r.Wakes, r.Changes = o.wakes.all(), o.changes.all()
 	return r, err
+}
+
+// Changes is how many changes of watched eventfds were seen so far.
+func (o *Observation) Changes() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.seen
 }
 
 func changeOf(c *observe.Change) Change {

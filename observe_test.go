@@ -78,21 +78,16 @@ func TestObserve(t *testing.T) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		t.Skip("the calls and the ways into the kernel that are known are those of amd64 and arm64")
 	}
-	var streamed atomic.Int64
-	var withID atomic.Bool
+	var streamed, withID atomic.Int64
 	o := startObserve(t, efd.OnWake(func(w efd.Wake) {
 		streamed.Add(1)
 		if strings.Contains(w.Object, "(id ") {
-			withID.Store(true)
+			withID.Add(1)
 		}
 	}))
 	const rounds = 200
 	a, b := observedFD(t), observedFD(t)
 	tids := pingPong(t, rounds, a, b)
-	// An id is told once nothing can have closed the number meanwhile.
-	for deadline := time.Now().Add(10 * time.Second); !withID.Load() && time.Now().Before(deadline); {
-		runtime.Gosched()
-	}
 	r, err := o.Stop()
 	if err != nil {
 		t.Fatal(err)
@@ -121,14 +116,83 @@ func TestObserve(t *testing.T) {
 			t.Errorf("fd %d, latency %v", w.Waker.FD, w.Latency)
 		}
 	}
-	if r.Lost == 0 && ours == 0 {
+	if ours == 0 {
 		t.Errorf("no wake of %d was seen among %d", 2*rounds, r.Total)
 	}
-	if r.Lost == 0 && !withID.Load() {
-		t.Errorf("of %d wakes none names its eventfd", ours)
+	for source, n := range r.LostBy {
+		if source != "sched:sched_waking" { // the one source that the whole system feeds
+			t.Errorf("%d records of %s were lost", n, source)
+		}
+	}
+	// Nothing happens between the last wake and Stop, and they have their ids all the same.
+	if int(withID.Load()) < ours {
+		t.Errorf("of %d wakes %d name their eventfd", ours, withID.Load())
 	}
 	if int(streamed.Load()) != r.Total || len(r.Wakes) != min(r.Total, 4096) {
 		t.Errorf("%d wakes streamed, %d in total, %d kept", streamed.Load(), r.Total, len(r.Wakes))
+	}
+}
+
+func TestObserveWakesOnly(t *testing.T) {
+	o := startObserve(t, efd.WakesOnly())
+	a, b := observedFD(t), observedFD(t)
+	tids := pingPong(t, 200, a, b)
+	r, err := o.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := 0
+	for _, w := range r.Wakes {
+		if w.Callback != "pollwake" || w.Waker.Syscall != "write" {
+			continue
+		}
+		ours++
+		if w.Waker.TID+w.Wakee.TID != tids[0]+tids[1] || w.Wakee.PID != os.Getpid() || w.Waker.FD != -1 || w.Latency != -1 {
+			t.Errorf("%+v: the threads are %v", w, tids)
+		}
+	}
+	if ours == 0 && r.Lost == 0 {
+		t.Errorf("no wake of ours among %d", r.Total)
+	}
+}
+
+func TestObserveWatches(t *testing.T) {
+	testenv.Alone(t, "watchpoints")
+	o := startObserve(t, efd.WatchEventfds())
+	a, b, c := observedFD(t), observedFD(t), observedFD(t)
+	seen := func() bool {
+		// Its watchpoint is there once a write to it is seen.
+		pingPong(t, 3, a, b)
+		return o.Changes() >= 50
+	}
+	for deadline := time.Now().Add(20 * time.Second); !seen() && time.Now().Before(deadline); {
+	}
+	r, err := o.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Changes) == 0 && len(r.Unobservable) > 0 {
+		testenv.Require(t, "watch", errors.New(r.Unobservable[0]))
+	}
+	did := map[string]bool{}
+	for _, ch := range r.Changes {
+		if !strings.Contains(ch.Object, "(id ") || ch.By.PID != os.Getpid() {
+			t.Errorf("%+v", ch)
+		}
+		did[ch.By.Syscall+" "+ch.What] = true
+		for _, e := range ch.Path.Edges {
+			if e.Verdict == efd.Contradicted || e.Verdict == efd.Undocumented {
+				t.Errorf("%s -> %s %s: %s", e.Caller, e.Callee, e.Verdict, e.Evidence)
+			}
+		}
+	}
+	for _, want := range []string{"ppoll was put on the wait queue of", "ppoll was taken off the wait queue of", "write changed the counter of", "read changed the counter of"} {
+		if !did[want] {
+			t.Errorf("no %q among %v", want, did)
+		}
+	}
+	if len(r.Unobservable) != 1 || !strings.Contains(r.Unobservable[0], "1 further eventfds") || c.FD() < 0 {
+		t.Errorf("the third eventfd is not told of: %v", r.Unobservable)
 	}
 }
 

@@ -65,15 +65,20 @@ func rawWrite(fd int, v uint64) {
 	}
 }
 
-// rawWait sleeps in ppoll and then reads the counter.
-func rawWait(fd int) uint64 {
+// rawWait sleeps in ppoll and then reads the counter. It adds up how often the
+// thread gave up its CPU in ppoll: there is nothing around that call in which
+// Go could have it do so.
+func rawWait(fd int, sleeps *int64) uint64 {
+	const thread = 1 // RUSAGE_THREAD
 	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	if n := raw(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1); n != 1 {
-		panic(n)
-	}
+	var before, after unix.Rusage
+	unix.RawSyscall(unix.SYS_GETRUSAGE, thread, uintptr(unsafe.Pointer(&before)), 0)
+	n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, 0, 0, 0, 0)
+	unix.RawSyscall(unix.SYS_GETRUSAGE, thread, uintptr(unsafe.Pointer(&after)), 0)
+	*sleeps += int64(after.Nvcsw - before.Nvcsw)
 	var b [8]byte
-	if n := raw(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b)), 8); n != 8 {
-		panic(n)
+	if m := raw(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b)), 8); n != 1 || m != 8 {
+		panic(m)
 	}
 	return binary.NativeEndian.Uint64(b[:])
 }
@@ -86,20 +91,10 @@ func newEventfd() int {
 	return fd
 }
 
-// voluntary counts how often this thread gave up its CPU to wait.
-func voluntary() int64 {
-	var r unix.Rusage
-	const thread = 1 // RUSAGE_THREAD
-	if e := raw(unix.SYS_GETRUSAGE, thread, uintptr(unsafe.Pointer(&r))); e != 0 {
-		panic(e)
-	}
-	return int64(r.Nvcsw)
-}
-
 // side is what a thread of pingPongProgram tells of itself.
 type side struct {
 	TID    int
-	Sleeps int64
+	Sleeps int64 // in ppoll
 	Wrote  int
 	FD     int // that it waits for
 }
@@ -122,7 +117,6 @@ func pingPongProgram(arg string) {
 		defer wg.Done()
 		runtime.LockOSThread()
 		s := side{TID: unix.Gettid(), FD: in}
-		before := voluntary()
 		const more, last = 1, 2
 		for v := uint64(more); v != last; {
 			if i == 0 {
@@ -130,14 +124,13 @@ func pingPongProgram(arg string) {
 					v = last
 				}
 				rawWrite(out, v)
-				rawWait(in)
+				rawWait(in, &s.Sleeps)
 			} else {
-				v = rawWait(in)
+				v = rawWait(in, &s.Sleeps)
 				rawWrite(out, v)
 			}
 			s.Wrote++
 		}
-		s.Sleeps = voluntary() - before
 		sides[i] = s
 	}
 	wg.Add(2)
@@ -173,9 +166,10 @@ func told(t testing.TB, stderr, key string, v any) {
 // noiseProgram makes very many system calls, and wakes, until it is killed.
 func noiseProgram(string) {
 	a, b := newEventfd(), newEventfd()
+	var sleeps [2]int64
 	go func() {
 		for {
-			rawWait(a)
+			rawWait(a, &sleeps[0])
 			rawWrite(b, 1)
 		}
 	}()
@@ -183,7 +177,7 @@ func noiseProgram(string) {
 		raw(unix.SYS_GETPPID)
 		if i%64 == 0 {
 			rawWrite(a, 1)
-			rawWait(b)
+			rawWait(b, &sleeps[1])
 		}
 	}
 }

@@ -40,6 +40,8 @@ type Session struct {
 	ended chan struct{} // closed when nothing more is read
 	once  sync.Once
 
+	reads  chan struct{} // closed when the first reading was made
+	begun  bool
 	asked  atomic.Int64  // Stop waits until all events up to it were read
 	passed chan struct{} // closed when they were
 	until  atomic.Int64  // all events up to it will have been read
@@ -69,10 +71,12 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{Kernel: k, done: make(chan struct{}), ended: make(chan struct{}), passed: make(chan struct{})}
+	s := &Session{Kernel: k, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{}), passed: make(chan struct{})}
 	s.p = NewPipeline(k, o)
 	s.p.follows = src.Follows
-	s.p.live(o.PIDs)
+	if o.Calls {
+		s.p.live(o.PIDs)
+	}
 	all, every := []source.Source{src}, tick
 	if o.Watch {
 		s.watch, s.NoWatch = watch.Open(watch.Config{Symbols: table, Wanted: func(pid, _ int) bool { return startedBy(pid, src.Follows) }})
@@ -89,6 +93,12 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 			o.OnBatch()
 		}
 	}()
+	// On a busy machine the reader may be long in getting its thread and its
+	// priority, and nothing is to happen unread meanwhile.
+	select {
+	case <-s.reads:
+	case <-s.ended:
+	}
 	return s, nil
 }
 
@@ -133,6 +143,10 @@ func perThread(pids []int) bool {
 
 // feed takes what was read.
 func (s *Session) feed(o *Options, events []ktrace.Event, losses []ktrace.Loss) error {
+	if !s.begun {
+		s.begun = true
+		close(s.reads)
+	}
 	// Our own look at an eventfd takes its lock too.
 	events = slices.DeleteFunc(events, func(e ktrace.Event) bool { return e.Kind == ktrace.Watch && asksFdinfo(e.Stack) })
 	if o.Record != nil {

@@ -150,7 +150,7 @@ func polls(name string) bool {
 
 // concerns: the wake of a waiter for descriptors, or by an eventfd.
 func concerns(j *Judged) bool {
-	if polls(j.WakeeSyscall) {
+	if polls(j.WakeeSyscall) || slices.Contains(j.Callbacks, "pollwake") || slices.Contains(j.Callbacks, "ep_poll_callback") {
 		return true
 	}
 	if len(j.WakePaths) == 0 {
