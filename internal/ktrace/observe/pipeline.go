@@ -150,7 +150,7 @@ func polls(name string) bool {
 
 // concerns: the wake of a waiter for descriptors, or by an eventfd.
 func concerns(j *Judged) bool {
-	if polls(j.WakeeSyscall) || slices.Contains(j.Callbacks, "pollwake") || slices.Contains(j.Callbacks, "ep_poll_callback") {
+	if polls(j.WakeeSyscall) {
 		return true
 	}
 	if len(j.WakePaths) == 0 {
@@ -167,7 +167,9 @@ func (p *Pipeline) wake(w *Wake) {
 	j := p.k.Judge(w)
 	// An interrupt on top of an observed thread wakes whom it wakes.
 	ours := p.follows(w.Wakee.PID) || w.Context == match.Task && p.follows(w.Waker.PID)
-	if !ours || !concerns(j) {
+	// Without calls the wait-queue entry tells of what kind of waiter it is.
+	poller := !p.o.Calls && len(p.calling) == 0 && (slices.Contains(j.Callbacks, "pollwake") || slices.Contains(j.Callbacks, "ep_poll_callback"))
+	if !ours || !concerns(j) && !poller {
 		p.Ignored++
 		return
 	}

@@ -215,20 +215,21 @@ func (t *Tracker) self(ev *ktrace.Event) *thread {
 	th := t.thread(ev.TID)
 	th.pid, th.comm = ev.PID, ev.Comm
 	if ev.TID != 0 {
-		t.runs(th, ev.Time)
+		t.runs(th, ev.Time, 0) // when it began to was not recorded
 	}
 	return th
 }
 
-// runs: a thread that does something is awake.
-func (t *Tracker) runs(th *thread, at int64) {
+// runs: a thread that does something is awake. since is when it got its CPU, 0
+// where that was not seen.
+func (t *Tracker) runs(th *thread, at, since int64) {
 	if th.asleep != nil {
 		th.asleep.To = at
 		th.asleep = nil
 	}
 	if w := th.pending; w != nil {
 		th.pending = nil
-		w.Running = at
+		w.Running = since
 		t.deliver(w)
 	}
 }
@@ -281,7 +282,7 @@ func (t *Tracker) arrive(ev *ktrace.Event) {
 	if c := th.call; c != nil && th.asleep != nil && len(c.Sleeps) > 0 {
 		c.Sleeps[len(c.Sleeps)-1].To = ev.Time
 	}
-	t.runs(th, ev.Time)
+	t.runs(th, ev.Time, ev.Time)
 }
 
 func (t *Tracker) waking(ev *ktrace.Event) {
