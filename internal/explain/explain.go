@@ -60,6 +60,7 @@ func (o Outcome) String() string { return outcomeNames[o] }
 // Explainer keeps what earlier lines said, within bounds.
 type Explainer struct {
 	note  Note
+	told  Note // scratch: a story
 	state state
 	fds   []fdMask // scratch
 }

@@ -28,8 +28,8 @@ func (t *table) get(fd int) *descriptor {
 func (t *table) set(fd int, d *descriptor) {
 	switch {
 	case uint(fd) < maxLow:
-		for len(t.low) <= fd {
-			t.low = append(t.low, nil)
+		if fd >= len(t.low) {
+			t.low = append(t.low, make([]*descriptor, (fd|7)+1-len(t.low))...)
 		}
 		t.low[fd] = d
 	case d == nil:

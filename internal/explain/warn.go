@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
@@ -131,62 +132,77 @@ func times(n int) string {
 	if n == 1 {
 		return "once"
 	}
-	return fmt.Sprintf("%d times", n)
-}
-
-// total is what transfers come to, where the log shows all of them.
-func (f *file) total(v uint64) string {
-	switch {
-	case f.unvalued:
-		return ""
-	case v == math.MaxUint64:
-		return " (2^64 or more in all)"
-	case v >= 1<<63:
-		return fmt.Sprintf(" (2^64-%d in all)", -v)
-	}
-	return fmt.Sprintf(" (%d in all)", v)
+	return strconv.Itoa(n) + " times"
 }
 
 // story tells what became of an eventfd or epoll.
 func (x *Explainer) story(fd int, f *file, closed int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %d: ", f.kind, fd)
+	n := &x.told
+	n.Summary = n.Summary[:0]
+	n.sayFD(f.kind, fd)
 	if f.made > 0 {
-		fmt.Fprintf(&b, "made at line %d", f.made)
+		n.say(": made")
+		n.sayLine(" at", f.made)
 	} else {
-		b.WriteString("there before the log")
+		n.say(": there before the log")
 	}
-	say := func(format string, args ...any) { fmt.Fprintf(&b, ", "+format, args...) }
 	if f.runtime {
-		say("the Go runtime's own")
+		n.say(", the Go runtime's own")
 	}
 	for _, r := range f.regs {
-		say("in epoll %d since line %d", r.epoll.lastFD, r.line)
+		n.say(", in epoll ")
+		n.sayInt(int64(r.epoll.lastFD))
+		n.sayLine(" since", r.line)
 	}
-	if f.writes > 0 {
-		say("written %s%s", times(f.writes), f.total(f.added))
-	}
-	if f.reads > 0 {
-		say("read %s%s", times(f.reads), f.total(f.taken))
-	}
-	if f.again > 0 {
-		say("EAGAIN %s", times(f.again))
-	}
-	if f.polled > 0 {
-		say("polled %s", times(f.polled))
-	}
-	if f.waits > 0 {
-		say("waited on %s", times(f.waits))
-	}
+	n.sayTimes("written", f.writes)
+	n.sayTotal(f, f.writes, f.added)
+	n.sayTimes("read", f.reads)
+	n.sayTotal(f, f.reads, f.taken)
+	n.sayTimes("EAGAIN", f.again)
+	n.sayTimes("polled", f.polled)
+	n.sayTimes("waited on", f.waits)
 	if f.kernel != "" {
-		say("given to %s", f.kernel)
+		n.say(", given to ", f.kernel)
 	}
 	if closed > 0 {
-		say("closed at line %d", closed)
+		n.say(", closed")
+		n.sayLine(" at", closed)
 	} else {
-		say("open at the end")
+		n.say(", open at the end")
 	}
-	return b.String()
+	return string(n.Summary)
+}
+
+func (n *Note) sayLine(word string, line int) {
+	n.say(word, " line ")
+	n.sayInt(int64(line))
+}
+
+// sayTimes writes ", read 3 times"; nothing for what never happened.
+func (n *Note) sayTimes(what string, count int) {
+	switch count {
+	case 0:
+	case 1:
+		n.say(", ", what, " once")
+	default:
+		n.say(", ", what, " ")
+		n.sayInt(int64(count))
+		n.say(" times")
+	}
+}
+
+// sayTotal writes what transfers come to, where the log shows all of them.
+func (n *Note) sayTotal(f *file, count int, v uint64) {
+	if count == 0 || f.unvalued {
+		return
+	}
+	n.say(" (")
+	if v == math.MaxUint64 {
+		n.say("2^64 or more")
+	} else {
+		n.sayUint(v)
+	}
+	n.say(" in all)")
 }
 
 // Finish returns the stories and warnings of what is open when the log ends,
