@@ -301,7 +301,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	branch := ctlBranches[string(op)]
 	events, data, evOK := strace.EpollEvent(arg(c, 3))
 	ep := x.state.use(th, efd).file
-	if ep.kind == "" {
+	if ep.kind == "" && c.Errno == "" {
 		ep.kind = "epoll"
 	}
 	td := x.state.use(th, tfd)
@@ -335,7 +335,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	default:
 		n.say("does an unknown operation on ")
 	}
-	n.sayFD(td.file.kind, tfd.N)
+	n.sayFile(td.file, tfd.N)
 	switch branch {
 	case "add":
 		n.say(" into epoll ")
@@ -467,10 +467,12 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	n.fd(efd.N)
 	n.Kind = "epoll"
 	ep := x.live(th, efd, c).file
-	if ep.kind == "" {
+	if ep.kind == "" && c.Errno != "EBADF" && c.Errno != "EINVAL" {
 		ep.kind = "epoll"
 	}
-	ep.waits++
+	if ep.kind == "epoll" {
+		ep.waits++
+	}
 	n.Runtime = ep.runtime
 	limit, known := x.epollLimit(c)
 	if mask := arg(c, 4); mask != nil && !strace.Null(mask) {

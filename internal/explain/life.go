@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
@@ -14,18 +15,39 @@ func (x *Explainer) opens(rec *strace.Record, th *thread) {
 	if !ok || c.Errno != "" || fd.N < 0 || !c.HasValue {
 		return
 	}
+	made := x.opened(th, c)
 	kind := fd.Kind()
-	if kind == "" {
-		kind = opened(c)
+	if !agree(made, kind) {
+		made = kind
 	}
-	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name})
+	kind = made
+	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd)})
 	x.made(th, c.Name, fd.N)
 	x.note.fd(fd.N)
 	x.note.Kind = kind
 }
 
-// opened is what a call makes, where -y does not say it.
-func opened(c *strace.Call) string {
+// pathOf is the name of a file that is of no kind with a name of its own.
+func pathOf(kind string, c *strace.Call, fd strace.FD) string {
+	if kind != "file" {
+		return ""
+	}
+	name := fd.Info
+	if len(name) == 0 {
+		i := 1
+		if c.Name == "open" || c.Name == "creat" {
+			i = 0
+		}
+		name = bytes.Trim(bytes.TrimSuffix(arg(c, i), []byte("...")), `"`)
+	}
+	return string(name[:min(len(name), maxPath)])
+}
+
+// maxPath bounds what is kept of a file's name.
+const maxPath = 80
+
+// opened is what a call makes, by its name and arguments.
+func (x *Explainer) opened(th *thread, c *strace.Call) string {
 	switch c.Name {
 	case "timerfd_create":
 		return "timerfd"
@@ -37,24 +59,70 @@ func opened(c *strace.Call) string {
 		return "pidfd"
 	case "io_uring_setup":
 		return "io_uring"
-	case "open", "openat", "openat2", "creat":
-		return "file"
+	case "open", "creat":
+		return openedPath(arg(c, 0))
+	case "openat", "openat2":
+		return openedPath(arg(c, 1))
 	case "socket":
-		domain, typ := arg(c, 0), arg(c, 1)
-		inet := bytes.HasPrefix(domain, []byte("AF_INET"))
-		switch {
-		case inet && bytes.HasPrefix(typ, []byte("SOCK_STREAM")):
-			return "TCP socket"
-		case inet && bytes.HasPrefix(typ, []byte("SOCK_DGRAM")):
-			return "UDP socket"
-		case bytes.HasPrefix(domain, []byte("AF_UNIX")):
-			return "unix socket"
-		}
-		return "socket"
+		return socketKind(arg(c, 0), arg(c, 1), arg(c, 2))
 	case "accept", "accept4":
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+			if k := x.state.use(th, fd).file.kind; k != "MPTCP socket" && agree(k, "socket") {
+				return k
+			}
+		}
 		return "socket"
 	}
 	return ""
+}
+
+func openedPath(name []byte) string {
+	for _, tty := range []string{`"/dev/pts/`, `"/dev/tty`, `"/dev/ptmx"`, `"/dev/console"`} {
+		if bytes.HasPrefix(name, []byte(tty)) {
+			return "terminal"
+		}
+	}
+	return "file"
+}
+
+// socketKind is what socket(2) makes, as far as its poll operation goes.
+func socketKind(domain, typ, protocol []byte) string {
+	is := func(names ...string) bool {
+		for _, name := range names {
+			if string(protocol) == name {
+				return true
+			}
+		}
+		return false
+	}
+	inet := bytes.HasPrefix(domain, []byte("AF_INET"))
+	stream, dgram := bytes.HasPrefix(typ, []byte("SOCK_STREAM")), bytes.HasPrefix(typ, []byte("SOCK_DGRAM"))
+	switch {
+	case inet && stream && is("IPPROTO_IP", "IPPROTO_TCP", "0", "6"):
+		return "TCP socket"
+	case inet && stream && is("IPPROTO_MPTCP", "262"):
+		return "MPTCP socket"
+	case inet && dgram && is("IPPROTO_IP", "IPPROTO_UDP", "0", "17"):
+		return "UDP socket"
+	case bytes.HasPrefix(domain, []byte("AF_UNIX")):
+		return "unix socket"
+	}
+	return "socket"
+}
+
+// agree reports whether a descriptor of which the log said what it is can be
+// what -y says now: "" says nothing, and "socket" and "TCP socket" stand for
+// others too.
+func agree(known, now string) bool {
+	switch now {
+	case known, "":
+		return true
+	case "socket":
+		return strings.HasSuffix(known, " socket")
+	case "TCP socket":
+		return known == "MPTCP socket"
+	}
+	return false
 }
 
 func (x *Explainer) pair(rec *strace.Record, th *thread) {

@@ -61,6 +61,14 @@ func (n *Note) sayFD(kind string, fd int) {
 	n.sayInt(int64(fd))
 }
 
+// sayFile names a descriptor, and by its path what has no kind of its own.
+func (n *Note) sayFile(f *file, fd int) {
+	n.sayFD(f.kind, fd)
+	if f.path != "" {
+		n.say(" (", f.path, ")")
+	}
+}
+
 // sayOutcome ends the sentence of a call that waits.
 func (n *Note) sayOutcome(c *strace.Call) {
 	switch n.Outcome {

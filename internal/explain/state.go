@@ -74,6 +74,7 @@ type file struct {
 	kernel    string // what in the kernel has it: "io_uring", "KVM"
 	runtime   bool
 	lastFD    int
+	path      string // of a kind "file"
 	warned    warned
 }
 
@@ -233,11 +234,15 @@ func (s *state) use(th *thread, fd strace.FD) *descriptor {
 	} else {
 		s.descriptors.Use(&d.place)
 	}
-	if kind != "" && d.file.kind != kind {
-		if d.file.kind != "" {
-			d = s.open(th.table, fd.N, &file{kind: kind})
-		}
-		d.file.kind = kind
+	if d.file.kind == kind || agree(d.file.kind, kind) {
+		return d
+	}
+	if d.file.kind != "" && !agree(kind, d.file.kind) { // "socket" is made out as what it is
+		d = s.open(th.table, fd.N, &file{kind: kind})
+	}
+	d.file.kind = kind
+	if kind == "file" {
+		d.file.path = string(fd.Info[:min(len(fd.Info), maxPath)])
 	}
 	return d
 }

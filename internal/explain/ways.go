@@ -106,7 +106,7 @@ const own = "file->f_op->poll"
 
 // operations are the poll operations of the kinds of files.
 var operations = map[string][]string{
-	"TCP socket": {"sock_poll", "tcp_poll"}, "UDP socket": {"sock_poll", "udp_poll"}, "unix socket": {"sock_poll"}, "socket": {"sock_poll"},
+	"TCP socket": {"sock_poll", "tcp_poll"}, "MPTCP socket": {"sock_poll", "mptcp_poll"}, "UDP socket": {"sock_poll", "udp_poll"}, "unix socket": {"sock_poll"}, "socket": {"sock_poll"},
 	"pipe": {"pipe_poll"}, "timerfd": {"timerfd_poll"}, "signalfd": {"signalfd_poll"}, "inotify": {"inotify_poll"}, "pidfd": {"pidfd_poll"},
 	"terminal": {"tty_poll"}, "epoll": {"ep_eventpoll_poll"},
 }
