@@ -41,6 +41,7 @@ var inGuests = map[string]*selection{
 	"internal/ktrace/record": {run: "^TestLive$"},
 	"internal/scenario/lab":  {run: "^(TestThisKernel|TestRecordAndReplay)$"},
 
+	"internal/aged":           none,
 	"internal/catalogcheck":   none,
 	"internal/explain":        none,
 	"internal/house":          none,
