@@ -233,15 +233,20 @@ func addKernel(base string, k *kernel, job wire.Job, out string) error {
 // that it can run. What needs one of them fails there instead of skipping.
 func (k *kernel) has() []string {
 	list := []string{"perf", "tracefs", "kallsyms", "watch", "ftrace", "text"}
+	before := func(series string) bool { return naturalCompare(k.Series, series) < 0 }
 	lacks := map[string]bool{
-		"input": k.Flavour != "",
-		// The controller of cgroup v1 is no longer configured.
-		"memcg": naturalCompare(k.Series, "6.16") >= 0,
+		"input":              k.Flavour != "",
+		"timeout_epoll_nsec": before("5.11"),  // epoll_pwait2
+		"epoll_ioctl":        before("6.9"),   // EPIOCSPARAMS
+		"pidfd_thread":       before("6.9"),   // PIDFD_THREAD
+		"memcg":              !before("6.16"), // Debian no longer configures cgroup v1's controller
 	}
 	if k.Arch == "amd64" {
 		list = append(list, "kvm", "vhost")
 	} else {
-		lacks["kvm_ioeventfd"], lacks["kvm_ioeventfd_vhost"], lacks["kvm_irqfd"] = true, true, true
+		for _, name := range []string{"kvm_ioeventfd", "kvm_ioeventfd_vhost", "kvm_irqfd", "poll", "restart_poll", "select"} {
+			lacks[name] = true
+		}
 	}
 	if k.Flavour == "" {
 		list = append(list, "uinput")
