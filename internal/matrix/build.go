@@ -239,7 +239,7 @@ func (k *kernel) has() []string {
 		"timeout_epoll_nsec": before("5.11"),  // epoll_pwait2
 		"epoll_ioctl":        before("6.9"),   // EPIOCSPARAMS
 		"pidfd_thread":       before("6.9"),   // PIDFD_THREAD
-		"memcg":              !before("6.16"), // Debian no longer configures cgroup v1's controller
+		"memcg":              !before("6.12"), // Debian no longer configures the controller of cgroup v1
 	}
 	if k.Arch == "amd64" {
 		list = append(list, "kvm", "vhost")
