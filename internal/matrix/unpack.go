@@ -14,10 +14,10 @@ import (
 )
 
 // wanted are the modules that the guests load where the kernel has not built
-// them in, in an order in which they load: the port that carries the results,
+// them in, mostly in the order in which they load: the port that carries the results,
 // and the devices of the scenarios.
 var wanted = []string{
-	"virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_console",
+	"virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_console",
 	"irqbypass", "ccp", "kvm", "kvm-amd", "tap", "tun", "vhost_iotlb", "vhost", "vhost_net", "uinput", "evdev",
 }
 

@@ -60,16 +60,24 @@ func loopbackUp() error {
 	return nil
 }
 
-// loadModules loads the modules of a directory in the order of their names. It
-// returns those that stayed out.
-func loadModules(dir string) (notes []string) {
-	names, _ := filepath.Glob(filepath.Join(dir, "*.ko"))
-	for _, name := range names {
-		if err := loadModule(name); err != nil && !errors.Is(err, unix.EEXIST) {
-			notes = append(notes, fmt.Sprintf("%s: %v", filepath.Base(name), err))
+// loadModules loads the modules of a directory in the order of their names,
+// and those whose symbols were not there yet once more. It returns those that
+// stayed out.
+func loadModules(dir string) []string {
+	left, _ := filepath.Glob(filepath.Join(dir, "*.ko"))
+	for {
+		var again, notes []string
+		for _, name := range left {
+			if err := loadModule(name); err != nil && !errors.Is(err, unix.EEXIST) {
+				again = append(again, name)
+				notes = append(notes, fmt.Sprintf("%s: %v", filepath.Base(name), err))
+			}
 		}
+		if len(again) == 0 || len(again) == len(left) {
+			return notes
+		}
+		left = again
 	}
-	return notes
 }
 
 func loadModule(name string) error {
