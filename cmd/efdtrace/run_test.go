@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -157,8 +158,9 @@ func TestRunAndReplay(t *testing.T) {
 	if status != exitOK || stderr != "" {
 		t.Fatalf("replay: status %d: %s", status, stderr)
 	}
-	for _, want := range []string{"through pollwake on eventfd ", "through autoremove_wake_function on eventfd ", "through ep_poll_callback, ep_autoremove_wake_function on eventfd "} {
-		if !strings.Contains(stdout, want) {
+	// A reader's own function was default_wake_function before 6.4.
+	for _, want := range []string{"through pollwake on eventfd ", "through (autoremove|default)_wake_function on eventfd ", "through ep_poll_callback, ep_autoremove_wake_function on eventfd "} {
+		if !regexp.MustCompile(want).MatchString(stdout) {
 			t.Errorf("no %q in\n%s", want, stdout)
 		}
 	}
