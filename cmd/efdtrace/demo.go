@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/render"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -53,7 +55,7 @@ type demonstration struct {
 // observed shows scenarios on a kernel that can be watched.
 func (d *demonstration) observed(ctx context.Context, scenarios []*scenario.Scenario) int {
 	d.tally = map[ktrace.Verdict]int{}
-	d.intro(len(scenarios))
+	d.intro(scenarios)
 	status, conclusive := exitOK, false
 	for i, s := range scenarios {
 		t := d.lab.Run(ctx, s)
@@ -76,11 +78,15 @@ func (d *demonstration) observed(ctx context.Context, scenarios []*scenario.Scen
 	return status
 }
 
-func (d *demonstration) intro(n int) {
+func (d *demonstration) intro(scenarios []*scenario.Scenario) {
 	t := d.text
-	t.Printf("%s\n\n", t.Bold("Linux "+d.lab.Kernel.Release+", as it wakes a thread that waits for an eventfd"))
-	t.Para("", "Each time one thread goes to sleep in a system call, and another writes to the eventfd that it waits for. "+
-		"Below are their calls, and then the functions that the kernel ran, a caller above what it calls. The left column holds them against the kernel's documented path:")
+	head, act := "as it wakes a thread that waits for an eventfd", "another writes to the eventfd that it waits for"
+	if slices.ContainsFunc(scenarios, func(s *scenario.Scenario) bool { return !s.Demo }) {
+		head, act = "as it wakes what waits", "something ends its wait"
+	}
+	t.Printf("%s\n\n", t.Bold("Linux "+d.lab.Kernel.Release+", "+head))
+	t.Para("", "Each time one thread goes to sleep in a system call, and "+act+". "+
+		"Below are the calls, in the order in which they began, and then the functions that the kernel ran, a caller above what it calls. The left column holds them against the kernel's documented path:")
 	t.Printf("\n")
 	for _, l := range []struct {
 		v    ktrace.Verdict
@@ -102,13 +108,15 @@ func (d *demonstration) trial(t *lab.Trial) {
 		d.text.Para("  ", fmt.Sprintf("%s: %s.", t.Status, strings.TrimSuffix(t.Reason, ".")))
 		return
 	}
-	d.text.Printf("\n")
-	d.text.Para("  ", sentence(t))
-	if c := t.Wake.SleepChain; c != nil {
-		d.chain(fmt.Sprintf("How thread %d fell asleep:", t.Result.Waiter), c)
+	shown := map[string]bool{}
+	for i := range t.Wakes {
+		if w := t.Wakes[i].Seen; w != nil {
+			d.wake(t, w, shown)
+		}
 	}
-	if c := t.Wake.WakeChain; c != nil {
-		d.chain(fmt.Sprintf("How thread %d woke it:", t.Result.Waker), c)
+	for _, r := range t.Remarks() {
+		d.text.Printf("\n")
+		d.text.Para("  ", r)
 	}
 	if t.Status != lab.OK {
 		d.text.Para("  ", fmt.Sprintf("%s: %s", t.Status, t.Reason))
@@ -126,11 +134,60 @@ func (d *demonstration) calls(r *scenario.Result) {
 	}
 }
 
+// wake shows one wake, and those of its ways that were not shown before.
+func (d *demonstration) wake(t *lab.Trial, w *observe.Judged, shown map[string]bool) {
+	d.text.Printf("\n")
+	d.text.Para("  ", sentence(t, w))
+	sleep := fmt.Sprintf("How thread %d fell asleep:", w.Wakee.TID)
+	woken := fmt.Sprintf("How thread %d was woken:", w.Wakee.TID)
+	if t.Scenario.Worker {
+		woken = "How it was woken:"
+	}
+	same := true
+	for _, c := range []struct {
+		title string
+		chain *match.Chain
+	}{{sleep, w.SleepChain}, {woken, w.WakeChain}} {
+		if c.chain == nil {
+			continue
+		}
+		for _, s := range c.chain.Steps {
+			d.tally[s.Verdict]++
+		}
+		key := steps(c.chain)
+		if !shown[key] || len(c.chain.Findings()) > 0 {
+			d.chain(c.title, c.chain)
+			same = false
+		}
+		shown[key] = true
+	}
+	if same {
+		d.text.Para("  ", "It fell asleep and was woken on the ways above, with the same verdicts.")
+	}
+}
+
+// steps tells two ways apart.
+func steps(c *match.Chain) string {
+	var b strings.Builder
+	for _, s := range c.Steps {
+		fmt.Fprintf(&b, "%s %s %s\n", s.Caller, s.Callee, s.Verdict)
+	}
+	return b.String()
+}
+
 // sentence says who woke whom.
-func sentence(t *lab.Trial) string {
-	w := t.Wake
-	s := fmt.Sprintf("Thread %d's %s woke thread %d out of its %s", t.Result.Waker, w.WakerSyscall, t.Result.Waiter, w.WakeeSyscall)
-	if t.Result.Object != "" {
+func sentence(t *lab.Trial, w *observe.Judged) string {
+	s := waker(w) + " woke "
+	if t.Scenario.Worker {
+		s += "a task of the kernel's own, " + w.Wakee.Comm + ","
+	} else {
+		s += fmt.Sprintf("thread %d out of its %s", w.Wakee.TID, w.WakeeSyscall)
+	}
+	switch {
+	case t.Result.Object == "":
+	case t.Scenario.Worker:
+		s += " by " + t.Result.Object
+	default:
 		s += " on " + t.Result.Object
 	}
 	switch len(w.Callbacks) {
@@ -146,6 +203,24 @@ func sentence(t *lab.Trial) string {
 	return s + "."
 }
 
+// waker names what woke: a thread by its call, and what is no thread's doing
+// by what it is.
+func waker(w *observe.Judged) string {
+	switch {
+	case w.Context == match.HardIRQ:
+		return "An interrupt"
+	case w.Context == match.KWorker:
+		return "The kernel's worker thread " + w.Waker.Comm
+	case w.Context == match.SoftIRQ && (w.Interrupted || w.WakerSyscall == ""):
+		return "A softirq"
+	case w.Context == match.SoftIRQ:
+		return fmt.Sprintf("A softirq at the end of thread %d's %s", w.Waker.TID, w.WakerSyscall)
+	case w.WakerSyscall == "":
+		return fmt.Sprintf("Thread %d", w.Waker.TID)
+	}
+	return fmt.Sprintf("Thread %d's %s", w.Waker.TID, w.WakerSyscall)
+}
+
 func micro(ns int64) string {
 	if ns >= int64(10*time.Millisecond) {
 		return fmt.Sprintf("%.1f ms", float64(ns)/1e6)
@@ -155,9 +230,6 @@ func micro(ns int64) string {
 
 func (d *demonstration) chain(title string, c *match.Chain) {
 	d.text.Printf("\n  %s\n", d.text.Bold(title))
-	for _, s := range c.Steps {
-		d.tally[s.Verdict]++
-	}
 	d.text.Chain("  ", rows(c))
 }
 
@@ -165,7 +237,7 @@ func (d *demonstration) chain(title string, c *match.Chain) {
 func rows(c *match.Chain) []render.Row {
 	var out []render.Row
 	if len(c.Steps) > 0 {
-		out = append(out, render.Row{Function: c.Steps[0].Caller, Sentence: "Where the kernel is entered.", Common: true})
+		out = append(out, firstRow(c.Steps[0].Caller))
 	}
 	for _, s := range c.Steps {
 		r := render.Row{Verdict: s.Verdict, Function: s.Callee, Symbol: s.Symbol, Sentence: s.Note, Common: common(s.Callee)}
@@ -184,6 +256,15 @@ func rows(c *match.Chain) []render.Row {
 		out = append(out, r)
 	}
 	return out
+}
+
+// firstRow is the first line of a way: most begin where the kernel is entered, and
+// an interrupt's or a worker's where its documented part does.
+func firstRow(function string) render.Row {
+	if strings.HasPrefix(function, "entry_") || strings.HasPrefix(function, "el0") {
+		return render.Row{Function: function, Sentence: "Where the kernel is entered.", Common: true}
+	}
+	return render.Row{Function: function, Sentence: "Where the documented path begins."}
 }
 
 // common: how every system call comes in, and what schedule does in the end.

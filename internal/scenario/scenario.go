@@ -120,13 +120,17 @@ type T struct {
 	closed        map[int]bool // descriptors to close at the end, and whether that is done
 
 	mu       sync.Mutex
+	more     []int // further threads that make calls
 	acting   bool
 	over     bool
 	cleanups []func()
 }
 
 func (t *T) traced(c *efd.Call) {
-	if c.TID != t.res.Waiter && c.TID != t.res.Waker {
+	t.mu.Lock()
+	ours := c.TID == t.waiter.tid || c.TID == t.waker.tid || slices.Contains(t.more, c.TID)
+	t.mu.Unlock()
+	if !ours {
 		return
 	}
 	t.line(Line{TID: c.TID, Start: c.Start, Text: c.String(), Call: c})

@@ -3,46 +3,81 @@ package scenario_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/efd-go/efd/internal/asleep"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
-// openFDs counts the descriptors of this process.
-func openFDs(t *testing.T) int {
+// open lists the descriptors of this process and what each is, less the number
+// of a thing that is made anew each time.
+func open(t *testing.T) map[string]int {
 	t.Helper()
 	l, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(l)
+	kinds := map[string]int{}
+	for _, e := range l {
+		what, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err != nil {
+			continue // the directory that was read
+		}
+		kind, _, _ := strings.Cut(what, ":[")
+		if strings.HasPrefix(what, "anon_inode:") {
+			kind = what
+		}
+		kinds[kind]++
+	}
+	return kinds
 }
 
-// threads counts the threads of this process.
-func threads(t *testing.T) int {
+// groups lists the control groups of scenarios that are there.
+func groups(t *testing.T) []string {
 	t.Helper()
-	l, err := os.ReadDir("/proc/self/task")
+	var all []string
+	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(l)
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); strings.Contains(line, " - cgroup") {
+			l, _ := filepath.Glob(f[4] + "/efd-*")
+			all = append(all, l...)
+		}
+	}
+	return all
 }
 
-// fewThreads waits for threads that are about to end. Go's runtime may have
-// made some of its own in the meantime.
-func fewThreads(t *testing.T, before int) {
+// ended waits for the threads of a run to end: they are told to, and end soon.
+func ended(t *testing.T, r *scenario.Result) {
 	t.Helper()
-	const own = 8
-	for end := time.Now().Add(10 * time.Second); threads(t) > before+own; {
-		if time.Now().After(end) {
-			t.Fatalf("%d threads before, %d after", before, threads(t))
+	tids := []int{r.Waiter, r.Waker}
+	for _, w := range r.Wakes {
+		tids = append(tids, w.Waiter, w.Waker)
+	}
+	limit := time.Now().Add(asleep.Patience(20 * time.Second))
+	for _, tid := range tids {
+		// Go's runtime never ends the first thread, which may have been one.
+		for tid != 0 && tid != os.Getpid() {
+			if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid)); err != nil {
+				break
+			}
+			if time.Now().After(limit) {
+				t.Fatalf("thread %d is left", tid)
+			}
+			runtime.Gosched()
 		}
-		runtime.Gosched()
 	}
 }
 
@@ -58,24 +93,21 @@ func TestEveryScenarioRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Once everything that is made only once exists, a run leaves nothing.
-			before, running := openFDs(t), threads(t)
-			runs := 20
-			if testing.Short() {
-				runs = 3
-			}
-			for range runs {
+			before, had := open(t), groups(t)
+			for range 20 {
 				r, err := s.Run(context.Background(), nil)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if r.Ended < r.Began || r.Began == 0 {
-					t.Errorf("began %d, ended %d", r.Began, r.Ended)
-				}
+				stated(t, s, r)
+				ended(t, r)
 			}
-			if after := openFDs(t); after > before {
-				t.Errorf("%d descriptors before, %d after", before, after)
+			if after := open(t); !maps.Equal(after, before) {
+				t.Errorf("descriptors before %v, after %v", before, after)
 			}
-			fewThreads(t, running)
+			if has := groups(t); !slices.Equal(has, had) {
+				t.Errorf("control groups before %v, after %v", had, has)
+			}
 			if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
 				t.Errorf("a child process is left: wait4 gave %d, %v", pid, err)
 			}
@@ -83,6 +115,29 @@ func TestEveryScenarioRuns(t *testing.T) {
 				t.Errorf("files are left: %v, %v", l, err)
 			}
 		})
+	}
+}
+
+// stated: a run states what it brought about, its own wake first.
+func stated(t *testing.T, s *scenario.Scenario, r *scenario.Result) {
+	t.Helper()
+	if len(r.Wakes) == 0 {
+		t.Fatal("no wake is stated")
+	}
+	if own := r.Wakes[0]; own.Source != s.Source || own.Call != s.Waiter || !slices.Equal(own.Callbacks, s.Callbacks) {
+		t.Errorf("the first wake is %+v, not the scenario's own", own)
+	}
+	for _, w := range r.Wakes {
+		if w.Waiter == 0 || w.Began == 0 || w.Ended < w.Began || w.Began < r.Began || w.Ended > r.Ended {
+			t.Errorf("wake %+v of a run from %d to %d", w, r.Began, r.Ended)
+		}
+	}
+	for _, rest := range r.Rests {
+		if slices.ContainsFunc(r.Wakes, func(w scenario.Wake) bool {
+			return w.Waiter == rest.TID && w.Began < rest.To && w.Ended > rest.From
+		}) {
+			t.Errorf("thread %d is woken while it is to rest", rest.TID)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ var signals = []*Scenario{
 	},
 	{
 		Name: "signal_epoll", System: 14, Title: "a signal that epoll_pwait's mask lets in ends the wait in EINTR",
-		Source: "signal", Waiter: "epoll_wait", Paths: []string{"epoll_wait"},
+		Source: "signal", Waiter: "epoll_pwait", Paths: []string{"epoll_wait"},
 		run: runSignalEpoll,
 	},
 	{

@@ -36,7 +36,7 @@ var tcps = []*Scenario{
 	},
 	{
 		Name: "tcp_epoll", System: 16, Title: "a thread sleeps in epoll_wait on a TCP connection, data come over loopback",
-		Source: "tcp_receive", Waiter: "epoll_wait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Context: "softirq",
+		Source: "tcp_receive", Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Context: "softirq",
 		Paths: []string{"tcp_poll", "epoll_ctl", "epoll_wait", "epoll_wake"},
 		run: func(t *T) error {
 			return t.tcpData(ipv4, func(fd int) error {

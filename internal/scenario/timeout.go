@@ -23,7 +23,7 @@ var timeouts = []*Scenario{
 	},
 	{
 		Name: "timeout_epoll", System: 13, Title: "epoll_wait on an eventfd that nobody writes to ends when its time is up",
-		Source: "timeout", Waiter: "epoll_wait", Context: "hardirq", Paths: []string{"epoll_wait"},
+		Source: "timeout", Waiter: "epoll_pwait", Context: "hardirq", Paths: []string{"epoll_wait"},
 		run: func(t *T) error { return t.timeoutEpoll(20 * time.Millisecond) },
 	},
 	{

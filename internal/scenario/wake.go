@@ -87,6 +87,9 @@ type waiter struct {
 // one of the system calls.
 func (t *T) Second(call func() error, nr ...int) (*waiter, error) {
 	th := newThread()
+	t.mu.Lock()
+	t.more = append(t.more, th.tid)
+	t.mu.Unlock()
 	w := &waiter{t, th.tid, th.start(call)}
 	th.end() // when the call has returned
 	return w, asleep.Await(t.ctx, t.res.PID, w.tid, nr...)

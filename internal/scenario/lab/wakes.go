@@ -194,7 +194,7 @@ func (t *Trial) disturbed() (Status, string) {
 func (t *Trial) Remarks() []string {
 	var out []string
 	for _, r := range t.Result.Rests {
-		s := fmt.Sprintf("Thread %d slept on in %s: before and after, /proc has it asleep there and its count of voluntary context switches at %d.", r.TID, r.Call, r.Switches)
+		s := fmt.Sprintf("Thread %d slept on in %s when thread %d was woken: before and after, /proc has it asleep there, and its count of voluntary context switches at %d.", r.TID, r.Call, t.Wakes[0].Waiter, r.Switches)
 		switch lost := t.Lost(); {
 		case len(t.Disturbed) > 0:
 			continue
