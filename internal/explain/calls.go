@@ -370,7 +370,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	switch branch {
 	case "add":
 		n.say("; from now on its wait queue calls ep_poll_callback")
-		ep.register(td.file, registration{epoll: ep, fd: tfd.N, data: data, edge: evOK && strace.Has(events, "EPOLLET", 1<<31), line: rec.Line})
+		ep.register(td.file, registration{epoll: ep, table: th.table, fd: tfd.N, data: data, edge: evOK && strace.Has(events, "EPOLLET", 1<<31), line: rec.Line})
 		x.goRuntime(rec, th, efd.N, tfd.N, events, data)
 		n.Runtime = ep.runtime && td.file.runtime
 		if n.Runtime {
@@ -478,7 +478,7 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	if mask := arg(c, 4); mask != nil && !strace.Null(mask) {
 		n.branch("masked")
 	}
-	n.say("waits on ")
+	n.sayWait("waits on ", limit, known)
 	n.sayFD(ep.kind, efd.N)
 	if known {
 		n.sayLimit(limit)
@@ -504,6 +504,9 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 		n.Ways[len(n.Ways)-1] = "EINTR:slept"
 	case c.HasValue && c.Errno == "" && ready == 0:
 		n.way("nothing")
+	}
+	if n.Outcome == AtOnce && c.HasValue && ready == 0 {
+		n.say(": nothing ready")
 	}
 	edge := x.sayReady(c, ep, ready)
 	n.sayOutcome(c)
@@ -539,13 +542,20 @@ func millis(a []byte) (ns int64, known bool) {
 	return ms * 1e6, true
 }
 
+// sayWait begins the sentence of a call that waits, or with a time-out of 0
+// does not.
+func (n *Note) sayWait(waits string, limit int64, known bool) {
+	if known && limit == 0 {
+		waits = "looks at "
+	}
+	n.say(waits)
+}
+
 func (n *Note) sayLimit(limit int64) {
 	switch {
 	case limit < 0:
 		n.say(", without limit")
-	case limit == 0:
-		n.say(", only to look")
-	default:
+	case limit > 0:
 		n.say(", at most ")
 		n.sayTime(limit)
 	}

@@ -119,9 +119,9 @@ func TestFailuresReach(t *testing.T) {
 		// An errno that the catalogue does not know: the entry alone.
 		{"poll([{fd=3, events=POLLIN}], 1, 5) = -1 EIO (Input/output error)", "6.18", "__x64_sys_poll", "EIO"},
 		// Not failed, and yet not all of the path.
-		{"poll(NULL, 0, 0) = 0 (Timeout)", "6.18", "poll_select_set_timeout rlimit init_poll_funcptr signal_pending poll_freewait", "nothing but time"},
+		{"poll(NULL, 0, 0) = 0 (Timeout)", "6.18", "poll_select_set_timeout rlimit init_poll_funcptr signal_pending poll_freewait", "looks at no descriptor"},
 		{"eventfd2(0, 0) = 77\nclose(77) = 0\npoll([{fd=77, events=POLLIN}], 1, -1) = 1 ([{fd=77, revents=POLLNVAL}])", "6.18", "rlimit copy_from_user init_poll_funcptr do_pollfd signal_pending poll_freewait unsafe_put_user", "POLLNVAL"},
-		{"epoll_wait(4, [], 8, 0) = 0", "6.18", "ep_check_params ep_events_available", "only to look"},
+		{"epoll_wait(4, [], 8, 0) = 0", "6.18", "ep_check_params ep_events_available", "looks at epoll 4: nothing ready"},
 		{made + "epoll_ctl(4, EPOLL_CTL_DEL, 3, NULL) = 0", "6.18", "file_can_poll ep_find remove_wait_queue", "takes eventfd 3 out"},
 	} {
 		n := 0

@@ -46,13 +46,18 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	count, _ := strace.Int(arg(c, 1))
 	switch {
 	case !ok:
-		n.say("waits for the descriptors at ")
+		n.sayWait("waits for ", limit, known)
+		n.say("the descriptors at ")
 		n.sayBytes(arg(c, 0))
 	case len(fds) == 0 && count != 0:
-		n.say("waits for ")
+		n.sayWait("waits for ", limit, known)
 		n.sayInt(count)
 		n.say(" descriptors at NULL")
 	default:
+		n.sayWait("waits for ", limit, known)
+		if len(fds) == 0 {
+			n.sayNone(limit, known)
+		}
 		x.sayMembers(rec, th, fds)
 	}
 	if known {
@@ -155,13 +160,17 @@ func (x *Explainer) results(c *strace.Call, fds []fdMask) (left int64) {
 	return left
 }
 
-func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask) {
-	n := &x.note
-	if len(fds) == 0 {
-		n.say("waits for nothing but time")
+// sayNone is said of a set without members.
+func (n *Note) sayNone(limit int64, known bool) {
+	if known && limit == 0 {
+		n.say("no descriptor")
 		return
 	}
-	n.say("waits for ")
+	n.say("nothing but time")
+}
+
+func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask) {
+	n := &x.note
 	for i, m := range fds {
 		if m.fd.N >= 0 {
 			d := x.state.use(th, m.fd)
@@ -288,7 +297,11 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 		}
 	}
 	n.path(main)
-	n.say("waits for ")
+	limit, known := selectLimit(c)
+	if badTime(arg(c, 4), int64(unit(main))) {
+		known = false
+	}
+	n.sayWait("waits for ", limit, known)
 	members := 0
 	for set := range setNames {
 		before := members
@@ -324,13 +337,9 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 		}
 	}
 	if members == 0 {
-		n.say("nothing but time")
+		n.sayNone(limit, known)
 	}
 	n.sayMore(members - 2*maxSaid)
-	limit, known := selectLimit(c)
-	if badTime(arg(c, 4), int64(unit(main))) {
-		known = false
-	}
 	if known {
 		n.sayLimit(limit)
 	}

@@ -80,6 +80,7 @@ type file struct {
 
 type registration struct {
 	epoll *file
+	table *table // of the process that made it
 	fd    int
 	data  uint64
 	edge  bool

@@ -101,7 +101,7 @@ func (x *Explainer) leftBehind(d *descriptor) {
 	}
 	var in []string
 	for _, r := range f.regs {
-		if r.fd == d.fd {
+		if r.fd == d.fd && r.table == d.table {
 			in = append(in, fmt.Sprintf("epoll %d (line %d)", r.epoll.lastFD, r.line))
 		}
 	}

@@ -53,12 +53,14 @@ func TestNoFalseWarnings(t *testing.T) {
 			loop(20, "write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nepoll_wait(4, [{events=EPOLLIN, data=0x3}], 8, -1) = 1\n") + "read(0, \"\", 1) = 0\nclose(3) = 0\n",
 		"read each time": make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\n" +
 			loop(20, "epoll_wait(4, [{events=EPOLLIN, data=0x3}], 8, -1) = 1\nread(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n"),
-		"EAGAIN, polled each time":                  make3 + loop(20, "read(3, 0x7f, 8) = -1 EAGAIN (Resource temporarily unavailable)\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n"),
-		"closed, and the number opened again":       make3 + "close(3) = 0\nsocket(AF_INET, SOCK_STREAM, 0) = 3\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n",
-		"closed, and reopened unseen":               make3 + "close(3) = 0\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n",
-		"written never read, reads not in the log":  make3 + "write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nclose(3) = 0\n",
-		"written never read, read by io_uring":      make3 + "io_uring_register(5, IORING_REGISTER_EVENTFD, [3], 1) = 0\nwrite(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nread(0, \"\", 1) = 0\nclose(3) = 0\n",
-		"deleted before the close of a duplicate":   make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\ndup(3) = 5\nepoll_ctl(4, EPOLL_CTL_DEL, 3, NULL) = 0\nclose(3) = 0\n",
+		"EAGAIN, polled each time":                 make3 + loop(20, "read(3, 0x7f, 8) = -1 EAGAIN (Resource temporarily unavailable)\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n"),
+		"closed, and the number opened again":      make3 + "close(3) = 0\nsocket(AF_INET, SOCK_STREAM, 0) = 3\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n",
+		"closed, and reopened unseen":              make3 + "close(3) = 0\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n",
+		"written never read, reads not in the log": make3 + "write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nclose(3) = 0\n",
+		"written never read, read by io_uring":     make3 + "io_uring_register(5, IORING_REGISTER_EVENTFD, [3], 1) = 0\nwrite(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nread(0, \"\", 1) = 0\nclose(3) = 0\n",
+		"deleted before the close of a duplicate":  make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\ndup(3) = 5\nepoll_ctl(4, EPOLL_CTL_DEL, 3, NULL) = 0\nclose(3) = 0\n",
+		"the parent closes what its child waits for": "7 socket(AF_INET, SOCK_STREAM, 0) = 3\n7 clone(child_stack=NULL, flags=SIGCHLD) = 8\n8 epoll_create1(0) = 4\n" +
+			"8 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\n7 close(3) = 0\n",
 		"the duplicate is closed, the original not": make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\ndup(3) = 5\nclose(5) = 0\n",
 	} {
 		if got := warnings(t, log); len(got) > 0 {
