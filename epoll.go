@@ -260,8 +260,7 @@ func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 	case mask != nil || !whole || !direct():
 		n, err = p.wait(events, timeout, mask)
 	case timeout == 0:
-		r, errno = nowEpollPwait(int(p.d.fd), events)
-		n = int(r)
+		n, errno = nowEpollPwait(int(p.d.fd), events)
 	default:
 		if timeout > 0 {
 			start = monotonic()

@@ -66,17 +66,18 @@ func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) 
 	case mask != nil || !direct():
 		return pollMasked(fds, timeout, mask)
 	case timeout == 0 && len(fds) <= shortScan:
-		r, errno = nowPpoll(fds, &l.ts)
+		n, errno = nowPpoll(fds, &l.ts)
 	default:
 		r, errno = thenPpoll(fds, l.set(timeout), nil)
+		n = int(r)
 	}
 	if errno != 0 {
 		return repeatPpoll(errno, fds, &l, nil, nil)
 	}
-	if r > 0 {
+	if n > 0 {
 		raceSeen()
 	}
-	return int(r), nil
+	return n, nil
 }
 
 // pollMasked is Poll with a mask or a tracer. What is left of the time is told

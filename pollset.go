@@ -301,9 +301,9 @@ func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
 				if r > 0 {
 					raceSeen()
 				}
-				c.ready = int(r)
+				c.ready = r
 				runtime.KeepAlive(s)
-				return int(r), nil
+				return r, nil
 			}
 		}
 		c.endChanged(0, nil, false)

@@ -138,8 +138,7 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 			return 0, err
 		}
 	case timeout == 0 && nfds <= shortScan:
-		u, errno = nowPselect6(nfds, rw, ww, xw, &l.ts)
-		n = int(u)
+		n, errno = nowPselect6(nfds, rw, ww, xw, &l.ts)
 	default:
 		u, errno = thenPselect6(nfds, rw, ww, xw, l.set(timeout), nil)
 		n = int(u)

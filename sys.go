@@ -15,10 +15,10 @@ import (
 // Loops that repeat a call are above sysX, so that each call is told.
 //
 // Coming back from the kernel, each return is mispredicted, so every frame
-// between a method and its call costs some 5 ns. Where speed counts both are
-// one function, doX, or the method makes the call itself where direct says that
-// it may: by nowX, which cannot sleep, or thenX, which can. The compiler puts
-// these into their callers.
+// between a method and its call costs some 5 ns. Where speed counts, the method
+// makes the call itself if direct says that it may: by nowX, which cannot
+// sleep, or thenX, which can, and which the compiler puts into its caller. On
+// amd64 nowX is assembly: syscall.RawSyscall6 is two frames more.
 //
 // RawSyscall leaves the scheduler out, so it is for calls that cannot sleep.
 // Pointers become uintptr only in the argument list of the call itself.
@@ -172,12 +172,6 @@ func rawPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	return int(n), errno
 }
 
-func nowPpoll(fds []PollFD, ts *timespec) (n uintptr, errno unix.Errno) {
-	n, _, errno = syscall.RawSyscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
-		uintptr(unsafe.Pointer(ts)), 0, sigsetSize, 0)
-	return
-}
-
 func thenPpoll(fds []PollFD, ts *timespec, mask *SigSet) (n uintptr, errno unix.Errno) {
 	n, _, errno = syscall.Syscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
 		uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
@@ -202,13 +196,6 @@ func rawPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, u
 	}
 	n, errno := thenPselect6(nfds, r, w, x, ts, arg)
 	return int(n), errno
-}
-
-func nowPselect6(nfds int, r, w, x []fdWord, ts *timespec) (n uintptr, errno unix.Errno) {
-	n, _, errno = syscall.RawSyscall6(nrPselect6, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
-		uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
-		uintptr(unsafe.Pointer(ts)), 0)
-	return
 }
 
 func thenPselect6(nfds int, r, w, x []fdWord, ts *timespec, arg *sigsetArg) (n uintptr, errno unix.Errno) {
@@ -251,20 +238,11 @@ func sysEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int
 }
 
 func rawEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
-	var n uintptr
-	var errno unix.Errno
 	if msec == 0 && mask == nil {
-		n, errno = nowEpollPwait(epfd, events)
-	} else {
-		n, errno = thenEpollPwait(epfd, events, msec, mask)
+		return nowEpollPwait(epfd, events)
 	}
+	n, errno := thenEpollPwait(epfd, events, msec, mask)
 	return int(n), errno
-}
-
-func nowEpollPwait(epfd int, events []EpollEvent) (n uintptr, errno unix.Errno) {
-	n, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
-		uintptr(len(events)), 0, 0, sigsetSize)
-	return
 }
 
 func thenEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (n uintptr, errno unix.Errno) {
