@@ -5,7 +5,7 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TESTSUM      = $(GO) run ./internal/testsum $(if $(TOTAL),-total $(TOTAL))
 QEMU_ARCHES ?= arm64 s390x riscv64
 
-.PHONY: help demo test bench lint ports race cross fuzz matrix matrix-arm64 catalog-check clean
+.PHONY: help demo test bench bench-observe lint ports race cross fuzz matrix matrix-arm64 catalog-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read n t; do printf '  make %-14s %s\n' "$$n" "$$t"; done
@@ -18,6 +18,9 @@ test: ## every test that this machine and user can run; says what was skipped an
 
 bench: ## the handles against C, x/sys/unix and os.File, as ratios of one run
 	@cd internal/bench && $(GO) run .
+
+bench-observe: ## what it costs a program to be observed: efd, perf, strace, as ratios of one run
+	@cd internal/bench && $(GO) run . -observe
 
 lint: ## gofmt, go vet, go mod tidy, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt:"; gofmt -l .; exit 1; }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -138,6 +139,9 @@ func pingPongProgram(arg string) {
 	go play(1, b, a)
 	wg.Wait()
 	tell("sides", sides)
+	if os.Getenv("EFDTRACE_TEST_HOLD") != "" {
+		io.Copy(io.Discard, os.Stdin) // until nobody wants to look any more
+	}
 }
 
 // tell writes what a program did to standard error.

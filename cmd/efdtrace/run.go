@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"os/user"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -106,6 +107,14 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 		p.kill()
 		return exitCannot, err
 	}
+	// The reader finds a processor of Go's free when it comes back from its sleep.
+	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
+	if o.format == "text" || o.format == "recording" {
+		// Nothing of these is kept: what gathers is garbage.
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(textMemory)
+		}
+	}
 	v.title, v.origin = strings.Join(o.program, " "), "observed"
 	if p == nil {
 		v.title = fmt.Sprintf("process %d", pid)
@@ -139,6 +148,10 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	}
 	return exitOK, nil
 }
+
+// textMemory is where the collector begins to work harder, of the 64 MB that
+// an observation may take.
+const textMemory = 40 << 20
 
 func startSession(v *view, pid int, watch bool) (*observe.Session, error) {
 	k, table, err := observe.ThisKernel()

@@ -500,3 +500,42 @@ func TestRunWatches(t *testing.T) {
 		t.Errorf("findings in\n%s", out)
 	}
 }
+
+// What run keeps does not grow with what it sees. Ten minutes of it show no
+// more than these seconds do.
+func TestRunMemory(t *testing.T) {
+	needPerf(t)
+	if testing.Short() {
+		t.Skip("takes 5 s")
+	}
+	if raceEnabled {
+		t.Skip("the race detector takes memory of its own")
+	}
+	cmd := efdtrace(t, "pingpong 5s", "run", "-o", os.DevNull, "--", os.Args[0])
+	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1", "EFDTRACE_TEST_HOLD=1")
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := talkTo(t, cmd)
+	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`VmHWM:\s+(\d+)`).FindSubmatch(b)
+	if m == nil {
+		t.Fatalf("no VmHWM in %s", b)
+	}
+	if most, _ := strconv.Atoi(string(m[1])); most > 64<<10 {
+		t.Errorf("%d KB at most, want no more than 64 MB", most)
+	} else {
+		t.Logf("%d KB at most", most)
+	}
+	k.in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}

@@ -61,12 +61,21 @@ var (
 	length = flag.Duration("length", 5*time.Millisecond, "time that one run takes, about")
 	best   = flag.Bool("best", false, "show the best run and not the median: for a machine that is busy with other things")
 	only   = flag.String("run", "", "only rows whose name has this in it")
+
+	observe       = flag.Bool("observe", false, "instead of all that: what it costs a program to be observed, by this and by other tools")
+	observeRounds = flag.Int("observe-rounds", 11, "runs under each observer, of which the median counts")
+	observeLength = flag.Int("observe-length", 10000, "rounds of ping-pong in a run")
 )
 
 func main() {
-	flag.Parse()
+	do := bench
+	if os.Getenv(pingerEnv) != "" {
+		do = pinger
+	} else if flag.Parse(); *observe {
+		do = observing
+	}
 	runtime.GOMAXPROCS(4)
-	if err := bench(); err != nil {
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

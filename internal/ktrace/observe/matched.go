@@ -17,7 +17,7 @@ type matchKey struct {
 }
 
 // maxMatched bounds the memory of verdicts.
-const maxMatched = 1 << 12
+const maxMatched = 1 << 9
 
 // match is d.Match, once for all events that took the same way. The result is
 // shared and not to be changed.

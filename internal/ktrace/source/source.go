@@ -56,6 +56,9 @@ func Merge(of ...Source) *Merged { return &Merged{of: of} }
 
 // Read implements Source.
 func (m *Merged) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
+	if len(m.of) == 1 {
+		return m.readOnly(m.of[0], until, buf)
+	}
 	m.upTo = until
 	for _, s := range m.of {
 		var err error
@@ -76,6 +79,16 @@ func (m *Merged) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 	buf = append(buf, m.held[:n]...)
 	m.held = slices.Delete(m.held, 0, n)
 	return buf, nil
+}
+
+// readOnly reads the only source: there is nothing to put into order.
+func (m *Merged) readOnly(s Source, until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
+	buf, err := s.Read(until, buf)
+	m.upTo = until
+	if b, ok := s.(Behind); ok && b.Behind() {
+		m.upTo = min(m.upTo, b.UpTo())
+	}
+	return buf, err
 }
 
 // Losses implements Source.

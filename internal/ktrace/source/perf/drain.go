@@ -85,6 +85,10 @@ func (rs *Rings) drain(final bool, n int) error {
 			q = &queue{}
 			rs.queues[r.at] = q
 		}
+		if n == batch && !rs.stopped && len(q.events)-q.next > 4*batch {
+			q.behind = true // another CPU's ring is not as far: what follows waits in this one
+			continue
+		}
 		fill, rest := r.each(n, func(rec []byte) { rs.record(q, rec) })
 		q.behind = rest > 0
 		rs.behind = rs.behind || q.behind
@@ -201,7 +205,7 @@ func (rs *Rings) account(final bool) error {
 
 // batch is how many records of a ring one Read takes, so that a reader that
 // comes late does not need memory for all that has gathered.
-const batch = 1 << 12
+const batch = 1 << 10
 
 // behindBy is how much older than the newest record that was taken from a ring
 // the records that are still in it can be.

@@ -9,7 +9,7 @@ import (
 
 // maxStacks bounds the memory of stacks: beyond it all are forgotten and
 // resolved anew.
-const maxStacks = 1 << 13
+const maxStacks = 1 << 11
 
 // Stacks turns chains of addresses into frames. A program takes the same few
 // hundred ways through the kernel again and again, so each is resolved once

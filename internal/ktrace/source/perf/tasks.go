@@ -9,7 +9,7 @@ import (
 )
 
 // maxTasks bounds what is remembered of tasks.
-const maxTasks = 1 << 16
+const maxTasks = 1 << 14
 
 // initialPIDNS is the inode of the initial PID namespace, fixed by the kernel
 // (PROC_PID_INIT_INO).
