@@ -77,7 +77,7 @@ var timeout = &Lesson{
 	Name: "timeout", System: 13, Title: "Running out of time",
 	Question: "Nothing is ready. What does ppoll with a time-out of 0 do, and what with 2 ms? Can it return before the 2 ms are over?",
 	Answer: "With 0 it asks every file once, registers nowhere and returns 0. With 2 ms it registers, sleeps with a timer, asks once more when the time is up, and returns 0. " +
-		"It never returns early for time; it may be late by the timer slack, 50 µs for an ordinary thread, and by what the machine is busy with. " +
+		"It never returns early for time; it may be late by its slack (a thousandth of the time-out, and at least the timer slack, 50 µs for an ordinary thread), and by what the machine is busy with. " +
 		"The time-out counts nanoseconds in ppoll, milliseconds in poll: that is what \"nanoseconds\" means there.",
 	Paths: []string{"timeout"},
 	run: func(s *stage) error {
