@@ -268,9 +268,12 @@ const (
 	verifyRecording = "verify.jsonl.gz"
 )
 
-// stepLimit bounds one step. What a guest does in a second takes ten where the
+// The limits of one step. What a guest does in a second takes ten where the
 // host is loaded.
-const stepLimit = 150 * time.Second
+const (
+	stepLimit   = 3 * time.Minute
+	verifyLimit = 5 * time.Minute
+)
 
 // job is what a guest does: the tests as root, the library's once more as an
 // ordinary user, and the conformance of paths.
@@ -283,7 +286,7 @@ func (c *config) job(k *kernel, pkgs []string) wire.Job {
 		}
 	}
 	steps = append(steps, wire.Step{
-		Name: verifyStep, Dir: "/", Timeout: stepLimit,
+		Name: verifyStep, Dir: "/", Timeout: verifyLimit,
 		Args: []string{"/bin/efdtrace", "verify", "-json", "-o", path.Join(verifyDir, verifyRecording), "-format", "recording"},
 		Keep: verifyDir, Stdout: path.Join(verifyDir, verifyJSON),
 	})

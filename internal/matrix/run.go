@@ -27,7 +27,7 @@ func (p *progress) say(format string, args ...any) {
 }
 
 // guestLimits are generous: a loaded host makes a guest several times slower.
-var guestLimits = limits{silence: 90 * time.Second, total: 8 * time.Minute}
+var guestLimits = limits{silence: 90 * time.Second, total: 10 * time.Minute}
 
 // runAll runs the kernels that were asked for, some at a time; the results are in their order.
 func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*result, error) {
