@@ -45,7 +45,7 @@ func TestReadmeNamesTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	targets := regexp.MustCompile("(?:`|    )make ([a-z-]+)").FindAllStringSubmatch(string(text), -1)
+	targets := regexp.MustCompile("(?:`|    )make ([a-z0-9-]+)").FindAllStringSubmatch(string(text), -1)
 	if len(targets) < 2 {
 		t.Fatalf("README.md names %d targets", len(targets))
 	}
