@@ -49,6 +49,16 @@ func (d *Doc) goes(from, to string) string {
 // called reports whether the code of a function is known to go to another.
 func (d *Doc) called(from, to string) bool { return d.text != nil && d.goes(from, to) != "" }
 
+// calls reports whether the code of a function is known to call another, which
+// is no jump.
+func (d *Doc) calls(from, to string) bool {
+	if d.text == nil {
+		return false
+	}
+	_, ok := d.text.Calls(from, to)
+	return ok
+}
+
 // holder is the function of the way whose code holds the call: the last caller
 // that the kernel has as a function.
 func (d *Doc) holder(way []ktrace.Edge) string {

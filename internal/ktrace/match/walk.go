@@ -35,7 +35,7 @@ func (d *Doc) missing(way []ktrace.Edge, out ktrace.Edge) cause {
 	if c, ok := d.byText(way, out); ok {
 		return c
 	}
-	if out.Tail != "" {
+	if out.Tail != "" && !d.calls(g, out.Callee) {
 		return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, out.Callee, out.Tail), "jumps to " + out.Callee}
 	}
 	syms, known := d.symbols(g)

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -52,7 +53,7 @@ func (k *Kernel) Doc(names, without []string) *match.Doc {
 	if d, ok := k.docs[key]; ok {
 		return d
 	}
-	paths := k.Paths(names...)
+	paths := builtFor(k.Arch, k.Paths(names...))
 	var d *match.Doc
 	if len(paths) > 0 {
 		d = match.NewDoc(k.Symbols, append(otherArchs(k.Arch), without...), paths[0], paths[1:]...).WithText(k.Text)
@@ -62,6 +63,24 @@ func (k *Kernel) Doc(names, without []string) *match.Doc {
 	}
 	k.docs[key] = d
 	return d
+}
+
+// builtFor leaves out what compilers were seen to do in builds of another
+// architecture: those that were looked at are x86-64's.
+func builtFor(arch string, paths []*ktrace.Path) []*ktrace.Path {
+	if arch == "amd64" {
+		return paths
+	}
+	out := make([]*ktrace.Path, len(paths))
+	for i, p := range paths {
+		c := *p
+		c.Edges = slices.Clone(p.Edges)
+		for j := range c.Edges {
+			c.Edges[j].Tail, c.Edges[j].Inlined = "", ""
+		}
+		out[i] = &c
+	}
+	return out
 }
 
 // otherArchs are the branches that only other architectures take.

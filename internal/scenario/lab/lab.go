@@ -280,6 +280,29 @@ func (l *Lab) judge(t *Trial) {
 	l.judgeWatched(t)
 	t.conclude(tr.Lost)
 	t.text, _ = l.Kernel.Text.(*observe.TextNotes)
+	if t.text != nil {
+		t.noteCalls()
+	}
+}
+
+// noteCalls asks the kernel's code about each call that was seen, so that a
+// recording tells which frames can have no excuse for being absent.
+func (t *Trial) noteCalls() {
+	for _, w := range t.Wakes {
+		if w.Seen == nil {
+			continue
+		}
+		for _, c := range []*match.Chain{w.Seen.WakeChain, w.Seen.SleepChain} {
+			if c == nil {
+				continue
+			}
+			for _, s := range c.Steps {
+				if s.Verdict == ktrace.Seen {
+					t.text.Calls(s.Caller, s.Callee)
+				}
+			}
+		}
+	}
 }
 
 // conclude gives the trial's status: a finding of any chain is one of the

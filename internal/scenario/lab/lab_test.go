@@ -96,7 +96,8 @@ func TestReplayUnchanged(t *testing.T) {
 		if tr.Status != lab.OK {
 			t.Fatalf("%s: %s: %s", tr.Scenario.Name, tr.Status, tr.Reason)
 		}
-		if tr.Wake.Latency() <= 0 {
+		// A task of the kernel's own is not recorded when it runs again.
+		if tr.Wake.Latency() <= 0 && !tr.Scenario.Worker {
 			t.Errorf("latency %d ns", tr.Wake.Latency())
 		}
 	})
@@ -146,6 +147,9 @@ func TestReplayWithoutFrame(t *testing.T) {
 			skip := len(match.Split(ev.Stack).Inner) - len(c.Inner)
 			for i := range c.Begin {
 				gone := ev.Stack[i+skip].Name
+				if gone == "el0t_64_sync_handler" {
+					continue // arm64's outermost documented frame: a chain may begin below it
+				}
 				if i == 0 && len(c.Inner) > 1 && (gone == "__schedule") {
 					continue // schedule is itself a place where the scheduler's event can lie
 				}
