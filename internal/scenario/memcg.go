@@ -43,7 +43,7 @@ func (t *T) memcgGroup() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp(mount, "efd-")
+	dir, err := os.MkdirTemp(mount, fmt.Sprintf("efd-%d-", os.Getpid()))
 	if err != nil {
 		return "", Skip("cgroup.event_control: a group cannot be made: %v", err)
 	}

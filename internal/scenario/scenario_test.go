@@ -42,7 +42,7 @@ func open(t *testing.T) map[string]int {
 	return kinds
 }
 
-// groups lists the control groups of scenarios that are there.
+// groups lists the control groups that this process's scenarios have made.
 func groups(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -52,7 +52,7 @@ func groups(t *testing.T) []string {
 	}
 	for line := range strings.Lines(string(b)) {
 		if f := strings.Fields(line); strings.Contains(line, " - cgroup") {
-			l, _ := filepath.Glob(f[4] + "/efd-*")
+			l, _ := filepath.Glob(fmt.Sprintf("%s/efd-%d-*", f[4], os.Getpid()))
 			all = append(all, l...)
 		}
 	}
