@@ -86,7 +86,7 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	fs.BoolVar(&c.list, "list", false, "only list what the mirror has")
 	fs.StringVar(&c.out, "o", "", "directory for results and recordings (default: results in the cache)")
 	fs.StringVar(&c.total, "total", "", "add the counts of tests and scenarios to this file, for testsum -report")
-	fs.StringVar(&c.golden, "recordings", "", "keep the recordings of kernels that are well in this directory, such as testdata/recordings")
+	fs.StringVar(&c.golden, "recordings", "", "keep the recordings of kernels that are well in this directory, such as testdata/matrix")
 	steps := fs.String("steps", "", "run only the steps whose names match this regular expression")
 	if err := fs.Parse(args); err != nil {
 		if err == flag.ErrHelp {

@@ -167,11 +167,10 @@ func (c *config) keepRecordings(results []*result) error {
 		if r.Arch != "amd64" {
 			version += "-" + r.Arch
 		}
-		dir := filepath.Join(c.golden, version)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(c.golden, 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "verify.jsonl.gz"), data, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(c.golden, version+".jsonl.gz"), data, 0o644); err != nil {
 			return err
 		}
 	}

@@ -45,16 +45,21 @@ func read(file string) ([]*taped, error) {
 	}
 	var list []*taped
 	for _, tr := range trials {
-		list = append(list, &taped{filepath.Base(filepath.Dir(file)) + "/" + tr.Scenario.Name, k, tr})
+		list = append(list, &taped{r.Header.Release + "/" + tr.Scenario.Name, k, tr})
 	}
 	return list, err
 }
 
-// tapes are the recordings of real kernels, one or more trials each.
+// tapes are the trials of real kernels: in recordings one a file, in matrix
+// all that verify saw on a kernel.
 var tapes = sync.OnceValues(func() (list []*taped, err error) {
-	files, err := filepath.Glob("../../../testdata/recordings/*/*.jsonl.gz")
-	if err == nil && len(files) == 0 {
-		err = errors.New("no recordings")
+	var files []string
+	for _, pattern := range []string{"recordings/*/*.jsonl.gz", "matrix/*.jsonl.gz"} {
+		found, e := filepath.Glob("../../../testdata/" + pattern)
+		if e == nil && len(found) == 0 {
+			e = fmt.Errorf("no testdata/%s", pattern)
+		}
+		files, err = append(files, found...), errors.Join(err, e)
 	}
 	for _, f := range files {
 		l, e := read(f)
