@@ -9,7 +9,6 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
-	"github.com/efd-go/efd/internal/ktrace/source/watch"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
@@ -84,7 +83,7 @@ type shownTrials struct {
 
 func (s *shownTrials) add(t *lab.Trial) error {
 	s.lost += t.Lost()
-	edges := s.lab.Edges(t)
+	edges := t.Edges()
 	summary := fmt.Sprintf("scenario %s: %s", t.Scenario.Name, t.Status)
 	s.view.heading(t.Status != lab.OK, strings.Join(slices.DeleteFunc([]string{summary, t.Reason, counts(stepsJSON(edges))}, func(s string) bool { return s == "" }), ": "))
 	if t.Wake == nil {
@@ -114,7 +113,7 @@ func (s *shownTrials) add(t *lab.Trial) error {
 			s.view.call(c)
 		}
 	}})
-	p.Feed(t.Events, slices.DeleteFunc(slices.Clone(t.Losses), func(l ktrace.Loss) bool { return l.Source == watch.Name }))
+	p.Feed(t.Events, slices.DeleteFunc(slices.Clone(t.Losses), func(l ktrace.Loss) bool { return !lab.OfWakes(l) }))
 	p.Flush(0)
 	if !told { // a task of the kernel's own, which waits in no call
 		wake(t.Wake)

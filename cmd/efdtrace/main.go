@@ -24,6 +24,7 @@ const (
 // and what it does. run gets the words after the sub-command's name.
 type command struct {
 	name, args, short string
+	more              string // what -h says below the flags, "" nothing
 	run               func(env *env, args []string) int
 }
 
@@ -100,6 +101,9 @@ func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (
 		fs.SetOutput(w)
 		fs.PrintDefaults()
 		fs.SetOutput(io.Discard)
+		if c.more != "" {
+			fmt.Fprintf(w, "\n%s\n", c.more)
+		}
 		fmt.Fprintf(w, "\nexample:\n  %s\n", example)
 	}
 	switch err := fs.Parse(args); {

@@ -18,7 +18,21 @@ import (
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
-var verifyCommand = command{name: "verify", args: "[-json] [-v] [-list] [-o FILE [-format F]] [SCENARIO…]", short: "run the scenarios on this kernel and give the verdict per edge of their paths"}
+var verifyCommand = command{name: "verify", args: "[-json] [-v] [-list] [-o FILE [-format F]] [SCENARIO…]", short: "run the scenarios on this kernel and give the verdict per edge of their paths", more: verifyMore}
+
+const verifyMore = `Coverage is the share of edges with the verdict seen, renamed, tail_call or inlined
+among those of the branches taken for which a source exists here.
+  An edge is of the branches taken where its caller is known to have run, and the edge
+  is on no branch, or on one of which another edge was shown. A call through a
+  pointer is, where what it leads to is known to have run.
+  A source exists for an edge that was shown; and where its callee is traced by the
+  function tracer, or always comes to a tracepoint or to memory that is watched in the
+  run, or is not a function of its own there: no symbol of this kernel, or one that the
+  caller's code goes nowhere to. The others are not counted: of a leaf function on a
+  kernel that refuses the function tracer nothing is known.
+Witness is the share that the function tracer saw of the calls of the branches taken
+between functions that it can trace. Calls to functions that it cannot trace, or that
+are compiled into their callers, are named apart from it.`
 
 func init() {
 	verifyCommand.run = verify
@@ -30,6 +44,8 @@ type verifyJSON struct {
 	Kernel    string         `json:"kernel"`
 	Arch      string         `json:"arch"`
 	Tier      string         `json:"tier"`
+	Coverage  figureJSON     `json:"coverage"`
+	Witness   witnessJSON    `json:"witness"`
 	Scenarios []scenarioJSON `json:"scenarios"`
 }
 
@@ -39,6 +55,9 @@ type scenarioJSON struct {
 	Status lab.Status `json:"status"`
 	Reason string     `json:"reason"`
 	Edges  []edgeJSON `json:"edges"`
+
+	Coverage *coveredJSON   `json:"coverage,omitempty"` // absent where no wake-up was judged
+	Witness  *witnessedJSON `json:"witness,omitempty"`
 }
 
 type edgeJSON struct {
@@ -55,6 +74,7 @@ func verify(e *env, args []string) int {
 	list := fs.Bool("list", false, "list the scenarios")
 	all := fs.Bool("v", false, "show every edge, not only the findings")
 	out := fs.String("o", "", "write what was observed to `FILE`; a recording is compressed where its name ends in .gz")
+	noTracer := fs.Bool("no-tracer", false, "leave the kernel's function tracer alone")
 	format := fs.String("format", "", "`form` of FILE: "+strings.Join(formats, ", ")+" (default recording)")
 	if status, ok := parse(e, fs, verifyCommand, "efdtrace verify -v ppoll", args); !ok {
 		return status
@@ -75,8 +95,8 @@ func verify(e *env, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	v := &verification{lab: lab.Open(), text: render.NewText(e.stdout, colour(e.stdout)), progress: progress(e.stderr)}
-	v.out = verifyJSON{Kernel: v.lab.Kernel.Release, Arch: v.lab.Kernel.Arch, Tier: v.lab.Tier()}
+	v := newVerification(e, *noTracer)
+	defer v.lab.Close()
 	k, err := newKept(e, v.lab, *out, *format, scenarios)
 	if err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
@@ -98,7 +118,8 @@ func verify(e *env, args []string) int {
 		}
 	}
 	v.progress("")
-	if err = errors.Join(err, k.close()); err != nil {
+	v.finish()
+	if err = errors.Join(err, k.close(), v.lab.Close()); err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
 		return exitCannot
 	}
@@ -128,8 +149,22 @@ type verification struct {
 	out      verifyJSON
 }
 
+func newVerification(e *env, noTracer bool) *verification {
+	v := &verification{lab: lab.Open(), text: render.NewText(e.stdout, colour(e.stdout)), progress: progress(e.stderr)}
+	if noTracer {
+		v.out.Witness.Absent = "it was asked for without"
+	} else if v.lab.Trace(); v.lab.NoTrace != nil {
+		v.out.Witness.Absent = v.lab.NoTrace.Error()
+	}
+	v.out.Kernel, v.out.Arch, v.out.Tier = v.lab.Kernel.Release, v.lab.Kernel.Arch, v.lab.Tier()
+	v.out.Witness.Tracer, v.out.Witness.Functions = v.lab.Tracer(), v.lab.Functions()
+	v.out.Coverage.Open = []openJSON{}
+	return v
+}
+
 func (v *verification) add(t *lab.Trial) {
-	s := scenarioJSON{Name: t.Scenario.Name, System: t.Scenario.System, Status: t.Status, Reason: t.Reason, Edges: stepsJSON(v.lab.Edges(t))}
+	s := scenarioJSON{Name: t.Scenario.Name, System: t.Scenario.System, Status: t.Status, Reason: t.Reason, Edges: stepsJSON(t.Edges())}
+	v.count(t, &s)
 	v.out.Scenarios = append(v.out.Scenarios, s)
 }
 
@@ -190,6 +225,7 @@ func (v *verification) summary() {
 	v.text.Printf("\n")
 	v.text.Para("", fmt.Sprintf("Linux %s %s, %s: %d scenarios ok, %d failed, %d inconclusive, %d skipped. Edges: %s.",
 		v.out.Kernel, v.out.Arch, v.out.Tier, n[lab.OK], n[lab.Failed], n[lab.Inconclusive], n[lab.Skipped], counts(edges)))
+	v.figures()
 	if v.lab.Denied != nil {
 		v.text.Para("", "Not observed: "+v.lab.Denied.Error()+".")
 	}

@@ -116,4 +116,7 @@ type TextProof interface {
 	// Calls reports whether the code of caller calls callee, and says in words
 	// where that was read.
 	Calls(caller, callee string) (ground string, ok bool)
+	// Lacks reports whether all code of caller could be read and has no call of
+	// callee and no jump to it, and says in words where that was read.
+	Lacks(caller, callee string) (ground string, ok bool)
 }

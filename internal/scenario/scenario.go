@@ -53,6 +53,10 @@ type Result struct {
 	// Watch, which ready may set, has an eventfd made by make and watched from
 	// then on. It is called on the thread that makes it.
 	Watch func(make func() (fd int, err error)) error
+
+	// Joined, which ready may set, is told of a further thread before it makes a
+	// call.
+	Joined func(tid int)
 }
 
 // Line is one system call as strace prints it.

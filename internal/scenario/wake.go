@@ -90,6 +90,9 @@ func (t *T) Second(call func() error, nr ...int) (*waiter, error) {
 	t.mu.Lock()
 	t.more = append(t.more, th.tid)
 	t.mu.Unlock()
+	if t.res.Joined != nil {
+		t.res.Joined(th.tid)
+	}
 	w := &waiter{t, th.tid, th.start(call)}
 	th.end() // when the call has returned
 	return w, asleep.Await(t.ctx, t.res.PID, w.tid, nr...)

@@ -155,3 +155,23 @@ func (t *Text) Calls(caller, callee string) (ground string, ok bool) {
 	}
 	return "", false
 }
+
+// Lacks reports whether the whole code of caller was read and goes nowhere to
+// callee. Of a jump or a call through a pointer nothing is known.
+func (t *Text) Lacks(caller, callee string) (ground string, ok bool) {
+	read := false
+	for _, symbol := range t.syms.Variants(caller) {
+		start, end, there := t.syms.Range(symbol)
+		branches, err := t.Branches(symbol)
+		if err != nil || !there || end-start > maxCode {
+			return "", false
+		}
+		read = true
+		for _, b := range branches {
+			if slices.ContainsFunc(b.To, func(n string) bool { return ksym.Base(n) == callee }) {
+				return "", false
+			}
+		}
+	}
+	return fmt.Sprintf("%s, %s goes nowhere to %s", t.from.name(), caller, callee), read
+}

@@ -1,8 +1,10 @@
 package match
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 )
@@ -11,28 +13,45 @@ import (
 // branch of a write that slept is not shown by a chain of ppoll.
 type Group struct {
 	Paths   []*ktrace.Path
+	Doc     *Doc // of the same paths
 	Chains  []*Chain
+	Entries *Entries // what the function tracer saw of the same calls, nil where it was not used
 	Without []string // branches that cannot have been taken
 }
 
-// Cover gives every documented edge of the groups a verdict: what the chains
+// Sources are the observers that a run had beside the function tracer.
+type Sources struct {
+	Points map[string]string // functions in which one of them has its events, and its name
+	Unseen string            // why nothing lies below other functions
+	Lost   uint64            // records of theirs that were lost
+	Missed uint64            // records of the function tracer that were lost
+}
+
+// Cover gives every documented edge of the groups a verdict: what the sources
 // show of it, and why they cannot show the rest. Findings that belong to no
-// documented edge come last. unseen says why nothing lies below the functions
-// that no tracepoint reaches; lost is the number of records that were lost.
-func Cover(groups []Group, unseen string, lost uint64) []Step {
+// documented edge come last.
+func Cover(groups []Group, src *Sources) []Step {
+	pointed := map[[2]string]bool{}
+	for i := range groups {
+		_, order := best(groups[i].chains())
+		for _, s := range order {
+			if s.Kind == ktrace.Pointer && shown(s.Verdict) {
+				pointed[[2]string{s.Caller, s.Pointer}] = true
+			}
+		}
+	}
 	var out []Step
 	index := map[call]int{}
-	for _, g := range groups {
-		for _, s := range g.cover(unseen, lost) {
+	for i := range groups {
+		for _, s := range groups[i].cover(src, pointed) {
 			key := callOf(s)
-			i, ok := index[key]
-			switch {
-			case !ok:
+			at, ok := index[key]
+			if !ok {
 				index[key] = len(out)
 				out = append(out, s)
-			case rank(s.Verdict) > rank(out[i].Verdict):
-				out[i] = s
+				continue
 			}
+			out[at] = out[at].or(s)
 		}
 	}
 	return out
@@ -46,42 +65,345 @@ type call struct {
 
 func callOf(s Step) call { return call{s.Caller, s.Callee, s.Nth} }
 
-func (g *Group) cover(unseen string, lost uint64) []Step {
-	observed, order := best(g.Chains)
-	taken := map[string]bool{}
-	for _, s := range order {
-		if s.Branch != "" {
-			taken[s.Branch] = true
+func callTo(e ktrace.Edge, nth int) call { return call{e.Caller, e.Callee, nth} }
+
+// or joins what two groups say of an edge.
+func (s Step) or(t Step) Step {
+	if t.weight() > s.weight() {
+		s, t = t, s
+	}
+	s.expected = s.expected || t.expected
+	s.source = cmp.Or(s.source, t.source)
+	s.byChain = cmp.Or(s.byChain, t.byChain)
+	s.byTracer = cmp.Or(s.byTracer, t.byTracer)
+	s.witnessed, s.symbols = s.witnessed || t.witnessed, s.symbols || t.symbols
+	return s
+}
+
+// weight orders what may be said of an edge: a finding, what was seen, what
+// was expected and is missing, and then the rest.
+func (s *Step) weight() int {
+	w := rank(s.Verdict)
+	if !shown(s.Verdict) && !s.Verdict.Finding() {
+		w -= 100
+		if s.expected && s.source != "" {
+			w += 50
 		}
 	}
-	reach := reaches(g.Paths)
-	var out []Step
+	return w
+}
+
+// shown are the verdicts that say that an edge was taken.
+func shown(v ktrace.Verdict) bool {
+	return v == ktrace.Seen || v == ktrace.Renamed || v == ktrace.TailCall || v == ktrace.Inlined
+}
+
+func (g *Group) chains() []*Chain {
+	if g.Entries == nil {
+		return g.Chains
+	}
+	return append(slices.Clone(g.Chains), g.Entries.Chain)
+}
+
+// covering is the work on one group.
+type covering struct {
+	*Group
+	src     *Sources
+	edges   []ktrace.Edge
+	pointed map[[2]string]bool
+	seen    map[call]Step
+	chains  map[call]Step     // without the function tracer
+	tracer  map[call]Step     // by it alone
+	taken   map[string]bool   // branches
+	ran     map[string]bool   // functions that are known to have run
+	entered map[string]bool   // functions that the tracer saw entered from where it is documented
+	reach   map[string]string // functions from which an expected way leads to a source's event
+	could   map[string]bool   // and those from which any way does
+}
+
+func (g *Group) cover(src *Sources, pointed map[[2]string]bool) []Step {
+	c := &covering{Group: g, src: src, pointed: pointed, taken: map[string]bool{}, ran: map[string]bool{}, entered: map[string]bool{}, tracer: map[call]Step{}}
+	var order []Step
+	c.seen, order = best(g.chains())
+	c.chains, _ = best(g.Chains)
+	if g.Entries != nil {
+		c.tracer, _ = best([]*Chain{g.Entries.Chain})
+		for n := range g.Entries.Count {
+			c.ran[n] = true
+		}
+		for _, s := range c.tracer {
+			if s.Verdict == ktrace.Seen || s.Verdict == ktrace.Renamed {
+				c.entered[s.Callee] = true
+			}
+		}
+	}
+	c.refute()
+	for _, s := range order {
+		if s = c.seen[callOf(s)]; shown(s.Verdict) {
+			c.ran[s.Caller], c.ran[s.Callee] = true, true
+			if s.Branch != "" {
+				c.taken[s.Branch] = true
+			}
+		}
+	}
 	done := map[call]bool{}
 	for _, p := range g.Paths {
 		for _, e := range p.Edges {
-			key := call{e.Caller, e.Callee, 0}
-			if done[key] {
-				continue
+			if key := callTo(e, 0); !done[key] {
+				done[key] = true
+				c.edges = append(c.edges, e)
 			}
-			done[key] = true
-			s, ok := observed[key]
-			for key.nth = 2; ok; key.nth++ {
-				out, done[callOf(s)] = append(out, s), true
-				s, ok = observed[key]
+		}
+	}
+	c.spread()
+	var out []Step
+	for _, e := range c.edges {
+		out = append(out, c.judge(e))
+		for n := 2; ; n++ {
+			s, ok := c.seen[callTo(e, n)]
+			if !ok {
+				break
 			}
-			if key.nth > 2 {
-				continue
-			}
-			out = append(out, unobserved(e, g.Without, taken, reach[e.Callee] || e.Kind == ktrace.Tracepoint, unseen, lost))
+			s.expected, s.source = true, "chain"
+			out, done[callOf(s)] = append(out, c.note(s)), true
 		}
 	}
 	for _, s := range order {
 		if key := callOf(s); !done[key] {
-			done[key] = true
-			out = append(out, s)
+			done[key], s = true, c.seen[key]
+			s.expected, s.source = true, "chain"
+			out = append(out, c.note(s))
 		}
 	}
 	return out
+}
+
+// refute takes back what chains were explained by, where the function tracer
+// shows that another way was taken: that a frame is missing since its function
+// jumped on, when that function was not entered and another one made the call.
+func (c *covering) refute() {
+	if c.Entries == nil || c.src.Missed > 0 {
+		return
+	}
+	for _, s := range c.chains {
+		if traced, _, _ := c.traceable(s.Caller); s.Verdict != ktrace.TailCall || !traced || c.Entries.Count[s.Caller] > 0 || !c.entered[s.Callee] {
+			continue
+		}
+		for key, o := range c.seen {
+			if o.Verdict == ktrace.TailCall && (key.caller == s.Caller || key.callee == s.Caller) {
+				o.Verdict, o.Evidence = ktrace.NotTaken, fmt.Sprintf("%s: %s was not entered, and something else called %s", c.Entries.Tracer.Name, s.Caller, s.Callee)
+				c.seen[key] = o
+			}
+		}
+	}
+}
+
+// spread follows the way that was taken into the functions that have no
+// entry to be seen, and back from the events to what leads there.
+func (c *covering) spread() {
+	for changed := true; changed; {
+		changed = false
+		for _, e := range c.edges {
+			if c.expected(e) && !c.ran[e.Callee] && c.compiledIn(e) != "" {
+				c.ran[e.Callee], changed = true, true
+			}
+		}
+	}
+	c.reach, c.could = map[string]string{}, map[string]bool{}
+	for f, name := range c.src.Points {
+		c.could[f] = true
+		if c.events(f) {
+			c.reach[f] = name
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for _, e := range c.edges {
+			if c.could[e.Callee] && !c.could[e.Caller] {
+				c.could[e.Caller], changed = true, true
+			}
+			if c.reach[e.Callee] != "" && c.reach[e.Caller] == "" && c.always(e) {
+				c.reach[e.Caller], changed = c.reach[e.Callee], true
+			}
+		}
+	}
+}
+
+// events reports whether the chains of these calls have events of a place: a
+// tracepoint's, or those of watched memory.
+func (c *covering) events(place string) bool {
+	for key := range c.chains {
+		if key.callee == place || !strings.HasPrefix(place, "trace_") {
+			return true
+		}
+	}
+	return false
+}
+
+// always: whoever is in the caller takes this edge, in this run.
+func (c *covering) always(e ktrace.Edge) bool {
+	if slices.Contains(c.Without, e.Branch) {
+		return false
+	}
+	if e.Branch != "" && !c.taken[e.Branch] && !ownMachine(e.Branch) {
+		return false
+	}
+	if o, seen := c.seen[callTo(e, 0)]; seen {
+		return o.Verdict != ktrace.NotTaken
+	}
+	switch {
+	case isEntry(e.Caller) && !isEntry(e.Callee):
+		return false // another system call's
+	case e.Kind == ktrace.Pointer: // leads to one function at a time, and not always to one that is documented
+		return (c.ran[e.Callee] || c.orphans(e.Callee)) && !c.pointed[[2]string{e.Caller, e.Pointer}]
+	}
+	return true
+}
+
+// orphans: what a function calls was entered, and not from anywhere that is
+// documented.
+func (c *covering) orphans(name string) bool {
+	if c.Entries == nil {
+		return false
+	}
+	return slices.ContainsFunc(c.Doc.out[name], func(e ktrace.Edge) bool {
+		return c.Entries.Count[e.Callee] > 0 && !c.entered[e.Callee]
+	})
+}
+
+// expected: the edge lies on the way that was taken.
+func (c *covering) expected(e ktrace.Edge) bool { return c.ran[e.Caller] && c.always(e) }
+
+func ownMachine(branch string) bool { return branch == "x86-64" || branch == "arm64" }
+
+// compiledIn says on what ground a callee is known to be a part of its
+// caller's code, "" where it is not.
+func (c *covering) compiledIn(e ktrace.Edge) string {
+	if !e.Proved || e.Kind == ktrace.Pointer || e.Kind == ktrace.Tracepoint {
+		return ""
+	}
+	syms, known := c.Doc.symbols(e.Callee)
+	switch {
+	case !known:
+		return ""
+	case len(syms) == 0 && e.Kind == ktrace.Macro:
+		return fmt.Sprintf("%s is a macro%s", e.Callee, at(e))
+	case len(syms) == 0:
+		return fmt.Sprintf("%s is compiled into %s: the kernel has no such symbol, and the source has the call%s", e.Callee, e.Caller, at(e))
+	}
+	for _, out := range c.Doc.out[e.Callee] {
+		if why, ok := c.Doc.byText([]ktrace.Edge{e}, out); ok && why.verdict == ktrace.Inlined {
+			return why.evidence
+		}
+	}
+	if c.Doc.text != nil {
+		if ground, ok := c.Doc.lacks(e, maxJump); ok {
+			return fmt.Sprintf("%s is compiled into %s: %s, and the source has the call%s", e.Callee, e.Caller, ground, at(e))
+		}
+	}
+	return ""
+}
+
+func (c *covering) note(s Step) Step {
+	key := callOf(s)
+	if t, ok := c.chains[key]; ok {
+		s.byChain = t.Verdict
+	}
+	if t, ok := c.tracer[callTo(s.Edge, 0)]; ok { // it tells calls of one chain not apart
+		s.byTracer = t.Verdict
+	}
+	if c.Entries != nil && c.Doc != nil {
+		d := *c.Doc
+		d.tracer = c.Entries.Tracer
+		caller, _ := d.traceable(s.Caller)
+		callee, symbols := d.traceable(s.Callee)
+		s.witnessed, s.symbols = caller && callee, symbols
+	}
+	return s
+}
+
+// judge gives one edge its verdict.
+func (c *covering) judge(e ktrace.Edge) Step {
+	if s, ok := c.seen[callTo(e, 0)]; ok && s.Verdict == ktrace.NotTaken {
+		return c.note(s)
+	} else if ok && s.Verdict != ktrace.NotObservable {
+		s.expected, s.source = true, cmp.Or(s.Evidence, "chain")
+		return c.note(s)
+	}
+	s := c.note(Step{Edge: e})
+	s.expected = c.expected(e)
+	if s.expected {
+		c.missing(&s)
+	} else {
+		c.elsewhere(&s)
+	}
+	return s
+}
+
+// missing judges an edge of the way that was taken and that nothing showed.
+func (c *covering) missing(s *Step) {
+	traced, symbols, known := c.traceable(s.Callee)
+	why := c.compiledIn(s.Edge)
+	switch {
+	case why != "":
+		s.Verdict, s.Evidence, s.source = ktrace.Inlined, why, "symbols"
+	case known && !symbols && s.Kind != ktrace.Tracepoint && s.Kind != ktrace.Pointer && !s.Proved:
+		s.Verdict, s.source = ktrace.Contradicted, "symbols"
+		s.Evidence = fmt.Sprintf("%s ran, but the kernel has no %s, and no source was checked that says that it is called", s.Caller, s.Callee)
+	case traced && c.src.Missed > 0:
+		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%s: %d records were lost", c.Entries.Tracer.Name, c.src.Missed)
+	case traced:
+		s.Verdict, s.Evidence, s.source = ktrace.NotTaken, c.Entries.notEntered(s.Edge), c.Entries.Tracer.Name
+	case c.reach[s.Callee] != "" && c.src.Lost > 0:
+		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%d records were lost", c.src.Lost)
+	case c.reach[s.Callee] != "":
+		s.Verdict, s.Evidence, s.source = ktrace.NotTaken, "no chain came this way", c.reach[s.Callee]
+	default:
+		s.Verdict, s.Evidence = ktrace.NotObservable, c.unseen(s.Callee, symbols)
+	}
+}
+
+// elsewhere judges an edge that is not known to be on the way that was taken.
+func (c *covering) elsewhere(s *Step) {
+	traced, symbols, _ := c.traceable(s.Callee)
+	callerTraced, _, _ := c.traceable(s.Caller)
+	switch {
+	case slices.Contains(c.Without, s.Branch) && s.Branch != "":
+		s.Verdict, s.Evidence = ktrace.NotTaken, "branch "+s.Branch
+	case (traced || callerTraced && !c.ran[s.Caller]) && c.src.Missed > 0:
+		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%s: %d records were lost", c.Entries.Tracer.Name, c.src.Missed)
+	case traced || callerTraced && !c.ran[s.Caller]:
+		s.Verdict, s.Evidence = ktrace.NotTaken, c.Entries.notEntered(s.Edge)
+	case c.could[s.Callee] && c.src.Lost > 0:
+		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%d records were lost", c.src.Lost)
+	case c.could[s.Callee]:
+		s.Verdict, s.Evidence = ktrace.NotTaken, "no chain came this way"
+	case s.Branch != "" && !c.taken[s.Branch]:
+		s.Verdict, s.Evidence = ktrace.NotObservable, fmt.Sprintf("branch %s, and %s", s.Branch, c.unseen(s.Callee, symbols))
+	default:
+		s.Verdict, s.Evidence = ktrace.NotObservable, c.unseen(s.Callee, symbols)
+	}
+}
+
+func (c *covering) unseen(callee string, symbols bool) string {
+	switch {
+	case c.Entries == nil:
+		return c.src.Unseen
+	case !symbols:
+		return fmt.Sprintf("%s is no function of this kernel, so its entry cannot be traced", callee)
+	}
+	return fmt.Sprintf("%s: %s cannot be traced, and %s", c.Entries.Tracer.Name, callee, c.src.Unseen)
+}
+
+func (c *covering) traceable(name string) (traced, symbols, known bool) {
+	if c.Doc == nil {
+		return false, false, false
+	}
+	syms, known := c.Doc.symbols(name)
+	if c.Entries != nil {
+		traced = slices.ContainsFunc(syms, func(s string) bool { return c.Entries.Tracer.Traced[s] })
+	}
+	return traced, len(syms) > 0, known
 }
 
 // rank orders verdicts by what they say: a finding counts for most, and what
@@ -112,38 +434,4 @@ func best(chains []*Chain) (map[call]Step, []Step) {
 		}
 	}
 	return m, order
-}
-
-// reaches finds the functions from which a documented way leads to a
-// tracepoint: only what lies on such a way can be on a chain.
-func reaches(paths []*ktrace.Path) map[string]bool {
-	reach := map[string]bool{}
-	for changed := true; changed; {
-		changed = false
-		for _, p := range paths {
-			for _, e := range p.Edges {
-				if (e.Kind == ktrace.Tracepoint || reach[e.Callee]) && !reach[e.Caller] {
-					reach[e.Caller], changed = true, true
-				}
-			}
-		}
-	}
-	return reach
-}
-
-func unobserved(e ktrace.Edge, without []string, taken map[string]bool, reach bool, unseen string, lost uint64) Step {
-	s := Step{Edge: e}
-	switch {
-	case e.Branch != "" && slices.Contains(without, e.Branch):
-		s.Verdict, s.Evidence = ktrace.NotTaken, fmt.Sprintf("branch %s", e.Branch)
-	case reach && lost > 0:
-		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%d records were lost", lost)
-	case reach:
-		s.Verdict, s.Evidence = ktrace.NotTaken, "no chain came this way"
-	case e.Branch != "" && !taken[e.Branch]:
-		s.Verdict, s.Evidence = ktrace.NotObservable, fmt.Sprintf("branch %s, and %s", e.Branch, unseen)
-	default:
-		s.Verdict, s.Evidence = ktrace.NotObservable, unseen
-	}
-	return s
 }

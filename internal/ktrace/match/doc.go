@@ -1,6 +1,9 @@
 // Package match holds an observed kernel call chain against documented paths
 // and gives a verdict per edge. It knows no kernel: what it grants, it grants
 // on what the catalogue proved and on the symbols that exist.
+//
+// The entries that a function tracer saw are judged beside the chains. Two
+// figures come of both: Coverage, and Witness for the tracer alone.
 package match
 
 import (
@@ -20,6 +23,8 @@ type Doc struct {
 	roots []string
 	syms  ktrace.SymbolSet
 	text  ktrace.TextProof
+
+	tracer *Tracer // nil: frames are those of call chains
 }
 
 // WithText lets the kernel's machine code decide why a function has no frame.

@@ -45,7 +45,7 @@ func TestNestedEpoll(t *testing.T) {
 	if want := "ep_poll_callback ep_poll_safewake ep_poll_callback wake_up"; strings.Join(ways, " ") != want {
 		t.Errorf("%v, want %s", ways, want)
 	}
-	steps := Cover([]Group{{Paths: []*ktrace.Path{write618(), nested618()}, Chains: []*Chain{c}}}, "nothing shows it", 0)
+	steps := Cover([]Group{{Paths: []*ktrace.Path{write618(), nested618()}, Doc: NewDoc(syms618, nil, write618(), nested618()), Chains: []*Chain{c}}}, &Sources{Unseen: "nothing shows it"})
 	var nth []int
 	for _, s := range steps {
 		if s.Caller == "__wake_up_common" && s.Callee == "ep_poll_callback" {

@@ -33,7 +33,37 @@ func (d *Doc) byText(way []ktrace.Edge, out ktrace.Edge) (cause, bool) {
 			return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, ground, at(in)), "compiled into " + in.Caller}, true
 		}
 	}
+	if in.Proved && in.Kind != ktrace.Pointer {
+		if ground, ok := d.text.Lacks(d.holder(way), g); ok {
+			return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, ground, at(in)), "compiled into " + in.Caller}, true
+		}
+	}
 	return cause{}, false
+}
+
+// lacks reports whether the code that holds a call is known and does not go to
+// the callee: that of the caller, or where the caller is no function of this
+// kernel, of all that it is compiled into.
+func (d *Doc) lacks(e ktrace.Edge, depth int) (ground string, ok bool) {
+	if d.hasSymbol(e.Caller) {
+		return d.text.Lacks(e.Caller, e.Callee)
+	}
+	if depth == 0 {
+		return "", false
+	}
+	for _, edges := range d.out {
+		for _, up := range edges {
+			if up.Callee != e.Caller {
+				continue
+			}
+			g, lacks := d.lacks(ktrace.Edge{Caller: up.Caller, Callee: e.Callee}, depth-1)
+			if !lacks {
+				return "", false
+			}
+			ground, ok = g, true
+		}
+	}
+	return ground, ok
 }
 
 // goes says where the code of one function calls or jumps to another, "" where

@@ -16,6 +16,13 @@ type Step struct {
 	Symbol   string // the callee's frame as the kernel calls it, "" where it has none
 	Why      string // in short, why the callee has no frame of its own
 	Nth      int    // 2: the second such call on its chain, and so on; 0: the first
+
+	expected  bool           // the edge lies on the way that was taken
+	source    string         // what shows it or could, "" where nothing can here
+	byChain   ktrace.Verdict // what the chains alone say, "" nothing
+	byTracer  ktrace.Verdict // what the function tracer alone says, "" nothing
+	witnessed bool           // caller and callee are traced functions
+	symbols   bool           // the callee is a function of this kernel
 }
 
 // cause is why a function on a documented walk has no frame.
@@ -25,11 +32,21 @@ type cause struct {
 	why      string
 }
 
-func (c cause) excused() bool { return c.verdict == ktrace.Inlined || c.verdict == ktrace.TailCall }
+func (c cause) excused() bool {
+	return c.verdict == ktrace.Inlined || c.verdict == ktrace.TailCall || c.verdict == ktrace.NotObservable
+}
 
 // missing says why the function between two documented edges left no frame.
 // way is how it was reached from the last frame, in its last edge.
 func (d *Doc) missing(way []ktrace.Edge, out ktrace.Edge) cause {
+	c := d.frameless(way, out)
+	if d.tracer != nil {
+		c = d.hidden(way, c)
+	}
+	return c
+}
+
+func (d *Doc) frameless(way []ktrace.Edge, out ktrace.Edge) cause {
 	in := way[len(way)-1]
 	g := in.Callee
 	if c, ok := d.byText(way, out); ok {
@@ -152,6 +169,8 @@ func (w *walk) last(e ktrace.Edge, f ktrace.Frame, source string) Step {
 			return s
 		case ktrace.Inlined:
 			s.Evidence = fmt.Sprintf("%s, from the body of %s inside %s", source, e.Caller, w.edges[0].Caller)
+		case ktrace.NotObservable:
+			s.Evidence = fmt.Sprintf("%s, from %s", source, c.evidence)
 		default:
 			s.Verdict, s.Evidence = c.verdict, c.evidence
 			return s

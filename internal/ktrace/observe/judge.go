@@ -283,20 +283,3 @@ func fromBody(edges []ktrace.Edge) []ktrace.Edge {
 	}
 	return edges
 }
-
-// Cover gives every edge of the documented paths of some wakes and of the
-// sleeps that they ended a verdict. more are further paths of the same calls,
-// and chains that may have taken them.
-func (k *Kernel) Cover(wakes []*Judged, unseen string, lost uint64, more ...match.Group) []match.Step {
-	var groups []match.Group
-	for _, j := range wakes {
-		groups = append(groups,
-			match.Group{Paths: k.Paths(j.SleepPaths...), Chains: []*match.Chain{j.SleepChain}},
-			match.Group{Paths: k.Paths(j.WakePaths...), Chains: []*match.Chain{j.WakeChain}, Without: j.Without})
-	}
-	groups = append(groups, more...)
-	for i := range groups {
-		groups[i].Without = append(otherArchs(k.Arch), groups[i].Without...)
-	}
-	return match.Cover(groups, unseen, lost)
-}

@@ -23,6 +23,7 @@ type TextNotes struct {
 type TextFacts struct {
 	Jumps map[string]string `json:"jumps,omitempty"`
 	Calls map[string]string `json:"calls,omitempty"`
+	Lacks map[string]string `json:"lacks,omitempty"` // neither
 }
 
 // TailCall implements ktrace.TextProof.
@@ -33,6 +34,11 @@ func (n *TextNotes) TailCall(caller, callee string) (string, bool) {
 // Calls implements ktrace.TextProof.
 func (n *TextNotes) Calls(caller, callee string) (string, bool) {
 	return n.ask(&n.seen.Calls, caller, callee, func() (string, bool) { return n.From.Calls(caller, callee) })
+}
+
+// Lacks implements ktrace.TextProof.
+func (n *TextNotes) Lacks(caller, callee string) (string, bool) {
+	return n.ask(&n.seen.Lacks, caller, callee, func() (string, bool) { return n.From.Lacks(caller, callee) })
 }
 
 func (n *TextNotes) ask(facts *map[string]string, caller, callee string, read func() (string, bool)) (string, bool) {
@@ -59,7 +65,7 @@ func (n *TextNotes) ask(facts *map[string]string, caller, callee string, read fu
 func (n *TextNotes) Facts() TextFacts {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return TextFacts{maps.Clone(n.seen.Jumps), maps.Clone(n.seen.Calls)}
+	return TextFacts{maps.Clone(n.seen.Jumps), maps.Clone(n.seen.Calls), maps.Clone(n.seen.Lacks)}
 }
 
 // Add takes over answers of a recording.
@@ -69,7 +75,7 @@ func (n *TextNotes) Add(f TextFacts) {
 	for _, m := range []struct {
 		to   *map[string]string
 		from map[string]string
-	}{{&n.seen.Jumps, f.Jumps}, {&n.seen.Calls, f.Calls}} {
+	}{{&n.seen.Jumps, f.Jumps}, {&n.seen.Calls, f.Calls}, {&n.seen.Lacks, f.Lacks}} {
 		if *m.to == nil {
 			*m.to = map[string]string{}
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/watch"
 	"github.com/efd-go/efd/internal/scenario"
@@ -27,8 +29,11 @@ type Lab struct {
 	Kernel  *observe.Kernel
 	Denied  error // why nothing can be observed here, nil where it can
 	NoWatch error // why no eventfd can be watched, nil where that is not known or it can
+	NoTrace error // why functions are not traced, nil where they are
 
 	symbols *ksym.Table
+	tracer  *ftrace.Source // open across scenarios: to open it takes longer than a scenario
+	witness *match.Tracer  // what it can show, nil where there is none
 }
 
 // Open looks at the running kernel. It never fails: what cannot be had is
@@ -97,29 +102,31 @@ type Trial struct {
 
 	Events []ktrace.Event
 	Losses []ktrace.Loss
+	Tracer *match.Tracer // the function tracer that took part, nil for none
 
-	text *observe.TextNotes // what the verdicts asked of the kernel's code, nil where it cannot be read
+	steps []match.Step
+	text  *observe.TextNotes // what the verdicts asked of the kernel's code, nil where it cannot be read
 }
 
 // Edges gives each edge of the scenario's documented paths its verdict.
-func (l *Lab) Edges(t *Trial) []match.Step {
-	if t.Wake == nil {
-		return nil
-	}
-	more := append(l.watchGroups(t), match.Group{Paths: l.Kernel.Paths(t.Scenario.Paths...)})
-	return l.Kernel.Cover(t.judged(), l.unseen(t), t.Lost(), more...)
-}
+func (t *Trial) Edges() []match.Step { return t.steps }
 
 // Lost is the number of records that never arrived, of those that tell of
 // wakes.
 func (t *Trial) Lost() uint64 {
 	var n uint64
 	for _, l := range t.Losses {
-		if l.Source != watch.Name {
+		if OfWakes(l) {
 			n += l.Count
 		}
 	}
 	return n
+}
+
+// OfWakes reports whether what was lost may leave a wake in doubt: a change of
+// memory, or the entry of a function, does not.
+func OfWakes(l ktrace.Loss) bool {
+	return l.Source != watch.Name && l.Source != ftrace.Graph && l.Source != ftrace.Function
 }
 
 // Tries is how often a scenario is run again whose picture is not the one
@@ -153,9 +160,18 @@ func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
 		if err != nil {
 			return err
 		}
-		src = p
+		all := []source.Source{p}
+		if l.tracer != nil {
+			if err := l.resume(s, r); err != nil {
+				p.Close()
+				return err
+			}
+			t.Tracer = l.witness
+			all = append(all, borrowed{l.tracer})
+		}
+		src = source.Merge(all...)
 		if w := l.watch(s); w != nil {
-			both := &guarded{of: source.Merge(p, w)}
+			both := &guarded{of: source.Merge(append(all, w)...)}
 			src = both
 			r.Watch = func(make func() (int, error)) error {
 				both.mu.Lock()
@@ -268,7 +284,7 @@ func (l *Lab) judge(t *Trial) {
 	tr := observe.NewTracker()
 	tr.OnWake = func(w *observe.Wake) { wakes = append(wakes, w) }
 	for _, loss := range t.Losses {
-		if loss.Source != watch.Name { // a lost change of memory leaves no wake in doubt
+		if OfWakes(loss) {
 			tr.Loss(loss)
 		}
 	}
@@ -278,6 +294,9 @@ func (l *Lab) judge(t *Trial) {
 	tr.Flush()
 	l.find(t, wakes)
 	l.judgeWatched(t)
+	if t.Wake != nil {
+		t.steps = l.cover(t)
+	}
 	t.conclude(tr.Lost)
 	t.text, _ = l.Kernel.Text.(*observe.TextNotes)
 	if t.text != nil {
@@ -306,12 +325,17 @@ func (t *Trial) noteCalls() {
 }
 
 // conclude gives the trial's status: a finding of any chain is one of the
-// trial, and so is a stated wake that went another way.
+// trial, and so is one of an edge that no chain has, and a stated wake that
+// went another way.
 func (t *Trial) conclude(lost uint64) {
 	t.Status, t.Reason = OK, ""
+	var findings []match.Step
 	for _, c := range t.chains() {
-		if f := c.Findings(); len(f) > 0 {
-			t.Status, t.Reason = Failed, fmt.Sprintf("%s -> %s %s: %s", f[0].Caller, f[0].Callee, f[0].Verdict, f[0].Evidence)
+		findings = append(findings, c.Findings()...)
+	}
+	for _, s := range append(findings, t.steps...) {
+		if s.Verdict.Finding() {
+			t.Status, t.Reason = Failed, fmt.Sprintf("%s -> %s %s: %s", s.Caller, s.Callee, s.Verdict, s.Evidence)
 			return
 		}
 	}
@@ -328,10 +352,17 @@ func (l *Lab) Tier() string {
 	if l.Denied != nil {
 		return "nothing"
 	}
+	tier := []string{"tracepoints"}
 	if l.watchable() {
-		return "tracepoints and watchpoints"
+		tier = append(tier, "watchpoints")
 	}
-	return "tracepoints"
+	if l.witness != nil {
+		tier = append(tier, l.witness.Name)
+	}
+	if n := len(tier) - 1; n > 0 {
+		return strings.Join(tier[:n], ", ") + " and " + tier[n]
+	}
+	return tier[0]
 }
 
 // watchable tries once whether eventfds can be watched here.

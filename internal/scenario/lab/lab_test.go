@@ -74,7 +74,7 @@ func (p *taped) judge(wrap func(observe.Catalog) observe.Catalog, change func(*l
 	if wrap != nil {
 		k = &observe.Kernel{Release: k.Release, Arch: k.Arch, Version: k.Version, Symbols: k.Symbols, Catalog: wrap(k.Catalog)}
 	}
-	tr := &lab.Trial{Scenario: p.trial.Scenario, Result: p.trial.Result, Events: slices.Clone(p.trial.Events), Losses: slices.Clone(p.trial.Losses)}
+	tr := &lab.Trial{Scenario: p.trial.Scenario, Result: p.trial.Result, Events: slices.Clone(p.trial.Events), Losses: slices.Clone(p.trial.Losses), Tracer: p.trial.Tracer}
 	if change != nil {
 		change(tr)
 	}
@@ -337,7 +337,7 @@ func TestThisKernel(t *testing.T) {
 			case lab.OK:
 			default:
 				t.Errorf("%s: %s", tr.Status, tr.Reason)
-				for _, e := range l.Edges(tr) {
+				for _, e := range tr.Edges() {
 					if e.Verdict.Finding() {
 						t.Errorf("%s -> %s %s: %s", e.Caller, e.Callee, e.Verdict, e.Evidence)
 					}

@@ -37,6 +37,10 @@ type trialValue struct {
 func (l *Lab) Header() record.Header {
 	h := record.NewHeader(l.Kernel.Symbols, Functions(l.Kernel))
 	h.Sources = []string{"perf"}
+	if l.witness != nil {
+		h.Sources = append(h.Sources, l.witness.Name)
+		l.traceFacts(h.Facts)
+	}
 	return h
 }
 
@@ -99,7 +103,7 @@ func (t *Trial) ours(tid int) bool {
 func (t *Trial) Record(w *record.Writer) error {
 	var events []ktrace.Event
 	for _, e := range t.Events {
-		if e.Time <= t.Result.Ended && (t.ours(e.TID) || t.ours(e.Target)) {
+		if e.Kind == ktrace.FuncEntry && (t.ours(e.TID) || t.waking(&e)) || e.Time <= t.Result.Ended && (t.ours(e.TID) || t.ours(e.Target)) {
 			events = append(events, e)
 		}
 	}
@@ -158,7 +162,7 @@ func Judge(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).judge(t) }
 // it is not nil, may change a trial's events before.
 func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Trial, error) {
 	var trials []*Trial
-	t := &Trial{}
+	t, tracer := &Trial{}, tracerOf(&r.Header)
 	for {
 		it, err := r.Next()
 		if err == io.EOF {
@@ -179,6 +183,7 @@ func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Tr
 			if change != nil {
 				change(t)
 			}
+			t.Tracer = tracer
 			(&Lab{Kernel: k}).judge(t)
 			trials = append(trials, t)
 			t = &Trial{}

@@ -69,8 +69,12 @@ func (l *Lab) pathOf(ev *ktrace.Event) string {
 	return ""
 }
 
-// watchGroups are the watched changes by their path.
-func (l *Lab) watchGroups(t *Trial) []match.Group {
+// watchPoints are the functions that change what is watched: the counter, and
+// the wait queue under its lock.
+var watchPoints = []string{"add_wait_queue", "remove_wait_queue", "eventfd_ctx_do_read"}
+
+// watched are the changes by their path.
+func (l *Lab) watched(t *Trial) []observe.Taken {
 	var names []string
 	chains := map[string][]*match.Chain{}
 	for _, w := range t.Watched {
@@ -82,9 +86,9 @@ func (l *Lab) watchGroups(t *Trial) []match.Group {
 		}
 		chains[w.Path] = append(chains[w.Path], w.Chain)
 	}
-	var out []match.Group
+	var out []observe.Taken
 	for _, n := range names {
-		out = append(out, match.Group{Paths: l.Kernel.Paths(n), Chains: chains[n]})
+		out = append(out, observe.Taken{Paths: []string{n}, Chains: chains[n]})
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -51,6 +52,10 @@ type Config struct {
 
 	// NoGraph has the function tracer used even where function_graph could be.
 	NoGraph bool
+
+	// Paused has nothing traced until Resume. To open takes much longer than to
+	// resume.
+	Paused bool
 }
 
 // Source is a running function tracer. It implements source.Source. Its times
@@ -61,7 +66,10 @@ type Source struct {
 	pipe    int
 	tracer  string
 	traced  []string
-	stacks  map[int][]string // TID → functions entered and not left, outermost first
+	all     bool                // the whole system is traced,
+	except  []int               // and of this process these threads
+	aliases map[string][]string // traced symbol → symbols of other functions with the same code
+	stacks  map[int][]string    // TID → functions entered and not left, outermost first
 	comm    map[string]string
 	process map[int]int
 	rest    []byte
@@ -147,7 +155,45 @@ func (s *Source) start(c Config) error {
 	if err := unix.SetNonblock(s.pipe, true); err != nil {
 		return err
 	}
+	if c.Paused {
+		return nil
+	}
 	return access(s.in.write("tracing_on", "1"))
+}
+
+// Resume traces on after Stop, or begins where it was opened paused, and
+// forgets what was seen before. Only the threads are traced from now on, and
+// what they start. None: the whole system, but of this process the threads
+// except alone. Who reads what is traced must not be: reading would be traced
+// for ever.
+func (s *Source) Resume(threads, except []int) error {
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	// An empty file is an empty buffer.
+	if err := s.in.write("trace", ""); err != nil {
+		return err
+	}
+	if err := s.drain(math.MaxInt); err != nil {
+		return err
+	}
+	s.except, s.all = except, len(threads) == 0
+	clear(s.stacks)
+	s.rest, s.pending, s.losses = nil, nil, nil
+	tids := make([]string, len(threads))
+	for i, tid := range threads {
+		tids[i] = strconv.Itoa(tid)
+	}
+	if err := s.follow(tids); err != nil {
+		return err
+	}
+	if s.all {
+		if err := s.notOurselves(); err != nil {
+			return err
+		}
+	}
+	s.last = source.Now()
+	return s.in.write("tracing_on", "1")
 }
 
 // hasTracer tells a kernel without the function tracer from one that refuses it.
@@ -188,13 +234,12 @@ func (s *Source) chooseTracer(noGraph bool) error {
 		err := s.in.write("current_tracer", "function_graph")
 		if err == nil {
 			// Options of function_graph are those of the instance only there.
-			for _, o := range [...]string{"funcgraph-abstime", "funcgraph-proc", "funcgraph-cpu"} {
+			for _, o := range [...]string{"funcgraph-abstime", "funcgraph-proc", "funcgraph-cpu", "funcgraph-tail"} {
 				if err = s.in.write("options/"+o, "1"); err != nil {
 					break
 				}
 			}
 			if err == nil {
-				s.in.write("options/funcgraph-irqs", "0")
 				s.tracer = Graph
 				return nil
 			}
@@ -219,6 +264,37 @@ func (s *Source) limit(pids []int) error {
 	if len(tids) == 0 {
 		return fmt.Errorf("no process has a PID of %v", pids)
 	}
+	return s.follow(tids)
+}
+
+// Also has a further thread of this process traced. It may be called while
+// another goroutine reads.
+func (s *Source) Also(tid int) error {
+	if s.all {
+		s.except = append(s.except, tid)
+		return s.notOurselves()
+	}
+	f, err := s.fs.Open(s.in.dir+"/set_ftrace_pid", unix.O_WRONLY) // not truncated: one more
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.Itoa(tid))
+	return errors.Join(err, f.Close())
+}
+
+// notOurselves leaves the threads of this process out, except some.
+func (s *Source) notOurselves() error {
+	var tids []string
+	for _, tid := range perf.Threads(os.Getpid()) {
+		if !slices.Contains(s.except, tid) {
+			tids = append(tids, strconv.Itoa(tid))
+		}
+	}
+	return s.in.write("set_ftrace_notrace_pid", strings.Join(tids, " ")) // Linux 5.8
+}
+
+func (s *Source) follow(tids []string) error {
+	s.in.write("set_ftrace_notrace_pid", "")
 	if err := s.in.write("set_ftrace_pid", strings.Join(tids, " ")); err != nil {
 		return err
 	}
@@ -234,9 +310,19 @@ func (s *Source) choose(c Config) (indices string, err error) {
 		return "", access(err)
 	}
 	want := map[string]bool{}
+	s.aliases = map[string][]string{}
 	for _, n := range c.Functions {
-		for _, v := range c.Symbols.Variants(n) {
+		syms := c.Symbols.Variants(n)
+		for _, v := range syms {
 			want[v] = true
+			if base(v) == n {
+				continue
+			}
+			for _, own := range syms {
+				if base(own) == n && !slices.Contains(s.aliases[v], own) {
+					s.aliases[v] = append(s.aliases[v], own)
+				}
+			}
 		}
 	}
 	var b strings.Builder
@@ -251,15 +337,35 @@ func (s *Source) choose(c Config) (indices string, err error) {
 	return b.String(), nil
 }
 
-// Traced lists the symbols that are traced.
-func (s *Source) Traced() []string { return s.traced }
+// base is a symbol without what a compiler adds behind a dot.
+func base(symbol string) string {
+	name, _, _ := strings.Cut(symbol, ".")
+	return name
+}
+
+// Traced lists the symbols that are traced, with those at the same addresses.
+func (s *Source) Traced() []string {
+	all := slices.Clone(s.traced)
+	for _, t := range s.traced {
+		all = append(all, s.aliases[t]...)
+	}
+	return all
+}
+
+func (s *Source) frame(name string) ktrace.Frame {
+	return ktrace.Frame{Name: name, Aliases: s.aliases[name]}
+}
 
 // Tracer names the tracer that is used: Graph or Function.
 func (s *Source) Tracer() string { return s.tracer }
 
 // Read implements source.Source.
 func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
-	if err := s.drain(); err != nil {
+	most := maxRead
+	if until == source.End {
+		most = math.MaxInt
+	}
+	if err := s.drain(most); err != nil {
 		return buf, err
 	}
 	slices.SortStableFunc(s.pending, func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
@@ -275,15 +381,18 @@ func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 	return buf, nil
 }
 
-// drain reads what the pipe has.
-func (s *Source) drain() error {
+// maxRead bounds the bytes of one reading while the tracer runs.
+const maxRead = 4 << 20
+
+// drain reads what the pipe has, up to most bytes.
+func (s *Source) drain(most int) error {
 	if s.pipe < 0 {
 		return nil
 	}
 	if s.buf == nil {
 		s.buf = make([]byte, 64<<10)
 	}
-	for {
+	for most > 0 {
 		n, err := unix.Read(s.pipe, s.buf)
 		if err == unix.EINTR {
 			continue
@@ -304,7 +413,9 @@ func (s *Source) drain() error {
 			s.rest = s.rest[nl+1:]
 		}
 		s.rest = append([]byte(nil), s.rest...)
+		most -= n
 	}
+	return nil
 }
 
 func (s *Source) line(line string) {
@@ -331,18 +442,16 @@ func (s *Source) line(line string) {
 func (s *Source) take(e *entry, t int64) {
 	stack := s.stacks[e.tid]
 	if !e.enter {
-		if len(stack) > 0 {
-			s.stacks[e.tid] = stack[:len(stack)-1]
-		}
+		s.stacks[e.tid] = left(stack, e.name)
 		return
 	}
 	ev := ktrace.Event{Kind: ktrace.FuncEntry, Source: s.tracer, Time: t, CPU: e.cpu, TID: e.tid, PID: s.processOf(e.tid), Comm: s.text(e.comm)}
-	ev.Stack = append(ev.Stack, ktrace.Frame{Name: e.name})
+	ev.Stack = append(ev.Stack, s.frame(e.name))
 	if e.parent != "" {
-		ev.Stack = append(ev.Stack, ktrace.Frame{Name: e.parent})
+		ev.Stack = append(ev.Stack, s.frame(e.parent))
 	}
 	for _, f := range slices.Backward(stack) {
-		ev.Stack = append(ev.Stack, ktrace.Frame{Name: f})
+		ev.Stack = append(ev.Stack, s.frame(f))
 	}
 	s.pending = append(s.pending, ev)
 	if !e.leave && len(stack) < 128 {
@@ -351,6 +460,21 @@ func (s *Source) take(e *entry, t int64) {
 		}
 		s.stacks[e.tid] = append(stack, e.name)
 	}
+}
+
+// left is a stack after a function was left. Entries and exits may go missing
+// (in an interrupt that hits the tracer itself), so the name decides where it
+// is known.
+func left(stack []string, name string) []string {
+	if name == "" {
+		return stack[:max(len(stack)-1, 0)]
+	}
+	for i, f := range slices.Backward(stack) {
+		if f == name {
+			return stack[:i]
+		}
+	}
+	return stack
 }
 
 func (s *Source) processOf(tid int) int {

@@ -9,8 +9,8 @@ import (
 type entry struct {
 	cpu, tid     int
 	comm         string
-	time         int64 // microseconds
-	name, parent string
+	time         int64  // microseconds
+	name, parent string // of what is left only with the option funcgraph-tail
 	enter, leave bool   // function_graph: "f() {" enters, "}" leaves, "f();" both
 	lost         uint64 // instead of all else: so many records were lost
 }
@@ -100,6 +100,9 @@ func parseGraph(line string) (entry, bool) {
 	switch {
 	case strings.HasPrefix(text, "}"):
 		e.leave = true
+		if _, name, ok := strings.Cut(text, "/* "); ok {
+			e.name = symbol(name)
+		}
 		return e, true
 	case strings.HasSuffix(text, "{"):
 		e.enter = true

@@ -1,0 +1,105 @@
+package match
+
+import (
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// Figure is how many of some edges were shown, and which were not.
+type Figure struct {
+	Edges, Shown int
+	Open         []Step
+}
+
+// Coverage counts the edges of the branches taken for which a source exists.
+//
+// An edge is of the branches taken where its caller is known to have run (it
+// was on a chain, was entered, or is compiled into one that did), and the edge
+// is on no branch or on one of which another edge was shown. A call through a
+// pointer is, where what it leads to is known to have run and no other target
+// of the pointer was shown.
+//
+// A source exists for an edge that was shown, and for one whose callee
+//   - is traced by the function tracer,
+//   - or comes, over edges of the branches taken, to a tracepoint or to watched
+//     memory of which chains were recorded,
+//   - or is proved to be in the source and is no function of its own there: the
+//     kernel has no such symbol, or the code of the caller, which can be read,
+//     goes nowhere to it.
+//
+// Of the others nothing can be said, and they are not counted: a leaf function
+// on a kernel that refuses the function tracer. Where records of a source were
+// lost, it is none for what they would have shown. Shown are seen, renamed,
+// tail_call and inlined.
+func Coverage(steps []Step) Figure {
+	var f Figure
+	for _, s := range steps {
+		if !s.expected || s.source == "" {
+			continue
+		}
+		f.Edges++
+		if shown(s.Verdict) {
+			f.Shown++
+		} else {
+			f.Open = append(f.Open, s)
+		}
+	}
+	return f
+}
+
+// Witness counts the edges of the way that was taken that are calls between
+// functions which the function tracer traces; shown are those that it saw
+// itself. Apart are edges to functions of this kernel whose entry there is not
+// to be seen: one of the two cannot be traced, or the callee is proved to be
+// compiled into its caller.
+func Witness(steps []Step) (f Figure, apart []Step) {
+	for _, s := range steps {
+		switch {
+		case !s.expected || s.Kind == ktrace.Tracepoint || s.Verdict == ktrace.Inconclusive:
+			continue
+		case !s.symbols:
+			continue
+		case !s.witnessed && s.byTracer != "": // a caller that has no entry of its own
+			continue
+		case !s.witnessed, s.Verdict == ktrace.Inlined:
+			apart = append(apart, s)
+			continue
+		}
+		f.Edges++
+		if s.byTracer == ktrace.Seen || s.byTracer == ktrace.Renamed {
+			f.Shown++
+		} else {
+			f.Open = append(f.Open, s)
+		}
+	}
+	return f, apart
+}
+
+// Disagreement is an edge of which call chains and function tracer say
+// different things.
+type Disagreement struct {
+	Step
+	Chains, Tracer ktrace.Verdict
+}
+
+// Disagree lists them. That chains explain by a jump what the tracer saw is
+// none: that is what it is for.
+func Disagree(steps []Step) []Disagreement {
+	var out []Disagreement
+	for _, s := range steps {
+		if !s.witnessed {
+			continue
+		}
+		saw := s.byTracer == ktrace.Seen || s.byTracer == ktrace.Renamed
+		switch s.byChain {
+		case ktrace.Seen, ktrace.Renamed, ktrace.TailCall:
+			if !saw {
+				out = append(out, Disagreement{s, s.byChain, ktrace.NotTaken})
+			}
+		case ktrace.Inlined, ktrace.Contradicted, ktrace.Undocumented:
+			if saw {
+				out = append(out, Disagreement{s, s.byChain, s.byTracer})
+			}
+		}
+	}
+	return out
+}

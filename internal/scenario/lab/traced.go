@@ -1,0 +1,159 @@
+package lab
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
+	"github.com/efd-go/efd/internal/scenario"
+)
+
+// Trace has the function tracer watch the scenarios too, where the kernel lets
+// it: NoTrace says why not. Close ends it.
+func (l *Lab) Trace() {
+	if l.Denied != nil {
+		l.NoTrace = l.Denied
+		return
+	}
+	s, err := ftrace.Open(ftrace.Config{Symbols: l.symbols, Functions: Functions(l.Kernel), Paused: true})
+	if err != nil {
+		l.NoTrace = err
+		return
+	}
+	l.tracer, l.witness = s, newTracer(s.Tracer(), s.Traced())
+}
+
+// Close ends what Trace began, and leaves nothing of it in the kernel.
+func (l *Lab) Close() error {
+	if l.tracer == nil {
+		return nil
+	}
+	err := l.tracer.Close()
+	l.tracer = nil
+	return err
+}
+
+// Functions is how many functions are traced.
+func (l *Lab) Functions() int {
+	if l.witness == nil {
+		return 0
+	}
+	return len(l.witness.Traced)
+}
+
+// Tracer names the function tracer that is used, "" for none.
+func (l *Lab) Tracer() string {
+	if l.witness == nil {
+		return ""
+	}
+	return l.witness.Name
+}
+
+func newTracer(name string, traced []string) *match.Tracer {
+	t := &match.Tracer{Name: name, Graph: name == ftrace.Graph, Traced: map[string]bool{}}
+	for _, s := range traced {
+		t.Traced[s] = true
+	}
+	return t
+}
+
+// borrowed is a tracer that outlives the scenario.
+type borrowed struct{ *ftrace.Source }
+
+func (b borrowed) Close() error { return b.Stop() }
+
+// resume traces the scenario's two threads, and where somebody else does the
+// waking the whole system.
+func (l *Lab) resume(s *scenario.Scenario, r *scenario.Result) error {
+	two := []int{r.Waiter, r.Waker}
+	r.Joined = func(tid int) { l.tracer.Also(tid) } // not traced: the figures say so
+	if s.Context != "" || s.Worker {
+		return l.tracer.Resume(nil, two)
+	}
+	return l.tracer.Resume(two, nil)
+}
+
+// cover gives the documented edges their verdicts.
+func (l *Lab) cover(t *Trial) []match.Step {
+	src := &match.Sources{Points: observe.Points(), Unseen: l.unseen(t), Lost: t.Lost()}
+	if len(t.Watched) > 0 {
+		for _, f := range watchPoints {
+			src.Points[f] = "watchpoint"
+		}
+	}
+	for _, loss := range t.Losses {
+		if loss.Source == ftrace.Graph || loss.Source == ftrace.Function {
+			src.Missed += loss.Count
+		}
+	}
+	var wakes []observe.Seen
+	for i := range t.Wakes {
+		if s := &t.Wakes[i]; s.Seen != nil {
+			wakes = append(wakes, observe.Seen{Judged: s.Seen, Sleep: t.entries(s.sleeping), Wake: t.entries(s.waking)})
+		}
+	}
+	more := l.watched(t)
+	for _, p := range t.Scenario.Paths {
+		more = append(more, observe.Taken{Paths: []string{p}})
+	}
+	all := t.entries(func(e *ktrace.Event) bool { return t.ours(e.TID) })
+	for i := range more {
+		more[i].Traced = all
+	}
+	return l.Kernel.Cover(src, t.Tracer, wakes, more)
+}
+
+// entries are those of the function tracer's events that are meant.
+func (t *Trial) entries(of func(*ktrace.Event) bool) []*ktrace.Event {
+	var out []*ktrace.Event
+	for i := range t.Events {
+		if e := &t.Events[i]; e.Kind == ktrace.FuncEntry && of(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// sleeping: entered by the thread that slept, up to the end of its call.
+func (s *Stated) sleeping(e *ktrace.Event) bool { return e.TID == s.Waiter && e.Time <= s.Ended }
+
+// waking: entered by whoever woke, in the time in which it did.
+func (s *Stated) waking(e *ktrace.Event) bool {
+	return s.Seen != nil && e.TID == s.Seen.Waker.TID && e.Time >= s.Began-1000 && e.Time <= s.Ended // the tracer's times are whole microseconds
+}
+
+// waking reports whether a function was entered by one who woke.
+func (t *Trial) waking(e *ktrace.Event) bool {
+	return slices.ContainsFunc(t.Wakes, func(s Stated) bool { return s.waking(e) })
+}
+
+// What a recording's header keeps of the function tracer.
+const (
+	tracerFact = "tracer"
+	tracedFact = "traced"
+)
+
+func (l *Lab) traceFacts(facts map[string]string) {
+	if l.witness == nil {
+		return
+	}
+	var names []string
+	for n := range l.witness.Traced {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	facts[tracerFact], facts[tracedFact] = l.witness.Name, strings.Join(names, " ")
+}
+
+// tracerOf is the tracer that a recording was made with, nil for none.
+func tracerOf(h *record.Header) *match.Tracer {
+	name := h.Facts[tracerFact]
+	if name == "" {
+		return nil
+	}
+	return newTracer(name, strings.Fields(h.Facts[tracedFact]))
+}

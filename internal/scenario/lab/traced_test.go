@@ -1,0 +1,240 @@
+package lab_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
+	"github.com/efd-go/efd/internal/scenario"
+	"github.com/efd-go/efd/internal/scenario/lab"
+	"github.com/efd-go/efd/internal/testenv"
+)
+
+const untilKilled = "EFD_TEST_TRACE_UNTIL_KILLED"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(untilKilled) != "" {
+		l := lab.Open()
+		l.Trace()
+		s, err := scenario.Find(false, "ppoll")
+		for err = errors.Join(err, l.NoTrace); err == nil; {
+			t := l.Run(context.Background(), s[0])
+			fmt.Println(t.Status)
+		}
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// tracing opens a lab with the function tracer, or ends the test.
+func tracing(t *testing.T) *lab.Lab {
+	t.Helper()
+	l := open(t)
+	l.Trace()
+	if a, ok := errors.AsType[*ktrace.AccessError](l.NoTrace); ok {
+		testenv.Require(t, a.Tier, l.NoTrace)
+	}
+	if l.NoTrace != nil {
+		t.Fatal(l.NoTrace)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// instances lists those of this project in tracefs.
+func instances(t *testing.T) []string {
+	t.Helper()
+	fs, err := tracefs.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	names, err := fs.ReadDir("instances")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, "efdtrace-") })
+}
+
+// A process that is killed while it traces leaves an instance, and the next
+// one that traces removes it.
+func TestKilledWhileTracing(t *testing.T) {
+	tracing(t).Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), untilKilled+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewScanner(out)
+	for range 2 {
+		if !in.Scan() || in.Text() != string(lab.OK) {
+			t.Errorf("the child says %q", in.Text())
+		}
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	left := func(n string) bool { return strings.HasPrefix(n, fmt.Sprintf("efdtrace-%d-", cmd.Process.Pid)) }
+	if !slices.ContainsFunc(instances(t), left) {
+		t.Fatal("the killed process left no instance, so this shows nothing")
+	}
+	l := tracing(t)
+	if names := instances(t); slices.ContainsFunc(names, left) {
+		t.Errorf("the killed process's instance is still there: %v", names)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if names := instances(t); slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, fmt.Sprintf("efdtrace-%d-", os.Getpid())) }) {
+		t.Errorf("left in tracefs: %v", names)
+	}
+}
+
+// What call chains cannot show, the function tracer sees.
+func TestTracedScenarios(t *testing.T) {
+	l := tracing(t)
+	for name, want := range map[string][2]string{
+		"ppoll":      {"__pollwait", "add_wait_queue"},
+		"epoll_wait": {"ep_ptable_queue_proc", "add_wait_queue"},
+		"read":       {"__wake_up_locked_key", "__wake_up_common"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := scenario.Find(false, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr := l.Run(context.Background(), s[0])
+			if tr.Status != lab.OK {
+				t.Fatalf("%s: %s", tr.Status, tr.Reason)
+			}
+			i := slices.IndexFunc(tr.Edges(), func(s match.Step) bool { return s.Caller == want[0] && s.Callee == want[1] })
+			if i < 0 || tr.Edges()[i].Verdict != ktrace.Seen || !strings.Contains(tr.Edges()[i].Evidence, l.Tracer()) {
+				t.Errorf("%s -> %s: %+v", want[0], want[1], tr.Edges()[max(i, 0)])
+			}
+			if w, _ := match.Witness(tr.Edges()); w.Edges < 10 || w.Shown*100 < w.Edges*98 {
+				t.Errorf("the tracer saw %d of %d: %v", w.Shown, w.Edges, w.Open)
+			}
+		})
+	}
+}
+
+// traced are the recorded trials that the function tracer took part in.
+func traced(t *testing.T, fn func(t *testing.T, p *taped)) {
+	list, err := tapes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, p := range list {
+		if p.trial.Tracer == nil {
+			continue
+		}
+		if n++; !testing.Short() || n%3 == 1 {
+			t.Run(p.name, func(t *testing.T) { fn(t, p) })
+		}
+	}
+	if n == 0 {
+		t.Fatal("no recording has the function tracer's events")
+	}
+}
+
+func TestReplayTraced(t *testing.T) {
+	traced(t, func(t *testing.T, p *taped) {
+		w, _ := match.Witness(p.trial.Edges())
+		if w.Edges < 10 || w.Shown*100 < w.Edges*98 {
+			t.Errorf("the tracer saw %d of %d: %+v", w.Shown, w.Edges, w.Open)
+		}
+		if c := match.Coverage(p.trial.Edges()); c.Shown*100 < c.Edges*95 {
+			t.Errorf("%d of %d are shown: %+v", c.Shown, c.Edges, c.Open)
+		}
+	})
+}
+
+// Without the entries of a function, nothing says that the tracer saw it.
+func TestReplayWithoutEntry(t *testing.T) {
+	traced(t, func(t *testing.T, p *taped) {
+		whole, _ := match.Witness(p.trial.Edges())
+		gone := map[string]bool{}
+		for _, e := range p.trial.Events {
+			if e.Kind == ktrace.FuncEntry && len(e.Stack) > 0 {
+				gone[e.Stack[0].Name] = true
+			}
+		}
+		noticed := 0
+		for name := range gone {
+			changed := p.judge(nil, func(tr *lab.Trial) { tr.Events = withoutEntry(tr.Events, name) })
+			for _, s := range changed.Edges() {
+				if match.BaseName(name) == s.Callee && strings.Contains(s.Evidence, p.trial.Tracer.Name) && s.Verdict == ktrace.Seen && !strings.Contains(s.Evidence, "which cannot be traced") {
+					t.Errorf("%s -> %s is still %s: %s", s.Caller, s.Callee, s.Verdict, s.Evidence)
+				}
+			}
+			if w, _ := match.Witness(changed.Edges()); w.Shown < whole.Shown {
+				noticed++
+			}
+		}
+		if noticed < 10 {
+			t.Errorf("of %d functions whose entries were taken out, %d were missed", len(gone), noticed)
+		}
+	})
+}
+
+// withoutEntry removes a function's entries, and it from later stacks.
+func withoutEntry(events []ktrace.Event, name string) []ktrace.Event {
+	is := func(f ktrace.Frame) bool { return f.Name == name }
+	var out []ktrace.Event
+	for _, e := range events {
+		if e.Kind == ktrace.FuncEntry {
+			if is(e.Stack[0]) {
+				continue
+			}
+			e.Stack = slices.DeleteFunc(slices.Clone(e.Stack), is)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func TestRecordTraced(t *testing.T) {
+	l := tracing(t)
+	s, err := scenario.Find(false, "ppoll")
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := l.Run(context.Background(), s[0])
+	file := filepath.Join(t.TempDir(), "x.jsonl.gz")
+	w, err := record.Create(file, l.Header(), record.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(live.Record(w), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	was, _ := match.Witness(live.Edges())
+	again, err := read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, _ := match.Witness(again[0].trial.Edges())
+	if was.Edges == 0 || was.Edges != is.Edges || was.Shown != is.Shown {
+		t.Errorf("live %d of %d, replayed %d of %d", was.Shown, was.Edges, is.Shown, is.Edges)
+	}
+}
