@@ -260,7 +260,8 @@ func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 	case mask != nil || !whole || !direct():
 		n, err = p.wait(events, timeout, mask)
 	case timeout == 0:
-		n, errno = nowEpollPwait(int(p.d.fd), events)
+		r, errno = nowEpollPwait(int(p.d.fd), events)
+		n = int(r)
 	default:
 		if timeout > 0 {
 			start = monotonic()

@@ -66,7 +66,8 @@ func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) 
 	case mask != nil || !direct():
 		return pollMasked(fds, timeout, mask)
 	case timeout == 0 && len(fds) <= shortScan:
-		n, errno = nowPpoll(fds, &l.ts)
+		r, errno = nowPpoll(fds, &l.ts)
+		n = int(r)
 	default:
 		r, errno = thenPpoll(fds, l.set(timeout), nil)
 		n = int(r)

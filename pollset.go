@@ -301,9 +301,9 @@ func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
 				if r > 0 {
 					raceSeen()
 				}
-				c.ready = r
+				c.ready = int(r)
 				runtime.KeepAlive(s)
-				return r, nil
+				return int(r), nil
 			}
 		}
 		c.endChanged(0, nil, false)

@@ -138,7 +138,8 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 			return 0, err
 		}
 	case timeout == 0 && nfds <= shortScan:
-		n, errno = nowPselect6(nfds, rw, ww, xw, &l.ts)
+		u, errno = nowPselect6(nfds, rw, ww, xw, &l.ts)
+		n = int(u)
 	default:
 		u, errno = thenPselect6(nfds, rw, ww, xw, l.set(timeout), nil)
 		n = int(u)

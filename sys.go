@@ -239,7 +239,8 @@ func sysEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int
 
 func rawEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
 	if msec == 0 && mask == nil {
-		return nowEpollPwait(epfd, events)
+		n, errno := nowEpollPwait(epfd, events)
+		return int(n), errno
 	}
 	n, errno := thenEpollPwait(epfd, events, msec, mask)
 	return int(n), errno

@@ -2,7 +2,7 @@
 
 #include "textflag.h"
 
-// func nowPpoll(fds []PollFD, ts *timespec) (n int, errno unix.Errno)
+// func nowPpoll(fds []PollFD, ts *timespec) (n uintptr, errno unix.Errno)
 TEXT ·nowPpoll(SB), NOSPLIT, $0-48
 	MOVQ fds_base+0(FP), DI
 	MOVQ fds_len+8(FP), SI
@@ -23,7 +23,7 @@ failed:
 	MOVQ AX, errno+40(FP)
 	RET
 
-// func nowPselect6(nfds int, r, w, x []fdWord, ts *timespec) (n int, errno unix.Errno)
+// func nowPselect6(nfds int, r, w, x []fdWord, ts *timespec) (n uintptr, errno unix.Errno)
 TEXT ·nowPselect6(SB), NOSPLIT, $0-104
 	MOVQ nfds+0(FP), DI
 	MOVQ r_base+8(FP), SI
@@ -45,7 +45,7 @@ failed:
 	MOVQ AX, errno+96(FP)
 	RET
 
-// func nowEpollPwait(epfd int, events []EpollEvent) (n int, errno unix.Errno)
+// func nowEpollPwait(epfd int, events []EpollEvent) (n uintptr, errno unix.Errno)
 TEXT ·nowEpollPwait(SB), NOSPLIT, $0-48
 	MOVQ epfd+0(FP), DI
 	MOVQ events_base+8(FP), SI

@@ -212,18 +212,18 @@ func TestNowCallsFail(t *testing.T) {
 	bad := timespec{0, -1}
 	for _, c := range []struct {
 		name string
-		call func() (int, unix.Errno)
+		call func() (uintptr, unix.Errno)
 		want unix.Errno
 	}{
-		{"ppoll", func() (int, unix.Errno) { return nowPpoll(nil, &bad) }, unix.EINVAL},
-		{"pselect6", func() (int, unix.Errno) { return nowPselect6(-1, nil, nil, nil, new(timespec)) }, unix.EINVAL},
-		{"epoll_pwait", func() (int, unix.Errno) { return nowEpollPwait(-1, make([]EpollEvent, 1)) }, unix.EBADF},
+		{"ppoll", func() (uintptr, unix.Errno) { return nowPpoll(nil, &bad) }, unix.EINVAL},
+		{"pselect6", func() (uintptr, unix.Errno) { return nowPselect6(-1, nil, nil, nil, new(timespec)) }, unix.EINVAL},
+		{"epoll_pwait", func() (uintptr, unix.Errno) { return nowEpollPwait(-1, make([]EpollEvent, 1)) }, unix.EBADF},
 	} {
 		if oldTime() && c.name != "epoll_pwait" {
 			continue
 		}
-		if n, errno := c.call(); n != -1 || errno != c.want {
-			t.Errorf("%s: %d, %v; want -1, %v", c.name, n, errno, c.want)
+		if n, errno := c.call(); n != ^uintptr(0) || errno != c.want {
+			t.Errorf("%s: %d, %v; want -1, %v", c.name, int(n), errno, c.want)
 		}
 	}
 }
