@@ -40,6 +40,6 @@ func RealSpeed(t testing.TB) {
 	}
 }
 
-// Emulated reports whether the processor is a program: EFD_EMULATED says so, or
-// /proc has the numbers of another machine's calls.
-func Emulated() bool { return os.Getenv("EFD_EMULATED") != "" || asleep.Foreign() }
+// Emulated reports whether qemu-user runs the program and makes its system
+// calls: /proc has the numbers of another machine's.
+func Emulated() bool { return asleep.Foreign() }
