@@ -90,6 +90,16 @@ func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string,
 	return b.String(), nil
 }
 
+// Threads says which thread of a lesson's log does what.
+func Threads(log string) string {
+	s := fmt.Sprintf("%d acts", actorTID)
+	waiter := fmt.Sprintf("%d ", waiterTID)
+	if strings.HasPrefix(log, waiter) || strings.Contains(log, "\n"+waiter) {
+		s += fmt.Sprintf(", %d waits", waiterTID)
+	}
+	return s
+}
+
 // Corrections are what articles say wrong about the lesson's paths.
 func (l *Lesson) Corrections(paths func(string) *ktrace.Path) []string {
 	var out []string

@@ -53,8 +53,8 @@ func (l *Lesson) markdown(ctx context.Context) (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n`efdtrace learn %s` runs this on your own kernel.\n\n## Predict\n\n%s\n\n", l.Title, l.Name, l.Question)
-	fmt.Fprintf(&b, "## What happened\n\nThe calls as strace prints them, thread first: 1001 acts, 1002 waits. Below each, behind `#:`, what it did, and the documented path on Linux %s where it appears for the first time. "+
-		"Descriptors, threads and addresses are numbered anew.\n\n```\n%s```\n\n%s\n", docsKernel, text, l.Answer)
+	fmt.Fprintf(&b, "## What happened\n\nThe calls as strace prints them, thread first: %s. Below each, behind `#:`, what it did, and the documented path on Linux %s where it appears for the first time. "+
+		"Descriptors, threads and addresses are numbered anew.\n\n```\n%s```\n\n%s\n", Threads(log), docsKernel, text, l.Answer)
 	if wrong := l.Corrections(docsPath); len(wrong) > 0 {
 		b.WriteString("\n## What articles get wrong here\n\n")
 		for _, w := range wrong {

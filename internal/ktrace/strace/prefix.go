@@ -7,6 +7,9 @@ import "bytes"
 func (r *Record) prefix(s []byte) []byte {
 	s = r.pidPrefix(s)
 	s = r.timePrefix(s)
+	if len(s) == 0 || s[0] != '[' {
+		return s
+	}
 	if n, rest, ok := bracketed(s); ok && isNumber(n) {
 		v, _ := number(trim(n))
 		r.Number, s = int(v), rest
