@@ -167,26 +167,16 @@ func (t *Trial) chains() []*match.Chain {
 	return slices.DeleteFunc(out, func(c *match.Chain) bool { return c == nil })
 }
 
-// judged are the stated wakes that were seen.
-func (t *Trial) judged() []*observe.Judged {
-	var out []*observe.Judged
-	for _, s := range t.Wakes {
-		if s.Seen != nil {
-			out = append(out, s.Seen)
-		}
-	}
-	return out
-}
-
 // disturbed: a thread that was to stay asleep was woken.
 func (t *Trial) disturbed() (Status, string) {
-	for _, j := range t.Disturbed {
-		if len(j.Callbacks) > 0 {
-			return Failed, fmt.Sprintf("thread %d was to be left asleep, and was woken by %s", j.Wakee.TID, j.Describe())
-		}
-		return Inconclusive, fmt.Sprintf("thread %d, which was to be left asleep, was woken by something else: %s", j.Wakee.TID, j.Describe())
+	if len(t.Disturbed) == 0 {
+		return OK, ""
 	}
-	return OK, ""
+	j := t.Disturbed[0]
+	if len(j.Callbacks) > 0 {
+		return Failed, fmt.Sprintf("thread %d was to be left asleep, and was woken by %s", j.Wakee.TID, j.Describe())
+	}
+	return Inconclusive, fmt.Sprintf("thread %d, which was to be left asleep, was woken by something else: %s", j.Wakee.TID, j.Describe())
 }
 
 // Remarks say what the scenario shows that is no call of a path: which thread
