@@ -5,12 +5,24 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
-// matchKey is what a verdict on a chain hangs on. Sources share the frames of
-// chains that are alike, so that the first frame's address stands for all.
+// chainKey stands for a chain: sources share the frames of chains that are
+// alike, and do not change them.
+type chainKey struct {
+	first *ktrace.Frame
+	n     int
+}
+
+func chainOf(stack []ktrace.Frame) chainKey {
+	if len(stack) == 0 {
+		return chainKey{}
+	}
+	return chainKey{&stack[0], len(stack)}
+}
+
+// matchKey is what a verdict on a chain hangs on.
 type matchKey struct {
 	doc       *match.Doc
-	first     *ktrace.Frame
-	frames    int
+	chain     chainKey
 	source    string
 	truncated bool
 	kind      ktrace.EventKind
@@ -22,10 +34,7 @@ const maxMatched = 1 << 9
 // match is d.Match, once for all events that took the same way. The result is
 // shared and not to be changed.
 func (k *Kernel) match(d *match.Doc, ev *ktrace.Event, leaf ...string) *match.Chain {
-	if len(ev.Stack) == 0 {
-		return d.Match(ev, leaf...)
-	}
-	key := matchKey{d, &ev.Stack[0], len(ev.Stack), ev.Source, ev.Truncated, ev.Kind}
+	key := matchKey{d, chainOf(ev.Stack), ev.Source, ev.Truncated, ev.Kind}
 	k.mu.Lock()
 	c, ok := k.matched[key]
 	k.mu.Unlock()
@@ -40,4 +49,37 @@ func (k *Kernel) match(d *match.Doc, ev *ktrace.Event, leaf ...string) *match.Ch
 	}
 	k.matched[key] = c
 	return c
+}
+
+// judgeKey is what the judgement of a wake hangs on.
+type judgeKey struct {
+	waking, sleep    chainKey
+	truncated, slept bool // whether chains were cut
+	waker, wakee     int  // numbers of the calls, -1 for none and for those in doubt
+}
+
+// judge is Judge, once for all wakes that are alike.
+func (p *Pipeline) judge(w *Wake) *Judged {
+	key := judgeKey{waking: chainOf(w.Waking.Stack), truncated: w.Waking.Truncated, waker: callNumber(w.Waker.Call), wakee: callNumber(w.Wakee.Call)}
+	if w.Sleep != nil && w.Sleep.Chain != nil {
+		key.sleep, key.slept = chainOf(w.Sleep.Chain.Stack), w.Sleep.Chain.Truncated
+	}
+	known, ok := p.judged[key]
+	if !ok {
+		known = p.k.Judge(w)
+		if len(p.judged) >= maxMatched {
+			clear(p.judged)
+		}
+		p.judged[key] = known
+	}
+	j := *known
+	j.Wake = w
+	return &j
+}
+
+func callNumber(c *Call) int {
+	if c == nil || c.Doubtful {
+		return -1
+	}
+	return c.Nr
 }

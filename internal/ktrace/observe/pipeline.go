@@ -39,6 +39,7 @@ type Pipeline struct {
 	making  map[int]int     // TID → key of the eventfd that it allocated and whose call has not ended
 	watched map[int]*object // by the key of the allocation
 	locked  map[locker][]ktrace.Frame
+	judged  map[judgeKey]*Judged
 }
 
 // held is a wake that waits until what /proc said of its descriptor is known
@@ -53,7 +54,7 @@ type held struct {
 
 // NewPipeline makes a pipeline for events of a kernel.
 func NewPipeline(k *Kernel, o Options) *Pipeline {
-	p := &Pipeline{k: k, o: o, t: NewTracker(), LostBy: map[string]uint64{}, calling: map[int]bool{}, making: map[int]int{}, watched: map[int]*object{}, locked: map[locker][]ktrace.Frame{}}
+	p := &Pipeline{k: k, o: o, t: NewTracker(), LostBy: map[string]uint64{}, calling: map[int]bool{}, making: map[int]int{}, watched: map[int]*object{}, locked: map[locker][]ktrace.Frame{}, judged: map[judgeKey]*Judged{}}
 	p.follows = func(pid int) bool { return len(p.calling) == 0 || p.calling[pid] }
 	p.objects = newObjects(k.Arch, nil)
 	p.t.OnWake = p.wake
@@ -164,7 +165,7 @@ func concerns(j *Judged) bool {
 }
 
 func (p *Pipeline) wake(w *Wake) {
-	j := p.k.Judge(w)
+	j := p.judge(w)
 	// An interrupt on top of an observed thread wakes whom it wakes.
 	ours := p.follows(w.Wakee.PID) || w.Context == match.Task && p.follows(w.Waker.PID)
 	// Without calls the wait-queue entry tells of what kind of waiter it is.

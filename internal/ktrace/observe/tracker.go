@@ -88,13 +88,14 @@ type Tracker struct {
 	Lost    uint64 // records, of all sources
 
 	lostCalls, lostRuns losses
+	cuts                map[chainKey]cut
 }
 
 // maxThreads bounds the memory spent on threads that may have ended.
 const maxThreads = 1 << 15
 
 // NewTracker returns a Tracker that knows no thread yet.
-func NewTracker() *Tracker { return &Tracker{threads: map[int]*thread{}} }
+func NewTracker() *Tracker { return &Tracker{threads: map[int]*thread{}, cuts: map[chainKey]cut{}} }
 
 // Known tells the tracker of a call that a thread is in already.
 func (t *Tracker) Known(pid, tid int, comm string, nr int, args [6]uint64) {
@@ -285,11 +286,31 @@ func (t *Tracker) arrive(ev *ktrace.Event) {
 	t.runs(th, ev.Time, ev.Time)
 }
 
+// cut is what the chain of a waking tells.
+type cut struct {
+	match.Cut
+	callbacks []string
+	callback  string
+}
+
+func (t *Tracker) cut(stack []ktrace.Frame) cut {
+	key := chainOf(stack)
+	c, ok := t.cuts[key]
+	if !ok {
+		c.Cut = match.SplitWaking(stack)
+		c.callbacks, c.callback = match.Callbacks(c.Inner), match.Callback(c.Inner)
+		if len(t.cuts) >= maxMatched {
+			clear(t.cuts)
+		}
+		t.cuts[key] = c
+	}
+	return c
+}
+
 func (t *Tracker) waking(ev *ktrace.Event) {
-	cut := match.SplitWaking(ev.Stack)
+	cut := t.cut(ev.Stack)
 	w := &Wake{Time: ev.Time, Waking: *clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1}
-	w.Callbacks = match.Callbacks(cut.Inner)
-	w.Callback = match.Callback(cut.Inner)
+	w.Callbacks, w.Callback = cut.callbacks, cut.callback
 	w.Waker = Side{PID: ev.PID, TID: ev.TID, Comm: ev.Comm}
 	if ev.TID != 0 {
 		waker := t.self(ev)
