@@ -46,7 +46,7 @@ func runProgram(e *env, args []string) int {
 	fs.StringVar(&o.user, "u", "", "run the program as `USER`")
 	fs.IntVar(&o.pid, "p", 0, "attach to the process `PID`")
 	fs.BoolVar(&o.runtime, "runtime", false, "show the Go runtime's own poller too")
-	fs.BoolVar(&o.watch, "watch", false, "watch the eventfds that the program makes, two at a time on x86: who enters and leaves\ntheir wait queues, and who changes their counters. Costs some 10 µs for each of these")
+	fs.BoolVar(&o.watch, "watch", false, "watch the eventfds that the program makes, two at a time on x86: who enters and leaves\ntheir wait queues, and who changes their counters. Costs some 20 µs for each of these")
 	if status, ok := parse(e, fs, runCommand, "efdtrace run -- curl -s http://127.0.0.1:8080/", args); !ok {
 		return status
 	}
