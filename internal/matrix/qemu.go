@@ -27,12 +27,14 @@ type limits struct {
 
 // qemu is how each architecture is emulated. thread=single: with a thread for
 // each CPU, guests hang when the function tracer patches code.
+// no_timer_check: on a loaded host the kernel takes a late timer for a broken
+// one, and panics.
 var qemu = map[string]struct {
-	program, console string
-	args             []string
+	program, kernel string // the second: its command line
+	args            []string
 }{
-	"amd64": {"qemu-system-x86_64", "ttyS0", []string{"-accel", "tcg,thread=single", "-cpu", "max"}},
-	"arm64": {"qemu-system-aarch64", "ttyAMA0", []string{"-accel", "tcg,thread=single", "-M", "virt", "-cpu", "cortex-a76"}},
+	"amd64": {"qemu-system-x86_64", "console=ttyS0 no_timer_check", []string{"-accel", "tcg,thread=single", "-cpu", "max"}},
+	"arm64": {"qemu-system-aarch64", "console=ttyAMA0", []string{"-accel", "tcg,thread=single", "-M", "virt", "-cpu", "cortex-a76"}},
 }
 
 // errDone ends a guest whose job is done. It does not power itself off: what
@@ -85,7 +87,7 @@ func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(
 	cmd := exec.CommandContext(ctx, q.program, append([]string{
 		"-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio", "-m", "1024", "-smp", "2",
 		"-kernel", k.image(), "-initrd", initrd,
-		"-append", "console=" + q.console + " panic=-1 oops=panic",
+		"-append", q.kernel + " panic=-1 oops=panic",
 		"-device", "virtio-serial-pci", "-chardev", "socket,id=efd,path=" + sock,
 		"-device", "virtserialport,chardev=efd,name=" + wire.Port,
 	}, q.args...)...)
