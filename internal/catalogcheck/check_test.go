@@ -61,6 +61,13 @@ long x64_sys_call(const struct pt_regs *regs, unsigned int nr)
 	}
 }
 `,
+	"net/sock.c": `
+static bool report(struct sock *sk)
+	__releases(&((sk)->lock.slock))
+{
+	sk->told(sk);
+}
+`,
 	"arch/x86/entry/syscalls/syscall_64.tbl": "290	common	eventfd2	sys_eventfd2\n",
 }
 
@@ -75,7 +82,7 @@ var data = map[string]string{
 	"paths/write.txt": `path write
 title t
 intro i
-root entry_SYSCALL_64 x64_sys_call vfs_write
+root entry_SYSCALL_64 x64_sys_call vfs_write report
 branch b x
 file arch/x86/entry/entry_64.S
 entry_SYSCALL_64 -> do_syscall_64
@@ -89,6 +96,8 @@ vfs_write => eventfd_write via file->f_op->write set eventfd_fops in fs/eventfd.
 file fs/eventfd.c
 eventfd_write -> wake_up_locked_poll macro
 eventfd_write -> gone_function -gone
+file net/sock.c
+report -> told -gone
 file include/linux/wait.h
 wake_up_locked_poll -> __wake_up_locked_key
 `,
@@ -160,6 +169,7 @@ func TestFindings(t *testing.T) {
 		{"wrong pointer", "paths/write.txt", "via file->f_op->write", "via file->f_op->writev", "does not call eventfd_write"},
 		{"system call that is in no table", "arch/x86/entry/syscalls/syscall_64.tbl", "sys_eventfd2", "sys_eventfd3", "does not call __x64_sys_eventfd2"},
 		{"call that is said to be gone", "paths/write.txt", "-> __x64_sys_eventfd2", "-> __x64_sys_eventfd2 -gone", "is there"},
+		{"call of a pointer's name", "net/sock.c", "sk->told(sk)", "told(sk)", "is there"},
 		{"left out without a reason", "left-out.txt", "eventfd_write add_wait_queue", "vfs_write add_wait_queue", "eventfd_write calls add_wait_queue"},
 		{"line that moved", "proved.txt", "", "tree 6.18 a tree\neventfd_write wake_up_locked_poll fs/eventfd.c\n  6.18=6\n", "is on line 7"},
 		{"call removed from the source", "fs/eventfd.c", "wake_up_locked_poll(&ctx->wqh, EPOLLIN)", "wake(&ctx->wqh)", "does not call wake_up_locked_poll"},

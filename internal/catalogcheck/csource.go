@@ -102,7 +102,7 @@ func closing(s string, i int) int {
 var (
 	sysName    = regexp.MustCompile(`^__(?:x64|arm64)_sys_(\w+)$`)
 	schedClass = regexp.MustCompile(`^(\w+)_sched_class$`)
-	attributes = regexp.MustCompile(`^(?:\s|__\w+(?:\([^()]*\))?|noinline\w*)*\{`)
+	attributes = regexp.MustCompile(`^(?:\s|__\w+(?:\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))?|noinline\w*)*\{`)
 )
 
 // bodies returns every body that the file gives a name: functions (an #ifdef

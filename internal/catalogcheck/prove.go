@@ -22,13 +22,13 @@ func (t *tree) prove(cl catalog.Claim) (int, error) {
 	}
 	want := callOf(cl)
 	for _, b := range bodies {
-		if m := want.FindStringIndex(b.text); m != nil {
+		if m := want.FindStringSubmatchIndex(b.text); m != nil {
 			if cl.Kind == ktrace.Pointer {
 				if err := t.set(cl); err != nil {
 					return 0, err
 				}
 			}
-			return lineOf(src, b.at+m[0]), nil
+			return lineOf(src, b.at+m[len(m)-2]), nil
 		}
 	}
 	if n, ok := t.fromTable(cl, bodies); ok {
@@ -47,7 +47,8 @@ func callOf(cl catalog.Claim) *regexp.Regexp {
 	case regexp.MustCompile(`^[A-Z_]+$`).MatchString(cl.Callee):
 		return regexp.MustCompile(`\b` + regexp.QuoteMeta(cl.Callee) + `\b`)
 	}
-	return regexp.MustCompile(`\b` + regexp.QuoteMeta(cl.Callee) + `\s*\(`)
+	// A member of the same name is a pointer: sk->sk_error_report(sk).
+	return regexp.MustCompile(`(?:^|[^\w>.])(` + regexp.QuoteMeta(cl.Callee) + `)\s*\(`)
 }
 
 // set proves that the named function, macro or initialiser gives the pointer

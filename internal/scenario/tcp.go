@@ -49,6 +49,43 @@ var tcps = []*Scenario{
 		},
 	},
 	{
+		Name: "tcp_accept", System: 16, Title: "a thread sleeps in ppoll on a listening TCP socket, a connection comes over loopback",
+		Source: "tcp_receive", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		run: func(t *T) error {
+			return t.tcpAccept(func(fd int) error { return t.WaitPpoll(fd, efd.POLLIN, nil) })
+		},
+	},
+	{
+		Name: "tcp_accept_epoll", System: 16, Title: "a thread sleeps in epoll_wait on a listening TCP socket, a connection comes over loopback",
+		Source: "tcp_receive", Waiter: "epoll_wait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Context: "softirq",
+		Paths: []string{"tcp_poll", "epoll_ctl", "epoll_wait", "epoll_wake"},
+		run: func(t *T) error {
+			return t.tcpAccept(func(fd int) error {
+				p, err := t.EpollOf(fd, efd.EPOLLIN)
+				if err != nil {
+					return err
+				}
+				return t.Wait(epollWait(p, fd), epollCalls...)
+			})
+		},
+	},
+	{
+		Name: "tcp_fin", System: 16, Title: "a thread sleeps in ppoll on a TCP connection, the peer sends no more",
+		Source: "tcp_receive", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		run: func(t *T) error {
+			client, server, err := t.tcpPair(ipv4, nil)
+			if err != nil {
+				return err
+			}
+			if err := t.WaitPpoll(server, efd.POLLIN, nil); err != nil {
+				return err
+			}
+			return t.Act(func() error {
+				return t.sys(func() error { return unix.Shutdown(client, unix.SHUT_WR) }, "shutdown(%d, SHUT_WR)", client)
+			})
+		},
+	},
+	{
 		Name: "tcp_send_space", System: 16, Title: "a thread sleeps in ppoll for room in a TCP connection's send buffer, the peer reads",
 		Source: "tcp_send_space", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: runTCPSendSpace,
@@ -58,19 +95,8 @@ var tcps = []*Scenario{
 // tcpPair makes a connection over loopback; set, which may be nil, is done to
 // both sockets before they connect.
 func (t *T) tcpPair(l *loopback, set func(fd int) error) (client, server int, err error) {
-	at, err := t.socket(l, unix.SOCK_STREAM, "SOCK_STREAM", true)
+	at, client, err := t.tcpListener(l, set)
 	if err != nil {
-		return -1, -1, err
-	}
-	if client, err = t.socket(l, unix.SOCK_STREAM, "SOCK_STREAM", false); err != nil {
-		return -1, -1, err
-	}
-	if set != nil {
-		if err := errors.Join(set(at), set(client)); err != nil {
-			return -1, -1, err
-		}
-	}
-	if err := t.do(func() error { return unix.Listen(at, 1) }, "listen(%d, 1)", at); err != nil {
 		return -1, -1, err
 	}
 	if err := t.connect(l, client, at); err != nil {
@@ -81,6 +107,33 @@ func (t *T) tcpPair(l *loopback, set func(fd int) error) (client, server int, er
 		return fd, err
 	}, "accept4(%d, NULL, NULL, SOCK_CLOEXEC|SOCK_NONBLOCK)", at)
 	return client, server, err
+}
+
+// tcpListener makes a listening socket, and one that may connect to it.
+func (t *T) tcpListener(l *loopback, set func(fd int) error) (at, client int, err error) {
+	if at, err = t.socket(l, unix.SOCK_STREAM, "SOCK_STREAM", true); err != nil {
+		return -1, -1, err
+	}
+	if client, err = t.socket(l, unix.SOCK_STREAM, "SOCK_STREAM", false); err != nil {
+		return -1, -1, err
+	}
+	if set != nil {
+		if err := errors.Join(set(at), set(client)); err != nil {
+			return -1, -1, err
+		}
+	}
+	return at, client, t.do(func() error { return unix.Listen(at, 1) }, "listen(%d, 1)", at)
+}
+
+func (t *T) tcpAccept(wait func(fd int) error) error {
+	at, client, err := t.tcpListener(ipv4, nil)
+	if err != nil {
+		return err
+	}
+	if err := wait(at); err != nil {
+		return err
+	}
+	return t.Act(func() error { return t.connectHere(ipv4, client, at) })
 }
 
 func (t *T) tcpData(l *loopback, wait func(fd int) error) error {

@@ -61,6 +61,11 @@ func (t *T) socket(l *loopback, typ int, name string, bound bool) (int, error) {
 
 // connect connects fd to what the socket to is bound to.
 func (t *T) connect(l *loopback, fd, to int) error {
+	return t.Do(func() error { return t.connectHere(l, fd, to) })
+}
+
+// connectHere is connect on the thread that calls it.
+func (t *T) connectHere(l *loopback, fd, to int) error {
 	sa, err := unix.Getsockname(to)
 	if err != nil {
 		return callError(err, "getsockname")
@@ -72,7 +77,7 @@ func (t *T) connect(l *loopback, fd, to int) error {
 	case *unix.SockaddrInet6:
 		port = sa.Port
 	}
-	err = t.do(func() error { return unix.Connect(fd, l.addr(port)) }, "connect(%d, %s, %d)", fd, l.text(port), l.size)
+	err = t.sys(func() error { return unix.Connect(fd, l.addr(port)) }, "connect(%d, %s, %d)", fd, l.text(port), l.size)
 	if errors.Is(err, unix.ENETUNREACH) {
 		return Skip("connect: the loopback interface is down")
 	}

@@ -37,15 +37,15 @@ var sources = []struct{ function, path string }{
 	{"eventfd_signal", "eventfd_signal"}, {"eventfd_signal_mask", "eventfd_signal"},
 	{"anon_pipe_write", "pipe"}, {"pipe_write", "pipe"}, {"anon_pipe_read", "pipe"}, {"pipe_read", "pipe"},
 	{"tcp_check_space", "tcp_send_space"}, {"__tcp_check_space", "tcp_send_space"}, {"tcp_new_space", "tcp_send_space"}, {"sk_stream_write_space", "tcp_send_space"},
-	{"tcp_v4_rcv", "tcp_receive"}, {"tcp_v6_rcv", "tcp_receive"}, {"tcp_rcv_established", "tcp_receive"},
+	{"tcp_v4_rcv", "tcp_receive"}, {"tcp_v6_rcv", "tcp_receive"}, {"tcp_v4_do_rcv", "tcp_receive"}, {"tcp_v6_do_rcv", "tcp_receive"}, {"tcp_rcv_established", "tcp_receive"},
 	{"unix_stream_sendmsg", "unix"}, {"unix_dgram_sendmsg", "unix"},
 	{"udp_queue_rcv_skb", "udp"}, {"udp_queue_rcv_one_skb", "udp"}, {"__udp_enqueue_schedule_skb", "udp"}, {"udp_unicast_rcv_skb", "udp"},
+	{"complete_signal", "signal"},
+	{"__send_signal_locked", "signalfd"}, {"__send_signal", "signalfd"}, {"posixtimer_queue_sigqueue", "signalfd"}, {"posixtimer_send_sigqueue", "signalfd"}, {"send_sigqueue", "signalfd"},
 	{"do_notify_pidfd", "pidfd"}, {"do_notify_parent", "pidfd"},
 	{"flush_to_ldisc", "pty"}, {"n_tty_receive_buf_common", "pty"},
 	{"fsnotify_insert_event", "inotify"}, {"fsnotify", "inotify"}, {"inotify_handle_inode_event", "inotify"},
 	{"evdev_pass_values", "input"}, {"evdev_events", "input"}, {"input_event", "input"},
-	{"complete_signal", "signal"},
-	{"__send_signal_locked", "signalfd"}, {"__send_signal", "signalfd"},
 	{"do_epoll_ctl", "epoll_ctl"}, {"do_epoll_ctl_file", "epoll_ctl"}, {"do_epoll_wait", "epoll_wait"}, {"ep_send_events", "epoll_wait"},
 }
 
@@ -143,6 +143,14 @@ func notWoken(source, waiter string, callbacks []string) []string {
 
 // sleepPaths are the documented paths of a sleep in a system call.
 func sleepPaths(name string, stack []ktrace.Frame) []string {
+	paths := callPaths(name, stack)
+	if polls(name) && slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return match.BaseName(f.Name) == "n_tty_poll" }) {
+		paths = append(paths, "pty") // a terminal's poll sleeps itself
+	}
+	return paths
+}
+
+func callPaths(name string, stack []ktrace.Frame) []string {
 	switch name {
 	case "poll", "ppoll", "select", "pselect6":
 		return []string{name}
