@@ -128,3 +128,14 @@ func TestPathCatalogDirectory(t *testing.T) {
 		t.Errorf("status %d, %s: the catalogue read from its directory differs from the one built in", status, errs)
 	}
 }
+
+// The history of a call is not that of the function that it calls.
+func TestPathSaysWhoseHistory(t *testing.T) {
+	status, out, _ := invoke(t, "path", "-kernel", "5.15", "poll")
+	if status != exitOK || strings.Contains(out, "(went") || strings.Contains(out, "; went") {
+		t.Errorf("status %d, and a function is said to have gone:\n%s", status, out)
+	}
+	if !strings.Contains(out, "A link leads to the place where the function above it is called") {
+		t.Error("no word on where the links lead")
+	}
+}

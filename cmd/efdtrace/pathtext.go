@@ -36,6 +36,10 @@ func (t *pathText) path(p *ktrace.Path) {
 	if len(p.Edges) == 0 {
 		fmt.Fprintf(t.w, "\nThis kernel has nothing of this path.\n")
 	}
+	if len(p.Edges) > 0 {
+		fmt.Fprintln(t.w)
+		writeWrapped(t.w, lines(p), 0, textWidth)
+	}
 	for _, r := range p.Roots {
 		if !t.shown[r] {
 			fmt.Fprintf(t.w, "\n%s  ", t.bold(r))
@@ -89,10 +93,10 @@ func marks(e ktrace.Edge, again bool) string {
 		m = append(m, "a jump that leaves no frame")
 	}
 	if e.Since != "" {
-		m = append(m, when("since", "came", e.Since))
+		m = append(m, "here "+when("since", e.Since))
 	}
 	if e.Until != "" {
-		m = append(m, when("until", "went", e.Until))
+		m = append(m, "here "+when("until", e.Until))
 	}
 	if again {
 		m = append(m, "see above")
@@ -107,12 +111,22 @@ func marks(e ktrace.Edge, again bool) string {
 	return s
 }
 
-// when writes "5.9", or "5.7|5.9" where nothing between was read.
-func when(exact, between, s string) string {
+// when writes since or until "5.9", or "5.7|5.9" where nothing between was
+// read.
+func when(word, s string) string {
 	if a, b, ok := strings.Cut(s, "|"); ok {
-		return fmt.Sprintf("%s between %s and %s", between, a, b)
+		return fmt.Sprintf("%s a version between %s and %s", word, a, b)
 	}
-	return exact + " " + s
+	return word + " " + s
+}
+
+// lines says where the links lead.
+func lines(p *ktrace.Path) string {
+	s := "A link leads to the place where the function above it is called, not to the function itself"
+	if p.Tree != "" && p.Tree != p.Kernel {
+		s += ": it stands in the source of " + p.Tree + ", the nearest tree that was read"
+	}
+	return s + ". \"here since\" and \"here until\" are the versions that have the call in that place; a file that moved ends it too."
 }
 
 // link is the address of the call in the kernel's source: with the line where

@@ -373,6 +373,6 @@ func (v *view) summary(lost uint64) {
 		t.Para("", lostText(lost, v.losses))
 	}
 	if v.findings > 0 {
-		t.Para("", fmt.Sprintf("%d calls differ from the documented paths.", v.findings))
+		t.Para("", fmt.Sprintf("%d times a call was seen that no documented path has, or one was missing: see the lines above.", v.findings))
 	}
 }
