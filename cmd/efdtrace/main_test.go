@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,6 +16,7 @@ func TestFullOutputIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
+	testenv.Beside(t, "watchpoints")
 	for _, args := range [][]string{
 		{"path", "ppoll"}, {"path", "-list"}, {"path", "-json", "ppoll"}, {"doctor"}, {"doctor", "-json"}, {"demo", "ppoll"},
 		{"verify", "-list"}, {"verify", "ppoll"}, {"verify", "-json", "ppoll"}, {"learn"}, {"learn", "counter"},

@@ -27,6 +27,9 @@ func invoke(t *testing.T, args ...string) (status int, stdout, stderr string) {
 		t.Fatal(err)
 	}
 	defer in.Close()
+	if slices.Contains([]string{"demo", "doctor", "learn", "verify"}, args[0]) {
+		testenv.Beside(t, "watchpoints")
+	}
 	status = run(&env{in, &out, &errs}, args)
 	return status, out.String(), errs.String()
 }

@@ -12,6 +12,18 @@ import (
 // processor's watchpoints: packages are tested at the same time.
 func Alone(t testing.TB, thing string) {
 	t.Helper()
+	lock(t, thing, syscall.LOCK_EX)
+}
+
+// Beside is Alone for a test that uses some of the thing and can do without:
+// others like it may run at the same time.
+func Beside(t testing.TB, thing string) {
+	t.Helper()
+	lock(t, thing, syscall.LOCK_SH)
+}
+
+func lock(t testing.TB, thing string, how int) {
+	t.Helper()
 	path := filepath.Join(os.TempDir(), "efd-test-"+thing+".lock")
 	// Not with O_CREAT at once: fs.protected_regular refuses that for another
 	// user's file, to root too.
@@ -24,7 +36,7 @@ func Alone(t testing.TB, thing string) {
 	}
 	t.Cleanup(func() { f.Close() })
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		err := syscall.Flock(int(f.Fd()), how)
 		if err == nil {
 			return
 		}

@@ -21,6 +21,13 @@ func TestAlone(t *testing.T) {
 			t.Errorf("a second lock: %v", err)
 		}
 	})
+	t.Run("shared", func(t *testing.T) {
+		Beside(t, "nothing")
+		Beside(t, "nothing")
+		if err := try(); err != syscall.EWOULDBLOCK {
+			t.Errorf("a lock beside a shared one: %v", err)
+		}
+	})
 	if err := try(); err != nil {
 		t.Errorf("after the end of the test: %v", err)
 	}

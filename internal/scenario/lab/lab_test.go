@@ -321,6 +321,7 @@ func open(t *testing.T) *lab.Lab {
 		tier = a.Tier
 	}
 	testenv.Require(t, tier, l.Denied)
+	testenv.Beside(t, "watchpoints")
 	return l
 }
 
