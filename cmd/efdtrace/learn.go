@@ -120,7 +120,7 @@ func (t *teacher) lesson(ctx context.Context, l *learn.Lesson) error {
 	if err != nil {
 		return err
 	}
-	t.text.Printf("\n%s\n\n%s\n", t.text.Bold("What happened (thread 1001 acts, 1002 waits; numbers given anew)"), explained)
+	t.text.Printf("\n%s\n\n%s\n", t.text.Bold("What happened (thread "+learn.Threads(log)+"; numbers given anew)"), explained)
 	t.text.Para("", l.Answer)
 	t.observed(ctx, l)
 	if wrong := l.Corrections(t.paths); len(wrong) > 0 {

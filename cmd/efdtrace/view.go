@@ -356,7 +356,7 @@ func (v *view) summary(lost uint64) {
 		slices.Sort(g.latencies)
 		med, most := "", ""
 		if n := len(g.latencies); n > 0 {
-			med, most = micro(g.latencies[n/2]), micro(g.latencies[n-1])
+			med, most = micro((g.latencies[(n-1)/2]+g.latencies[n/2])/2), micro(g.latencies[n-1])
 		}
 		t.Printf("  %7d  %-14s %-14s %10s %10s  %s\n", g.n, g.waker, g.wakee, med, most, g.callback)
 	}
