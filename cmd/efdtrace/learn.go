@@ -57,9 +57,9 @@ func runLearn(e *env, args []string) int {
 
 func listLessons(e *env) int {
 	for _, l := range learn.Lessons {
-		fmt.Fprintf(e.stdout, "  %-10s %s\n", l.Name, l.Title)
+		fmt.Fprintf(e.stdout, "  %-11s %s\n", l.Name+l.Mark(), l.Title)
 	}
-	fmt.Fprint(e.stdout, "\nefdtrace learn LESSON runs one; as root it shows the observed path too. To read them without running anything: docs/learn.\n")
+	fmt.Fprint(e.stdout, "\nefdtrace learn LESSON runs one; as root those marked * are shown as observed on this kernel too.\nTo read them without running anything: docs/learn.\n")
 	return exitOK
 }
 
@@ -126,7 +126,7 @@ func (t *teacher) lesson(ctx context.Context, l *learn.Lesson) error {
 	if wrong := l.Corrections(t.paths); len(wrong) > 0 {
 		t.text.Printf("\n%s\n", t.text.Bold("What articles get wrong here"))
 		for _, w := range wrong {
-			t.text.Hanging("- ", w)
+			t.text.Hanging("- ", fmt.Sprintf("\"%s\" In truth: %s", w.Wrong, w.Text))
 		}
 	}
 	t.text.Printf("\n")
@@ -149,7 +149,7 @@ func (t *teacher) observed(ctx context.Context, l *learn.Lesson) {
 	if err != nil || len(found) == 0 {
 		return
 	}
-	t.text.Printf("\n%s\n", t.text.Bold("The same, as observed on this kernel"))
+	t.text.Printf("\n%s\n", t.text.Bold("As observed on this kernel: "+found[0].Title))
 	d := &demonstration{lab: watcher, text: t.text, tally: map[ktrace.Verdict]int{}}
 	d.trial(watcher.Run(ctx, found[0]))
 }

@@ -50,7 +50,9 @@ func (t *pathText) path(p *ktrace.Path) {
 	t.section("Branches", len(p.Branches), func(i int) (string, string) { return "[" + p.Branches[i].Name + "]", p.Branches[i].Text })
 	t.section("Structures", len(p.Structs), func(i int) (string, string) { return p.Structs[i].Name, p.Structs[i].Text })
 	t.section("Limits", len(p.Limits), func(i int) (string, string) { return "-", p.Limits[i] })
-	t.section("What articles get wrong", len(p.Corrections), func(i int) (string, string) { return "-", p.Corrections[i].Text })
+	t.section("What articles get wrong", len(p.Corrections), func(i int) (string, string) {
+		return "-", "\"" + p.Corrections[i].Wrong + "\" In truth: " + p.Corrections[i].Text
+	})
 }
 
 // below writes the calls of a function, and theirs.

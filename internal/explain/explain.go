@@ -59,6 +59,10 @@ func (o Outcome) String() string { return outcomeNames[o] }
 
 // Explainer keeps what earlier lines said, within bounds.
 type Explainer struct {
+	// Slept reports whether the call that returns in a line is known to have
+	// slept, from elsewhere than the log. May be nil.
+	Slept func(line int) bool
+
 	note  Note
 	told  Note // scratch: a story
 	state state
@@ -256,7 +260,7 @@ func (x *Explainer) ended(rec *strace.Record, th *thread, limit, left int64) {
 		n.path("timeout")
 	case limit == 0:
 		n.Outcome = AtOnce
-	case n.Elapsed >= surelySlept:
+	case n.Elapsed >= surelySlept || x.Slept != nil && x.Slept(rec.Line):
 		n.Outcome = Slept
 		n.branch("slept")
 	case n.Elapsed >= 0 && n.Elapsed < surelyNot:

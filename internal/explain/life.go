@@ -207,7 +207,7 @@ func (x *Explainer) closed(rec *strace.Record, th *thread, d *descriptor) {
 	n.sayFD(f.kind, d.fd)
 	n.path(f.kind + "_release")
 	n.Outcome = AtOnce
-	n.Stories = append(n.Stories, x.story(d.fd, f, rec.Line))
+	n.Stories = append(n.Stories, x.story(d, f, rec.Line))
 	x.neverRead(d.fd, f)
 	f.regs, f.items = nil, nil
 }
@@ -272,7 +272,8 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 	}
 	f := d.file
 	was := f.lastFD
-	x.state.open(th.table, to.N, f)
+	copied := x.state.open(th.table, to.N, f)
+	copied.source, copied.duped = from.N, rec.Line
 	f.lastFD = was
 	if f.kind == "eventfd" || f.kind == "epoll" {
 		n.say("makes ")

@@ -100,6 +100,10 @@ func (n *Note) sayOutcome(c *strace.Call) {
 	case AtOnce:
 		n.say("; returns at once")
 	case Slept:
+		if n.Elapsed < 0 {
+			n.say("; it slept")
+			break
+		}
 		n.say("; sleeps ")
 		n.sayTime(n.Elapsed)
 	case Unknown:

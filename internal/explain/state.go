@@ -48,6 +48,8 @@ type descriptor struct {
 	fd     int
 	file   *file
 	closed int // line of its close, 0 while open
+	source int // the number that it is a duplicate of, where duped is set
+	duped  int // line of the dup, 0 where it is none
 	warned bool
 	place  aged.Node[*descriptor]
 }

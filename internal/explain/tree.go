@@ -44,6 +44,29 @@ func Taken(p *ktrace.Path, branches, maybe []string) func(e *ktrace.Edge) bool {
 	}
 }
 
+// TreeOf writes as much of a path as one of its ways takes; title says when
+// that is so.
+func TreeOf(w io.Writer, p *ktrace.Path, way, title string) {
+	taken := func(*ktrace.Edge) bool { return true }
+	for i := range p.Ways {
+		switch w := &p.Ways[i]; {
+		case w.Name != way:
+		case w.Limited:
+			taken = only(p, w.Only, taken)
+		default:
+			taken = without(w.Without, taken)
+		}
+	}
+	part := *p
+	part.Title, part.Edges = title, nil
+	for _, e := range p.Edges {
+		if taken(&e) {
+			part.Edges = append(part.Edges, e)
+		}
+	}
+	Tree(w, &part)
+}
+
 // Tree writes a path with all its branches, each named where it begins.
 func Tree(w io.Writer, p *ktrace.Path) {
 	fmt.Fprintf(w, "%s on Linux %s: %s\n", p.Name, p.Kernel, p.Title)

@@ -136,10 +136,15 @@ func times(n int) string {
 }
 
 // story tells what became of an eventfd or epoll.
-func (x *Explainer) story(fd int, f *file, closed int) string {
+func (x *Explainer) story(d *descriptor, f *file, closed int) string {
 	n := &x.told
 	n.Summary = n.Summary[:0]
-	n.sayFD(f.kind, fd)
+	n.sayFD(f.kind, d.fd)
+	if d.duped > 0 {
+		n.say(", a duplicate of ")
+		n.sayInt(int64(d.source))
+		n.sayLine(" since", d.duped)
+	}
 	if f.made > 0 {
 		n.say(": made")
 		n.sayLine(" at", f.made)
@@ -152,6 +157,10 @@ func (x *Explainer) story(fd int, f *file, closed int) string {
 	for _, r := range f.regs {
 		n.say(", in epoll ")
 		n.sayInt(int64(r.epoll.lastFD))
+		if r.fd != d.fd {
+			n.say(" as ")
+			n.sayInt(int64(r.fd))
+		}
 		n.sayLine(" since", r.line)
 	}
 	n.sayTimes("written", f.writes)
@@ -219,7 +228,7 @@ func (x *Explainer) Finish(halves int) (stories, warnings, lost []string) {
 		}
 		seen[f] = true
 		if len(stories) < 100 {
-			stories = append(stories, x.story(d.fd, f, 0))
+			stories = append(stories, x.story(d, f, 0))
 		}
 		open := f.open
 		f.open = 0

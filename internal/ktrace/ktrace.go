@@ -73,9 +73,9 @@ type Way struct {
 // Struct is a kernel structure that a path runs over.
 type Struct struct{ Name, Text string }
 
-// Correction is what a widely read text says wrong about a path; About names
-// the text.
-type Correction struct{ About, Text string }
+// Correction is what a widely read text says wrong about a path, and what is
+// true; About names the text.
+type Correction struct{ About, Wrong, Text string }
 
 // Path is a named set of edges as it holds for one kernel version.
 type Path struct {

@@ -16,7 +16,7 @@ func waitFor(p *efd.Epoll, want int) error {
 }
 
 var levels = &Lesson{
-	Name: "levels", System: 12, Title: "Level and edge", Scenario: "epoll_wait",
+	Name: "levels", System: 12, Title: "Level and edge", Scenario: "epoll_edge",
 	Question: "Eventfd 3 is in epoll 4 as usual, and in epoll 5 with EPOLLET. Somebody writes 1 and nobody reads. Each epoll is asked twice; then somebody writes again, and each is asked once more. Who says ready, when?",
 	Answer: "Epoll 4 says ready each time: level-triggered, an item that was handed out goes back on the ready list and is asked again by the next call. " +
 		"Epoll 5 says it once, and once more after the second write: an edge is a wake of the file's queue, and each write makes one, although the counter was above 0 all the time.",
@@ -78,7 +78,8 @@ var nested = &Lesson{
 	Question: "Eventfd 3 is in epoll 4, which is in 5, which is in 6, and so on. How deep may that be?",
 	Answer: "An epoll can be waited for like any file: it is ready when something on its ready list is. Four links of one epoll in another work, the fifth is ELOOP (5.10: EINVAL, from reverse_path_check), as is a ring. " +
 		"The eventfd at the bottom makes the outermost ready: each level's ep_poll_callback wakes the next.",
-	Paths: []string{"epoll_nested"},
+	Paths:    []string{"epoll_nested"},
+	Scenario: "epoll_nested",
 	run: func(s *stage) error {
 		e, err := s.eventfd(1, 0)
 		if err != nil {

@@ -35,7 +35,8 @@ var counter = &Lesson{
 	Question: "An eventfd starts at 0. One thread writes 1, then 2. Then it reads twice. What do the two reads give?",
 	Answer: "The first read gives 3: writes add up, and a read takes all there is. Nothing says how many writes there were. " +
 		"The second read finds 0, and since the file is O_NONBLOCK it fails with EAGAIN instead of sleeping.",
-	Paths: []string{"eventfd2", "eventfd_write", "eventfd_read"},
+	Paths:  []string{"eventfd2", "eventfd_write", "eventfd_read"},
+	Topics: []string{"uniquely", "anon_inode_getfd", "one argument", "every entry on the queue", "sets it to 0", "ctx->flags"},
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, 0)
 		if err != nil {
@@ -58,7 +59,9 @@ var semaphore = &Lesson{
 	Question: "An eventfd made with EFD_SEMAPHORE starts at 2, and somebody writes 1. How many reads succeed, and what does each give?",
 	Answer: "Three reads succeed and each gives 1: with EFD_SEMAPHORE a read takes 1 off the counter, whatever it holds. " +
 		"The flag changes nothing in write, and it is the only flag that the eventfd itself keeps: O_NONBLOCK belongs to the file and can be changed with fcntl.",
-	Paths: []string{"eventfd_read"},
+	Paths:    []string{"eventfd_read"},
+	Topics:   []string{"sets it to 0", "ctx->flags"},
+	Scenario: "read_semaphore",
 	run: func(s *stage) error {
 		e, err := s.eventfd(2, efd.Semaphore)
 		if err != nil {
@@ -83,7 +86,9 @@ var full = &Lesson{
 	Question: "The counter is brought to 2^64-2, its highest value. Does a write of 1 fail? Does poll say POLLIN, POLLOUT, or both? And a write of 0?",
 	Answer: "The write of 1 finds no room: EAGAIN. Room is there when 2^64-1 minus the counter is more than the value, strictly, so 2^64-1 is never reached from user space. " +
 		"poll says POLLIN alone: POLLOUT means that a write of 1 would not block. A write of 0 succeeds even now, adds nothing, and still runs the callbacks on the wait queue.",
-	Paths: []string{"eventfd_write"},
+	Paths:    []string{"eventfd_write"},
+	Topics:   []string{"largest 64-bit value", "8 bytes or more"},
+	Scenario: "write_refused",
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, 0)
 		if err != nil {
@@ -104,7 +109,8 @@ var blocked = &Lesson{
 	Answer: "The read gives 5 and leaves 0. The reader had put an entry on the eventfd's own wait queue; the write added 5 and called the function of that entry, " +
 		"autoremove_wake_function, which woke the reader. A log of calls cannot show that: it has the two calls and their results, and their order in time proves nothing. " +
 		"That the reader slept was known here from /proc before the write was made.",
-	Paths: []string{"eventfd_read"},
+	Paths:  []string{"eventfd_read"},
+	Topics: []string{"ctx->flags", "blocked in write", "loop of its own"},
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, efd.Blocking)
 		if err != nil {

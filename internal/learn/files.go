@@ -14,7 +14,8 @@ var hangup = &Lesson{
 	Question: "A thread polls the reading end of an empty pipe for POLLIN, and the writing end is closed. What does poll say, and what if it had asked for nothing?",
 	Answer: "POLLHUP, both times: POLLERR and POLLHUP are always asked for, by poll and by epoll, whatever events says. There is nothing to read, so POLLIN is not said, " +
 		"though a read would not block either: it gives 0, the end of the file.",
-	Paths: []string{"pipe"},
+	Paths:    []string{"pipe"},
+	Scenario: "pipe_close",
 	run: func(s *stage) error {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -38,8 +39,9 @@ var tcp = &Lesson{
 	Question: "A thread sleeps in ppoll for POLLIN on a TCP connection. The other side sends a byte, and later closes. What does poll say each time?",
 	Answer: "POLLIN for the byte: tcp_data_queue called the socket's sk_data_ready, which woke its wait queue with EPOLLIN among the keys, and pollwake took that. " +
 		"After the close POLLIN|POLLRDHUP, where POLLRDHUP was asked for: a read gives 0 now, and that is something to read. POLLHUP comes only when both directions are shut.",
-	Paths: []string{"tcp_poll", "tcp_receive"},
-	run:   runTCP,
+	Paths:    []string{"tcp_poll", "tcp_receive"},
+	Scenario: "tcp",
+	run:      runTCP,
 }
 
 func runTCP(s *stage) error {

@@ -25,10 +25,23 @@ type Lesson struct {
 	Question string   // what a learner is to predict
 	Answer   string   // what the calls showed, and why
 	Paths    []string // documented paths of which the corrections are told
-	Scenario string   // of internal/scenario, that shows the same under observation; "" for none
+	Topics   []string // words of the corrections that belong here; nil for all
+	Scenario string   // of internal/scenario, that shows it under observation; "" for none
 
-	run func(*stage) error
+	wakes []wake // what became of the path in Paths that only a wake takes
+	run   func(*stage) error
 }
+
+// Mark is "*" for a lesson that is shown under observation too.
+func (l *Lesson) Mark() string {
+	if l.Scenario == "" {
+		return ""
+	}
+	return "*"
+}
+
+// wake is one time that a path was taken, by a way of the catalogue.
+type wake struct{ path, way, title string }
 
 // Lessons are all lessons, in the order in which they build on each other.
 var Lessons = []*Lesson{counter, semaphore, full, blocked, poll, filtered, timeout, mask, selects, levels, ghost, nested, closed, hangup, tcp}
@@ -78,11 +91,25 @@ func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string,
 		return paths(name)
 	}
 	var b strings.Builder
-	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log), 0), explain.New(), explain.Options{FD: -1, Paths: own, Files: paths}); err != nil {
+	x := explain.New()
+	x.Slept = slept(log)
+	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log), 0), x, explain.Options{FD: -1, Paths: own, Files: paths}); err != nil {
 		return "", err
 	}
 	for _, name := range l.Paths {
-		if p := paths(name); p != nil && !shown[name] {
+		p := paths(name)
+		if p == nil || shown[name] {
+			continue
+		}
+		whole := true
+		for _, w := range l.wakes {
+			if w.path == name {
+				whole = false
+				b.WriteByte('\n')
+				explain.TreeOf(&b, p, w.way, w.title)
+			}
+		}
+		if whole {
 			b.WriteByte('\n')
 			explain.Tree(&b, p)
 		}
@@ -100,21 +127,41 @@ func Threads(log string) string {
 	return s
 }
 
-// Corrections are what articles say wrong about the lesson's paths.
-func (l *Lesson) Corrections(paths func(string) *ktrace.Path) []string {
-	var out []string
-	seen := map[string]bool{}
+// slept tells the lines in which calls return that slept: /proc said so while
+// they were going on.
+func slept(log string) func(line int) bool {
+	lines, asleep, n := map[int]bool{}, false, 0
+	for s := range strings.Lines(log) {
+		switch n++; {
+		case strings.HasPrefix(s, sleeps):
+			asleep = true
+		case asleep && strings.Contains(s, " resumed>"):
+			asleep, lines[n] = false, true
+		}
+	}
+	return func(line int) bool { return lines[line] }
+}
+
+// Corrections are what articles say wrong about the lesson's subject, and what
+// is true.
+func (l *Lesson) Corrections(paths func(string) *ktrace.Path) []ktrace.Correction {
+	var out []ktrace.Correction
 	for _, name := range l.Paths {
 		p := paths(name)
 		if p == nil {
 			continue
 		}
 		for _, c := range p.Corrections {
-			if !seen[c.Text] {
-				seen[c.Text] = true
-				out = append(out, c.Text)
+			if l.topical(c) && !slices.ContainsFunc(out, func(o ktrace.Correction) bool { return o.Text == c.Text }) {
+				out = append(out, c)
 			}
 		}
 	}
 	return out
+}
+
+func (l *Lesson) topical(c ktrace.Correction) bool {
+	return l.Topics == nil || slices.ContainsFunc(l.Topics, func(word string) bool {
+		return strings.Contains(c.Wrong, word) || strings.Contains(c.Text, word)
+	})
 }

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/efd-go/efd/internal/scenario"
 )
 
 var update = flag.Bool("update", false, "write docs/learn anew")
@@ -97,4 +99,75 @@ func differs(want, got string) string {
 		}
 	}
 	return ""
+}
+
+// The lesson shows the write of 0 while the poller sleeps, and as far as the
+// wake comes that nobody asked for.
+func TestFilteredShowsTheDroppedWake(t *testing.T) {
+	page := explained(t, filtered)
+	ppoll, write, read, back := strings.Index(page, "ppoll("), strings.Index(page, `write(3, "\0`), strings.Index(page, "read(3"), strings.Index(page, "<... ppoll resumed>")
+	if ppoll < 0 || !(ppoll < write && write < read && read < back) {
+		t.Errorf("ppoll at %d, the write of 0 at %d, the read at %d, the return of ppoll at %d", ppoll, write, read, back)
+	}
+	dropped, woken, ok := strings.Cut(page, "at the read, which")
+	_, dropped, _ = strings.Cut(dropped, "at the write of 0")
+	if !ok || !strings.Contains(dropped, "pollwake") || strings.Contains(dropped, "try_to_wake_up") || !strings.Contains(woken, "try_to_wake_up") {
+		t.Errorf("the dropped wake:\n%s\nand the other:\n%s", dropped, woken)
+	}
+	if strings.Contains(page, "the log does not say") {
+		t.Error("it is not said that the poller slept")
+	}
+}
+
+func TestGhostNamesTheDuplicate(t *testing.T) {
+	if page := explained(t, ghost); !strings.Contains(page, "eventfd 5, a duplicate of 3 since line 4: made at line 1, in epoll 4 as 3 since line 3") {
+		t.Errorf("the story of 5 is not told in\n%s", page)
+	}
+}
+
+func explained(t *testing.T, l *Lesson) string {
+	t.Helper()
+	log, err := l.Run(t.Context())
+	if errors.Is(err, fs.ErrPermission) {
+		t.Skipf("needs /proc/self/task: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := l.Explained(log, docsPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
+}
+
+// What an article says wrong comes first, then what is true; and only what
+// belongs to the lesson.
+func TestCorrections(t *testing.T) {
+	for _, l := range Lessons {
+		wrong := l.Corrections(docsPath)
+		for _, c := range wrong {
+			if c.Wrong == "" || c.Text == "" || c.Wrong == c.Text {
+				t.Errorf("%s: %+v", l.Name, c)
+			}
+			if l == mask && strings.Contains(c.Text, "poll_list") {
+				t.Errorf("%s: %s", l.Name, c.Text)
+			}
+		}
+		if len(l.Topics) > len(wrong) {
+			t.Errorf("%s: %d corrections for the topics %q", l.Name, len(wrong), l.Topics)
+		}
+	}
+}
+
+// A lesson with a mark has something to observe.
+func TestScenarios(t *testing.T) {
+	for _, l := range Lessons {
+		if l.Scenario == "" {
+			continue
+		}
+		if found, err := scenario.Find(false, l.Scenario); err != nil || len(found) != 1 {
+			t.Errorf("%s: scenario %s: %v", l.Name, l.Scenario, err)
+		}
+	}
 }

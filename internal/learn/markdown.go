@@ -28,7 +28,7 @@ func Markdown(ctx context.Context) (map[string]string, error) {
 	pages := map[string]string{}
 	var index strings.Builder
 	index.WriteString("# Lessons\n\nShort lessons on eventfd, poll, select and epoll, each with real calls and what the kernel does behind them.\n" +
-		"`efdtrace learn` lists them and `efdtrace learn NAME` runs one on your own kernel; as root it also shows the path as observed there.\n\n" +
+		"`efdtrace learn` lists them and `efdtrace learn NAME` runs one on your own kernel; as root it also shows those marked * as observed there.\n\n" +
 		"These pages are written by `efdtrace learn -write docs/learn`. Predict first: the answer is below the calls.\n\n| lesson | system | what it is about |\n|---|---|---|\n")
 	for _, l := range Lessons {
 		page, err := l.markdown(ctx)
@@ -36,7 +36,7 @@ func Markdown(ctx context.Context) (map[string]string, error) {
 			return nil, err
 		}
 		pages[l.Name+".md"] = page
-		fmt.Fprintf(&index, "| [%s](%s.md) | %d | %s |\n", l.Name, l.Name, l.System, l.Title)
+		fmt.Fprintf(&index, "| [%s](%s.md)%s | %d | %s |\n", l.Name, l.Name, l.Mark(), l.System, l.Title)
 	}
 	pages["README.md"] = index.String()
 	return pages, nil
@@ -53,12 +53,16 @@ func (l *Lesson) markdown(ctx context.Context) (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n`efdtrace learn %s` runs this on your own kernel.\n\n## Predict\n\n%s\n\n", l.Title, l.Name, l.Question)
+	halves := ""
+	if strings.Contains(log, " resumed>") {
+		halves = "A call that slept stands in two halves. "
+	}
 	fmt.Fprintf(&b, "## What happened\n\nThe calls as strace prints them, thread first: %s. Below each, behind `#:`, what it did, and the documented path on Linux %s where it appears for the first time. "+
-		"Descriptors, threads and addresses are numbered anew.\n\n```\n%s```\n\n%s\n", Threads(log), docsKernel, text, l.Answer)
+		"%sDescriptors, threads and addresses are numbered anew.\n\n```\n%s```\n\n%s\n", Threads(log), docsKernel, halves, text, l.Answer)
 	if wrong := l.Corrections(docsPath); len(wrong) > 0 {
 		b.WriteString("\n## What articles get wrong here\n\n")
 		for _, w := range wrong {
-			fmt.Fprintf(&b, "- %s\n", w)
+			fmt.Fprintf(&b, "- \"%s\" In truth: %s\n", w.Wrong, w.Text)
 		}
 	}
 	return b.String(), nil

@@ -1,7 +1,6 @@
 package learn
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/efd-go/efd"
 	"github.com/efd-go/efd/internal/asleep"
@@ -33,6 +33,7 @@ type stage struct {
 
 	mu    sync.Mutex
 	calls []*efd.Call
+	naps  []time.Time // when /proc said that the waiter sleeps
 }
 
 func newStage(ctx context.Context) *stage {
@@ -88,7 +89,11 @@ func (s *stage) sleep(call func() error, nr ...int) error {
 
 // asleep returns when the waiter sleeps, or sleeps on.
 func (s *stage) asleep() error {
-	return asleep.Await(s.ctx, os.Getpid(), s.waiter, s.nr...)
+	err := asleep.Await(s.ctx, os.Getpid(), s.waiter, s.nr...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.naps = append(s.naps, time.Now())
+	return err
 }
 
 // woken waits for the end of the waiter's call.
@@ -101,21 +106,53 @@ func (s *stage) woken() error {
 	}
 }
 
-// log prints the calls in the order in which they began.
+// sleeps begins the line that says what /proc said.
+const sleeps = "#: /proc says that thread "
+
+// log prints the calls as strace -f does: in the order in which they began,
+// and one that slept in two halves, with what came between.
 func (s *stage) log() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slices.SortStableFunc(s.calls, func(a, b *efd.Call) int { return cmp.Compare(a.Start.UnixNano(), b.Start.UnixNano()) })
+	slices.SortStableFunc(s.calls, func(a, b *efd.Call) int { return a.Start.Compare(b.Start) })
 	n := &numbering{fds: map[int]int{}, open: map[int]bool{}}
-	var b strings.Builder
+	type entry struct {
+		at   time.Time
+		text string
+	}
+	var out []entry
 	for _, c := range s.calls {
 		tid := actorTID
 		if s.waiters[c.TID] {
 			tid = waiterTID
 		}
-		fmt.Fprintf(&b, "%d  %s\n", tid, n.call(c))
+		text, end := n.call(c), c.Start.Add(c.Duration)
+		slept := tid == waiterTID && slices.ContainsFunc(s.naps, func(t time.Time) bool { return t.After(c.Start) && t.Before(end) })
+		if !slept {
+			out = append(out, entry{c.Start, fmt.Sprintf("%d  %s\n", tid, text)})
+			continue
+		}
+		first, second := halves(c.Syscall, text)
+		out = append(out, entry{c.Start, fmt.Sprintf("%d  %s <unfinished ...>\n", tid, first)}, entry{end, fmt.Sprintf("%d  <... %s resumed>%s\n", tid, c.Syscall, second)})
+	}
+	for _, t := range s.naps {
+		out = append(out, entry{t, fmt.Sprintf("%s%d sleeps.\n", sleeps, waiterTID)})
+	}
+	slices.SortStableFunc(out, func(a, b entry) int { return a.at.Compare(b.at) })
+	var b strings.Builder
+	for _, e := range out {
+		b.WriteString(e.text)
 	}
 	return b.String()
+}
+
+// halves splits a call as strace does: before what the kernel fills in.
+func halves(name, text string) (first, second string) {
+	at := strings.LastIndex(text, ") = ")
+	if name == "read" {
+		at = strings.Index(text, ", ") + len(", ")
+	}
+	return text[:at], text[at:]
 }
 
 // numbering gives descriptors new numbers from 3, as a kernel would in a

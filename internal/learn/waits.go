@@ -24,6 +24,7 @@ func pollOne(fd int, events, want efd.PollEvents, d time.Duration) error {
 
 var poll = &Lesson{
 	Name: "poll", System: 10, Title: "Sleeping in poll, and being woken", Scenario: "ppoll",
+	Topics:   []string{"one chance to queue", "pollwake", "triggered"},
 	Question: "A thread sleeps in ppoll on an eventfd. Another writes 1. The thread polls again at once, without reading. Does the second poll sleep?",
 	Answer: "No: the second poll returns at once. A wake says only that it is worth looking; what poll reports is what it finds when it asks the file. The counter is still 1, so the file is still ready, " +
 		"until somebody reads. In the first call the thread had left an entry on the eventfd's wait queue, with pollwake as its function, and the write called it.",
@@ -51,8 +52,11 @@ var filtered = &Lesson{
 	Name: "filtered", System: 11, Title: "A wake that wakes nobody",
 	Question: "The counter is full, and a thread sleeps in ppoll for POLLOUT alone. Another writes 0: that succeeds, and runs the callbacks. Does the sleeper wake?",
 	Answer: "No. The write passes EPOLLIN as the key of the wake; pollwake looks whether the sleeper wants any of it, and drops the wake. After the write the thread still sleeps: /proc says so. " +
-		"The read passes EPOLLOUT, and that wakes it. So no wake-up record is no proof that no callback ran.",
-	Paths: []string{"poll_wake"},
+		"The read passes EPOLLOUT, and that wakes it. The dropped wake leaves no record, since no task was woken: so no wake-up record is no proof that no callback ran.",
+	Paths:    []string{"poll_wake"},
+	Scenario: "read_wakes_pollout",
+	wakes: []wake{{"poll_wake", "filtered", "at the write of 0, where pollwake finds that nobody asked for EPOLLIN and returns"},
+		{"poll_wake", "", "at the read, which passes EPOLLOUT"}},
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, 0)
 		if err != nil {
@@ -79,7 +83,8 @@ var timeout = &Lesson{
 	Answer: "With 0 it asks every file once, registers nowhere and returns 0. With 2 ms it registers, sleeps with a timer, asks once more when the time is up, and returns 0. " +
 		"It never returns early for time; it may be late by its slack (a thousandth of the time-out, and at least the timer slack, 50 µs for an ordinary thread), and by what the machine is busy with. " +
 		"The time-out counts nanoseconds in ppoll, milliseconds in poll: that is what \"nanoseconds\" means there.",
-	Paths: []string{"timeout"},
+	Paths:    []string{"timeout"},
+	Scenario: "timeout_ppoll",
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, 0)
 		if err != nil {
@@ -99,7 +104,9 @@ var mask = &Lesson{
 	Question: "SIGUSR1 waits, since the thread blocks it. It calls ppoll for 2 ms with a mask that holds USR1, then for 2 ms with an empty mask. Which of the two does the signal end?",
 	Answer: "The second. The mask names the signals that are blocked during the wait, not those that may end it. With USR1 in the mask the signal stays pending and the time runs out; " +
 		"with the empty mask it is let in as the wait begins, in one step with it, and ppoll ends with EINTR. Inside, the kernel returned ERESTARTNOHAND: a handler ran, so the program gets EINTR; SA_RESTART would change nothing.",
-	Paths: []string{"ppoll", "signal"},
+	Paths:    []string{"ppoll", "signal"},
+	Topics:   []string{"SA_RESTART", "Ctrl-C", "names the signals", "nanosecond-level"},
+	Scenario: "signal_ppoll",
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, 0)
 		if err != nil {
@@ -158,7 +165,8 @@ var closed = &Lesson{
 	Question: "A program closes an eventfd and polls its number, without a time-out and for no event at all. Does it sleep for ever?",
 	Answer: "It returns at once with POLLNVAL, which nobody has to ask for. A program that ignores it polls again and spins. The other calls differ: epoll_ctl says EBADF, " +
 		"select says EBADF, and a number below 0 is skipped by poll, which is how one switches a member of the array off.",
-	Paths: []string{"ppoll"},
+	Paths:  []string{"ppoll"},
+	Topics: []string{"POLLNVAL", "number of descriptors"},
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, 0)
 		if err != nil {

@@ -210,7 +210,11 @@ func (c *Catalog) readDocument(lines []line) (*document, error) {
 			d.limits = append(d.limits, text)
 		case "correction":
 			about, t := word(text)
-			d.corrections = append(d.corrections, ktrace.Correction{About: about, Text: t})
+			wrong, right, ok := strings.Cut(strings.TrimPrefix(t, `"`), `" `)
+			if !ok || t[0] != '"' {
+				return nil, fmt.Errorf("%s: want what the text says in quotes, and then what is true", l.where)
+			}
+			d.corrections = append(d.corrections, ktrace.Correction{About: about, Wrong: wrong, Text: right})
 		case "file":
 			file = rest
 		case "use":
