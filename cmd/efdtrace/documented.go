@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"regexp"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -27,7 +30,7 @@ func documented(kernel string) (func(name string) *ktrace.Path, error) {
 			syms = t
 		}
 	}
-	v, err := ktrace.ParseVersion(kernel)
+	v, err := namedKernel(kernel)
 	if err != nil {
 		return nil, err
 	}
@@ -38,4 +41,15 @@ func documented(kernel string) (func(name string) *ktrace.Path, error) {
 		}
 		return p
 	}, nil
+}
+
+var kernelForm = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)*([-+~_].*)?$`)
+
+// namedKernel reads a version that somebody typed, or took from uname -r.
+func namedKernel(s string) (ktrace.Version, error) {
+	v, err := ktrace.ParseVersion(s)
+	if err != nil || !kernelForm.MatchString(s) {
+		return v, fmt.Errorf("kernel version %q: want MAJOR.MINOR or MAJOR.MINOR.PATCH in numbers, such as 6.18 or 5.10.262, or what uname -r says", s)
+	}
+	return v, nil
 }

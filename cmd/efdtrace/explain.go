@@ -50,6 +50,10 @@ func runExplain(e *env, args []string) int {
 		return exitUsage
 	}
 	if *asJSON {
+		if given(fs, "format") && *format != "jsonl" {
+			fmt.Fprintf(e.stderr, "efdtrace explain: -json and -format %s exclude each other: -json is -format jsonl\n", *format)
+			return exitUsage
+		}
 		*format = "jsonl"
 	}
 	if *format != "text" && !slices.Contains(render.Formats, *format) {
@@ -153,4 +157,10 @@ func livePipe(e *env) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeCharDevice|os.ModeSocket) != 0
+}
+
+// given reports whether a flag is on the command line.
+func given(fs *flag.FlagSet, name string) (found bool) {
+	fs.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }

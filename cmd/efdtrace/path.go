@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/scenario"
 )
 
 var pathCommand = command{name: "path", args: "[-kernel V] [-diff V1..V2] [-json] [-list] [-catalog DIR] [NAME…]",
@@ -80,10 +82,32 @@ func path(e *env, args []string) int {
 func (a *asked) checkNames() error {
 	for _, n := range a.names {
 		if _, err := a.catalog.Path(n, ktrace.Version{Major: 6, Minor: 18}, nil); err != nil {
-			return err
+			return fmt.Errorf("no path %q%s; efdtrace path -list names all", n, a.near(n))
 		}
 	}
 	return nil
+}
+
+// near is what a name that is none of a path may have meant: a scenario, part
+// of a name, or one that begins alike.
+func (a *asked) near(name string) string {
+	names := a.catalog.Names()
+	like := slices.DeleteFunc(slices.Clone(names), func(p string) bool { return !strings.Contains(p, name) })
+	for start := name; len(like) == 0 && len(start) > 3; start = start[:len(start)-1] {
+		like = slices.DeleteFunc(slices.Clone(names), func(p string) bool { return !strings.HasPrefix(p, start) })
+	}
+	if found, err := scenario.Find(false, name); err == nil && len(found) == 1 {
+		for _, p := range append([]string{found[0].Source}, found[0].Paths...) {
+			if slices.Contains(names, p) && !slices.Contains(like, p) {
+				like = append(like, p)
+			}
+		}
+		return fmt.Sprintf(": it is a scenario (efdtrace verify %s), whose paths are %s", name, strings.Join(like, " "))
+	}
+	if name == "" || len(like) == 0 {
+		return ""
+	}
+	return ": near it are " + strings.Join(like, " ")
 }
 
 // setKernel decides for which kernel to answer; "" is the running one.
@@ -94,7 +118,7 @@ func (a *asked) setKernel(s string) (err error) {
 			a.symbols = t
 		}
 	}
-	a.version, err = ktrace.ParseVersion(s)
+	a.version, err = namedKernel(s)
 	return err
 }
 
@@ -104,8 +128,8 @@ func span(s string) (from, to ktrace.Version, err error) {
 	if !ok {
 		return from, to, fmt.Errorf("%q: want V1..V2, such as 5.4..6.18", s)
 	}
-	if from, err = ktrace.ParseVersion(a); err == nil {
-		to, err = ktrace.ParseVersion(b)
+	if from, err = namedKernel(a); err == nil {
+		to, err = namedKernel(b)
 	}
 	if err == nil && from.Compare(to) > 0 {
 		err = fmt.Errorf("%q: the older kernel comes first", s)

@@ -77,6 +77,13 @@ func TestPathStatus(t *testing.T) {
 		stderr string
 	}{
 		{[]string{"eventfd_wright"}, exitUsage, "eventfd_write"},
+		{[]string{"read"}, exitUsage, "scenario (efdtrace verify read), whose paths are eventfd_read"},
+		{[]string{"write"}, exitUsage, "near it are eventfd_write;"},
+		{[]string{"zzz"}, exitUsage, "-list"},
+		{[]string{"-kernel", "6.1.x", "ppoll"}, exitUsage, "MAJOR.MINOR"},
+		{[]string{"-kernel", "v6.1", "ppoll"}, exitUsage, "MAJOR.MINOR"},
+		{[]string{"-diff", "5.4..v6.18"}, exitUsage, "MAJOR.MINOR"},
+		{[]string{"-kernel", "6.18.44-fc-v657", "ppoll"}, exitOK, ""},
 		{[]string{"-kernel", "six", "ppoll"}, exitUsage, "-kernel"},
 		{[]string{"-diff", "6.18", "ppoll"}, exitUsage, "V1..V2"},
 		{[]string{"-diff", "6.18..5.4"}, exitUsage, "older kernel comes first"},
