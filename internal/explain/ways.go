@@ -26,7 +26,7 @@ func way(p *ktrace.Path, n *Note, paths func(string) *ktrace.Path) *ktrace.Path 
 
 // taken returns a test for the edges of p that the call took.
 func (n *Note) taken(p *ktrace.Path) func(*ktrace.Edge) bool {
-	on := n.entered(p, Taken(p, n.Branches, n.Maybe))
+	on := n.entered(p, Taken(p, slices.Concat(n.Branches, n.implied(p)), n.Maybe))
 	known := false
 	for i := range p.Ways {
 		w := &p.Ways[i]
@@ -43,6 +43,26 @@ func (n *Note) taken(p *ktrace.Path) func(*ktrace.Edge) bool {
 		on = only(p, nil, on) // where it ended is not known: the entry alone is certain
 	}
 	return on
+}
+
+// implied are the branches that go without saying: what they leave open, the
+// ways decide.
+func (n *Note) implied(p *ktrace.Path) (out []string) {
+	if !slices.Contains(n.Ways, "forever") {
+		out = append(out, "timed")
+	}
+	switch p.Name {
+	case "epoll_wait":
+		return append(out, "ready", "item")
+	case "epoll_ctl":
+		switch {
+		case slices.Contains(n.Branches, "delete"):
+			return append(out, "entries")
+		case !slices.Contains(n.Branches, "exclusive"):
+			return append(out, "shared")
+		}
+	}
+	return out
 }
 
 // entered leaves out the entries of other system calls than the one that was
