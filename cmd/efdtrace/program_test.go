@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -190,7 +192,8 @@ func noiseProgram(string) {
 type pairing struct{ Waker, Wakee, FD int }
 
 // crowdProgram has very many threads wait, and few of them woken, by several
-// others. arg is how many wait, how many wake, and how many wakes each does.
+// others. arg is how many wait, how many wake, and how many wakes each does:
+// 0 is until standard input ends.
 func crowdProgram(arg string) {
 	var waiters, wakers, each int
 	if _, err := fmt.Sscan(arg, &waiters, &wakers, &each); err != nil {
@@ -216,6 +219,14 @@ func crowdProgram(arg string) {
 		}()
 	}
 	ready.Wait()
+	var over atomic.Bool
+	if each == 0 {
+		each = math.MaxInt
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			over.Store(true)
+		}()
+	}
 	done := make([][]pairing, wakers)
 	var wg sync.WaitGroup
 	for k := range wakers {
@@ -226,7 +237,7 @@ func crowdProgram(arg string) {
 			tid := unix.Gettid()
 			one := make([]byte, 8)
 			binary.NativeEndian.PutUint64(one, 1)
-			for i := range each {
+			for i := 0; i < each && !over.Load(); i++ {
 				w := all[(k+i*wakers*7)%waiters]
 				awaitAsleep(os.Getpid(), w.tid, unix.SYS_PPOLL)
 				unix.Write(w.fd, one)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,7 +67,7 @@ type sawWake struct {
 
 var wakeOf = regexp.MustCompile(`(?m)^ *[0-9.]+  (\d+) \S+ in write\((\d+)\) woke (\d+) \S+ in ppoll through pollwake( on eventfd \d+)?.*?( \[records were lost beside it\])?$`)
 
-func wakesIn(t *testing.T, text string) (all []sawWake) {
+func wakesIn(t *testing.T, text string, losses bool) (all []sawWake) {
 	t.Helper()
 	for _, m := range wakeOf.FindAllStringSubmatch(text, -1) {
 		var w sawWake
@@ -74,7 +75,7 @@ func wakesIn(t *testing.T, text string) (all []sawWake) {
 		w.FD, _ = strconv.Atoi(m[2])
 		w.Wakee, _ = strconv.Atoi(m[3])
 		w.unsure = m[5] != ""
-		if m[4] != fmt.Sprintf(" on eventfd %d", w.FD) && !w.unsure {
+		if m[4] != fmt.Sprintf(" on eventfd %d", w.FD) && !w.unsure && !(losses && m[4] == "") {
 			t.Errorf("what the wake is on is missing or wrong: %s", m[0])
 		}
 		all = append(all, w)
@@ -91,8 +92,8 @@ func lostOf(text string) map[string]string {
 	return lost
 }
 
-// A machine that is busy with other programs costs the observed one none of
-// its records.
+// On a machine that is busy with other programs, each wake that is shown is
+// between those that took part in it, and without a loss none is missing.
 func TestRunOnABusyMachine(t *testing.T) {
 	needPerf(t)
 	makeNoise(t)
@@ -100,13 +101,8 @@ func TestRunOnABusyMachine(t *testing.T) {
 	var sides [2]side
 	told(t, stderr, "sides", &sides)
 	lost := lostOf(out)
-	for source, n := range lost {
-		if source != "sched:sched_waking" { // the one source that the whole system feeds
-			t.Errorf("%s records of %s were lost", n, source)
-		}
-	}
 	woken := map[int]int{}
-	for _, w := range wakesIn(t, out) {
+	for _, w := range wakesIn(t, out, len(lost) > 0) {
 		woken[w.Wakee]++
 		from, to := sides[0], sides[1]
 		if w.Wakee == from.TID {
@@ -119,14 +115,26 @@ func TestRunOnABusyMachine(t *testing.T) {
 	for i, s := range sides {
 		// A thread that was woken between its look and its sleep did not give up
 		// the CPU.
-		if other := sides[1-i]; woken[s.TID] > other.Wrote || int64(woken[s.TID]) < s.Sleeps && len(lost) == 0 {
-			t.Errorf("thread %d slept %d times, %d writes were made for it, and %d wakes seen", s.TID, s.Sleeps, other.Wrote, woken[s.TID])
+		other, unnamed := sides[1-i], unnamedWakes(out, s.TID)
+		if woken[s.TID] > other.Wrote || int64(woken[s.TID]+unnamed) < s.Sleeps && len(lost) == 0 {
+			t.Errorf("thread %d slept %d times, %d writes were made for it, and %d wakes seen, %d without a waker", s.TID, s.Sleeps, other.Wrote, woken[s.TID], unnamed)
 		}
-		if s.Sleeps == 0 {
-			t.Errorf("thread %d never slept: this shows nothing", s.TID)
+		if s.Sleeps == 0 || woken[s.TID] == 0 {
+			t.Errorf("thread %d slept %d times and was woken %d times: this shows nothing", s.TID, s.Sleeps, woken[s.TID])
 		}
 	}
 	t.Logf("%+v, %d wakes, lost %v", sides, woken[sides[0].TID]+woken[sides[1].TID], lost)
+}
+
+// unnamedWakes counts the wakes of a thread that are not said to come of a
+// write.
+func unnamedWakes(text string, tid int) (n int) {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, fmt.Sprintf(" woke %d ", tid)) && !wakeOf.MatchString(line) {
+			n++
+		}
+	}
+	return n
 }
 
 // In a program of 1,000 threads each wake is between the threads that took
@@ -149,7 +157,7 @@ func TestRunCrowd(t *testing.T) {
 				}
 			}
 			unsure, seen := 0, 0
-			for _, w := range wakesIn(t, out) {
+			for _, w := range wakesIn(t, out, len(lostOf(out)) > 0) {
 				switch {
 				case w.unsure:
 					unsure++
@@ -367,7 +375,7 @@ func TestRunAttaches(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, stderr.String())
 	}
-	wakes := wakesIn(t, out.String())
+	wakes := wakesIn(t, out.String(), false)
 	if len(wakes) != 3 {
 		t.Errorf("%d wakes of 3 in\n%s", len(wakes), out.String())
 	}
@@ -489,11 +497,34 @@ func TestKilledObserverLeavesNothing(t *testing.T) {
 // changes them.
 func TestRunWatches(t *testing.T) {
 	needWatch(t)
-	out, _ := observeTestProgram(t, "crowd 3 1 30", "-watch")
-	for _, want := range []string{"in ppoll was put on the wait queue of eventfd ", "in ppoll was taken off the wait queue of eventfd ", ") changed the counter of eventfd ",
-		"watchpoint: add_wait_queue < eventfd_poll", "further eventfds: all watchpoints"} {
-		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
-			t.Errorf("no %q in\n%s", want, out)
+	wanted := []string{"in ppoll was put on the wait queue of eventfd ", "in ppoll was taken off the wait queue of eventfd ", ") changed the counter of eventfd ",
+		"watchpoint: add_wait_queue < eventfd_poll"}
+	cmd := efdtrace(t, "crowd 3 1 0", "run", "-watch", "--", os.Args[0])
+	k := talkTo(t, cmd)
+	var out, last string
+	for {
+		line, err := k.out.ReadString('\n')
+		if err != nil {
+			break
+		}
+		out += line
+		// A sentence may be of three lines. Watching starts some time after an
+		// eventfd is made.
+		last = strings.Join(append(strings.Fields(last), strings.Fields(line)...), " ")
+		if n := len(last); n > 500 {
+			last = last[n-500:]
+		}
+		wanted = slices.DeleteFunc(wanted, func(w string) bool { return strings.Contains(last, w) })
+		if len(wanted) == 0 {
+			k.in.Close()
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	for _, w := range append(wanted, "further eventfds: all watchpoints") {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), w) {
+			t.Errorf("no %q in\n%s", w, out)
 		}
 	}
 	if strings.Contains(out, "undocumented") || strings.Contains(out, "contradicted") {
