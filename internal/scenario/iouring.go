@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"unsafe"
@@ -16,6 +17,16 @@ var ioUrings = []*Scenario{
 		Name: "io_uring", System: 5, Title: "a thread sleeps in ppoll on an eventfd that is registered with an io_uring, a request ends",
 		Source: "io_uring", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
 		run: runIOUring,
+	},
+	{
+		Name: "io_uring_poll", System: 5, Title: "a thread sleeps in ppoll on an eventfd of an io_uring with IORING_SETUP_DEFER_TASKRUN that polls a pipe: the wake of the pipe signals it",
+		Source: "pipe", Waiter: "ppoll", Callbacks: []string{"io_poll_wake", "pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "io_uring", "ppoll", "poll_wake"},
+		need: signalsInWake, run: runIOUringPoll,
+	},
+	{
+		Name: "io_uring_poll_task", System: 5, Title: "a thread sleeps in ppoll on an eventfd of an io_uring that polls a pipe: the thread that writes to the pipe then ends the request",
+		Source: "io_uring", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
+		run: runIOUringPollTask,
 	},
 }
 
@@ -37,16 +48,23 @@ type ringParams struct {
 	sq, cq                                               ringOffsets
 }
 
-// sqe is struct io_uring_sqe as far as a request that does nothing needs it.
+// sqe is struct io_uring_sqe as far as these requests need it.
 type sqe struct {
 	opcode, flags uint8
-	_             [30]byte
+	_             uint16
+	fd            int32
+	_             [20]byte
+	poll          uint32 // with its halves swapped on a big-endian machine
 	userData      uint64
 	_             [24]byte
 }
 
 const (
 	opNop           = 0
+	opPollAdd       = 6
+	singleIssuer    = 1 << 12 // IORING_SETUP_SINGLE_ISSUER
+	deferTaskrun    = 1 << 13 // IORING_SETUP_DEFER_TASKRUN
+	fastPoll        = 1 << 5  // IORING_FEAT_FAST_POLL
 	registerEventfd = 4
 	offSQRing       = 0
 	offCQRing       = 0x8000000
@@ -66,46 +84,194 @@ func runIOUring(t *T) error {
 	if err != nil {
 		return err
 	}
-	r, err := t.ring()
+	r, err := t.ring(0, "0")
 	if err != nil {
 		return err
 	}
-	err = t.do(func() error {
-		fd := int32(e.FD())
-		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerEventfd, uintptr(unsafe.Pointer(&fd)), 1, 0, 0)
-		_, err := result(0, errno)
-		return err
-	}, "io_uring_register(%d, IORING_REGISTER_EVENTFD, [%d], 1)", r.fd, e.FD())
-	if err != nil {
+	if err := t.register(r, e); err != nil {
 		return err
 	}
 	if err := t.WaitPpoll(e.FD(), efd.POLLIN, readExpect(e, 1)); err != nil {
 		return err
 	}
 	return t.Act(func() error {
-		r.nop()
-		n, err := t.Sys(func() (int, error) {
-			n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 1, 0, 0, 0, 0)
-			return result(n, errno)
-		}, "io_uring_enter(%d, 1, 0, 0, NULL, 0)", r.fd)
-		if err != nil {
-			return callError(err, "io_uring_enter")
+		r.queue(sqe{opcode: opNop})
+		if err := t.enter(r); err != nil {
+			return err
 		}
-		return expect(nil, n == 1 && r.completed() == 1, "io_uring_enter took %d requests, %d are complete, want 1 and 1", n, r.completed())
+		return expect(nil, r.completed() == 1, "%d requests are complete, want 1", r.completed())
 	})
 }
 
-// ring sets an io_uring up on the waker's thread.
-func (t *T) ring() (*ring, error) {
-	r := &ring{}
-	var err error
-	r.fd, err = t.Open("io_uring", func() (int, error) {
-		n, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&r.params)), 0)
-		return result(n, errno)
-	}, "io_uring_setup(1, {flags=0})")
+// runIOUringPollTask has the work of the request done by the thread that made it,
+// which is the one that writes: on its way out of write.
+func runIOUringPollTask(t *T) error {
+	r, out, err := t.polling(0, "0")
 	if err != nil {
+		return err
+	}
+	return t.Act(func() error {
+		if err := t.writeBytes(out, "x"); err != nil {
+			return err
+		}
+		return expect(nil, r.completed() == 1, "%d requests are complete, want 1", r.completed())
+	})
+}
+
+// runIOUringPoll has the eventfd signalled where the work is queued:
+// nobody asks for the work, and there is no completion.
+func runIOUringPoll(t *T) error {
+	r, out, err := t.polling(singleIssuer|deferTaskrun, "IORING_SETUP_SINGLE_ISSUER|IORING_SETUP_DEFER_TASKRUN")
+	if err != nil {
+		return err
+	}
+	return t.Act(func() error {
+		if err := t.writeBytes(out, "x"); err != nil {
+			return err
+		}
+		return expect(nil, r.completed() == 0, "%d requests are complete, want 0", r.completed())
+	})
+}
+
+// polling has a ring poll a pipe and a waiter sleep on the ring's eventfd. It
+// returns the pipe's write end.
+func (t *T) polling(flags uint32, text string) (*ring, int, error) {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return nil, -1, err
+	}
+	r, err := t.ring(flags, text)
+	if err != nil {
+		return nil, -1, err
+	}
+	if r.params.features&fastPoll == 0 {
+		return nil, -1, Skip("io_uring_setup: the kernel has no IORING_FEAT_FAST_POLL: before 5.7 a poll request ends in the wake itself")
+	}
+	if err := t.register(r, e); err != nil {
+		return nil, -1, err
+	}
+	in, out, err := t.pipe()
+	if err != nil {
+		return nil, -1, err
+	}
+	err = t.Do(func() error {
+		r.queue(pollRequest(in))
+		return t.enter(r)
+	})
+	if err != nil {
+		return nil, -1, err
+	}
+	return r, out, t.WaitPpoll(e.FD(), efd.POLLIN, readExpect(e, 1))
+}
+
+// pollRequest is a request that ends when fd is readable.
+func pollRequest(fd int) sqe {
+	events := uint32(unix.POLLIN)
+	if *(*byte)(unsafe.Pointer(&events)) == 0 {
+		events <<= 16
+	}
+	return sqe{opcode: opPollAdd, fd: int32(fd), poll: events}
+}
+
+// signalsInWake asks the kernel itself, since stable kernels differ. A signal
+// that is put off may be quick, but not each time.
+func signalsInWake() error {
+	for range 3 {
+		if err := signalInWake(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signalInWake has a poll request end, and looks for the signal at once.
+func signalInWake() error {
+	runtime.LockOSThread() // the only thread that may use the ring
+	defer runtime.UnlockOSThread()
+	r := &ring{params: ringParams{flags: singleIssuer | deferTaskrun}}
+	if _, err := r.setup(); errors.Is(err, unix.EINVAL) {
+		return Skip("io_uring_setup: the kernel has no IORING_SETUP_DEFER_TASKRUN: it came with 6.1")
+	} else if err != nil {
+		return noRing(err)
+	}
+	defer unix.Close(r.fd)
+	if err := r.mmap(); err != nil {
+		return err
+	}
+	defer r.munmap()
+	e, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return callError(err, "eventfd2")
+	}
+	defer unix.Close(e)
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return callError(err, "pipe2")
+	}
+	defer unix.Close(p[0])
+	defer unix.Close(p[1])
+	if err := r.register(e); err != nil {
+		return callError(err, "io_uring_register")
+	}
+	r.queue(pollRequest(p[0]))
+	if _, err := r.enter(); err != nil {
+		return callError(err, "io_uring_enter")
+	}
+	b := make([]byte, 8)
+	if _, err := unix.Write(p[1], b[:1]); err != nil {
+		return callError(err, "write")
+	}
+	if _, err = unix.Read(e, b); errors.Is(err, unix.EAGAIN) {
+		return Skip("this kernel signals no eventfd in the wake of a polled file, but after it, through RCU: so since 7.2 and in 6.12.117")
+	}
+	return callError(err, "read")
+}
+
+// register has the ring signal e for each request that ends.
+func (t *T) register(r *ring, e *efd.EventFD) error {
+	return t.do(func() error { return r.register(e.FD()) }, "io_uring_register(%d, IORING_REGISTER_EVENTFD, [%d], 1)", r.fd, e.FD())
+}
+
+// enter has the kernel take the one request that is queued, on the current
+// thread.
+func (t *T) enter(r *ring) error {
+	n, err := t.Sys(r.enter, "io_uring_enter(%d, 1, 0, 0, NULL, 0)", r.fd)
+	if err != nil {
+		return callError(err, "io_uring_enter")
+	}
+	return expect(nil, n == 1, "io_uring_enter took %d requests, want 1", n)
+}
+
+// ring sets an io_uring up on the waker's thread.
+func (t *T) ring(flags uint32, text string) (*ring, error) {
+	r := &ring{params: ringParams{flags: flags}}
+	if _, err := t.Open("io_uring", r.setup, "io_uring_setup(1, {flags=%s})", text); err != nil {
 		return nil, noRing(err)
 	}
+	t.Cleanup(r.munmap)
+	return r, r.mmap()
+}
+
+func (r *ring) setup() (int, error) {
+	n, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&r.params)), 0)
+	fd, err := result(n, errno)
+	r.fd = fd
+	return fd, err
+}
+
+func (r *ring) register(eventfd int) error {
+	fd := int32(eventfd)
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerEventfd, uintptr(unsafe.Pointer(&fd)), 1, 0, 0)
+	_, err := result(n, errno)
+	return err
+}
+
+func (r *ring) enter() (int, error) {
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 1, 0, 0, 0, 0)
+	return result(n, errno)
+}
+
+func (r *ring) mmap() error {
 	p := &r.params
 	for _, m := range []struct {
 		mem  *[]byte
@@ -116,13 +282,19 @@ func (t *T) ring() (*ring, error) {
 		{&r.cq, offCQRing, p.cq.cqes() + p.cqEntries*16},
 		{&r.sqes, offSQEs, p.sqEntries * uint32(unsafe.Sizeof(sqe{}))},
 	} {
+		var err error
 		*m.mem, err = unix.Mmap(r.fd, m.off, int(m.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 		if err != nil {
-			return nil, callError(err, "mmap")
+			return callError(err, "mmap")
 		}
-		t.Cleanup(func() { unix.Munmap(*m.mem) })
 	}
-	return r, nil
+	return nil
+}
+
+func (r *ring) munmap() {
+	for _, mem := range [][]byte{r.sq, r.cq, r.sqes} {
+		unix.Munmap(mem)
+	}
 }
 
 // noRing says why there is no io_uring here.
@@ -143,12 +315,12 @@ func noRing(err error) error {
 
 func word(mem []byte, off uint32) *uint32 { return (*uint32)(unsafe.Pointer(&mem[off])) }
 
-// nop queues a request that does nothing.
-func (r *ring) nop() {
+// queue queues a request.
+func (r *ring) queue(request sqe) {
 	o := &r.params.sq
 	tail := atomic.LoadUint32(word(r.sq, o.tail))
 	i := tail & *word(r.sq, o.mask)
-	*(*sqe)(unsafe.Pointer(&r.sqes[i*uint32(unsafe.Sizeof(sqe{}))])) = sqe{opcode: opNop}
+	*(*sqe)(unsafe.Pointer(&r.sqes[i*uint32(unsafe.Sizeof(sqe{}))])) = request
 	*word(r.sq, o.array+i*4) = i
 	atomic.StoreUint32(word(r.sq, o.tail), tail+1)
 }

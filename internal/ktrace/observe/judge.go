@@ -31,7 +31,7 @@ var sources = []struct{ function, path string }{
 	{"eventfd_read", "eventfd_read"},
 	{"ioeventfd_write", "kvm_ioeventfd"},
 	{"aio_complete", "aio"}, {"iocb_put", "aio"}, {"aio_complete_rw", "aio"}, {"aio_poll_complete_work", "aio"},
-	{"io_eventfd_signal", "io_uring"}, {"__io_eventfd_signal", "io_uring"}, {"io_eventfd_flush_signal", "io_uring"}, {"io_cqring_ev_posted", "io_uring"}, {"__io_commit_cqring_flush", "io_uring"},
+	{"io_eventfd_do_signal", "io_uring"}, {"io_eventfd_ops", "io_uring"}, {"io_eventfd_signal", "io_uring"}, {"__io_eventfd_signal", "io_uring"}, {"io_eventfd_flush_signal", "io_uring"}, {"io_cqring_ev_posted", "io_uring"}, {"__io_commit_cqring_flush", "io_uring"},
 	{"mem_cgroup_threshold", "memcg"}, {"__mem_cgroup_threshold", "memcg"}, {"memcg1_check_events", "memcg"},
 	{"vfio_msihandler", "vfio"},
 	{"eventfd_signal", "eventfd_signal"}, {"eventfd_signal_mask", "eventfd_signal"},
@@ -52,6 +52,13 @@ var sources = []struct{ function, path string }{
 // WakeSource names the documented path of what woke, by the functions on the
 // chain, "" where none is known.
 func WakeSource(inner []ktrace.Frame) string {
+	// An io_uring that polls passes the wake of another object on.
+	polled := func(f ktrace.Frame) bool { return match.BaseName(f.Name) == "io_poll_wake" }
+	if i := slices.IndexFunc(inner, polled); i >= 0 {
+		if source := WakeSource(inner[i+1:]); source != "" {
+			return source
+		}
+	}
 	names := map[string]bool{}
 	for _, f := range inner {
 		names[match.BaseName(f.Name)] = true
@@ -92,7 +99,7 @@ func WakePaths(source, waiter string, callbacks []string) []string {
 	if source == "epoll_ctl" || source == "epoll_wait" {
 		add("epoll_wake") // an epoll's own queue is woken, by no callback
 	}
-	for callback, path := range map[string]string{"ep_poll_callback": "epoll_wake", "irqfd_wakeup": "kvm_irqfd", "vhost_poll_wakeup": "vhost"} {
+	for callback, path := range map[string]string{"ep_poll_callback": "epoll_wake", "irqfd_wakeup": "kvm_irqfd", "vhost_poll_wakeup": "vhost", "io_poll_wake": "io_uring"} {
 		if slices.Contains(callbacks, callback) {
 			add(path)
 		}

@@ -1,6 +1,7 @@
 package observe_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +62,7 @@ func TestWhoWoke(t *testing.T) {
 		{"read", "read", match.Task, false, "write", "autoremove_wake_function"},
 		{"epoll_wait", "epoll_pwait", match.Task, false, "write", "ep_poll_callback"},
 		{"aio", "ppoll", match.Task, false, "io_submit", "pollwake"},
+		{"io_uring_poll", "ppoll", match.Task, false, "write", "io_poll_wake"},
 		{"timeout_ppoll", "ppoll", match.HardIRQ, true, "", ""},
 		{"timerfd", "ppoll", match.HardIRQ, true, "", "pollwake"},
 		{"pty", "ppoll", match.KWorker, false, "", "pollwake"},
@@ -77,6 +79,25 @@ func TestWhoWoke(t *testing.T) {
 				t.Errorf("latency %d, sleep %+v", j.Latency(), j.Sleep)
 			}
 		})
+	}
+}
+
+// What an io_uring polls is what woke, where the ring signals in that wake.
+func TestWakePassedOn(t *testing.T) {
+	for recording, want := range map[string][]string{
+		"io_uring_poll":      {"pipe", "poll_wake", "io_uring"},
+		"io_uring_poll_task": {"io_uring", "poll_wake"},
+	} {
+		all := judged(t, recording, "ppoll")
+		j := all[len(all)-1]
+		if !slices.Equal(j.WakePaths, want) {
+			t.Errorf("%s: paths %q, want %q", recording, j.WakePaths, want)
+		}
+		for _, s := range j.WakeChain.Steps {
+			if s.Verdict == ktrace.Contradicted || s.Verdict == ktrace.Undocumented {
+				t.Errorf("%s: %s -> %s %s: %s", recording, s.Caller, s.Callee, s.Verdict, s.Evidence)
+			}
+		}
 	}
 }
 
