@@ -236,10 +236,12 @@ func (k *kernel) has() []string {
 	before := func(series string) bool { return naturalCompare(k.Series, series) < 0 }
 	lacks := map[string]bool{
 		"input":              k.Flavour != "",
-		"timeout_epoll_nsec": before("5.11"),  // epoll_pwait2
-		"epoll_ioctl":        before("6.9"),   // EPIOCSPARAMS
-		"pidfd_thread":       before("6.9"),   // PIDFD_THREAD
-		"memcg":              !before("6.12"), // Debian no longer configures the controller of cgroup v1
+		"timeout_epoll_nsec": before("5.11"), // epoll_pwait2
+		"epoll_ioctl":        before("6.9"),  // EPIOCSPARAMS
+		"pidfd_thread":       before("6.9"),  // PIDFD_THREAD
+		// IORING_SETUP_DEFER_TASKRUN, with a signal that is not put off.
+		"io_uring_poll": before("6.1") || k.Series == "6.12" || !before("7.2"),
+		"memcg":         !before("6.12"), // Debian no longer configures the controller of cgroup v1
 	}
 	if k.Arch == "amd64" {
 		list = append(list, "kvm", "vhost")
