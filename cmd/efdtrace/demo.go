@@ -222,7 +222,7 @@ func waker(w *observe.Judged) string {
 }
 
 func micro(ns int64) string {
-	if ns >= int64(10*time.Millisecond) {
+	if ns >= int64(time.Millisecond) {
 		return fmt.Sprintf("%.1f ms", float64(ns)/1e6)
 	}
 	return fmt.Sprintf("%.1f µs", float64(ns)/1e3)

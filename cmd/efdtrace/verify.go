@@ -186,7 +186,7 @@ func (v *verification) show(t *lab.Trial, all bool) {
 			line += ", woken in " + micro(l)
 		}
 	}
-	v.text.Printf("%s\n", line)
+	v.text.Printf("%s\n", strings.TrimRight(line, " "))
 	if s.Reason != "" {
 		v.text.Para("    ", s.Reason)
 	}
@@ -223,8 +223,12 @@ func (v *verification) summary() {
 		edges = append(edges, s.Edges...)
 	}
 	v.text.Printf("\n")
-	v.text.Para("", fmt.Sprintf("Linux %s %s, %s: %d scenarios ok, %d failed, %d inconclusive, %d skipped. Edges: %s.",
-		v.out.Kernel, v.out.Arch, v.out.Tier, n[lab.OK], n[lab.Failed], n[lab.Inconclusive], n[lab.Skipped], counts(edges)))
+	text := fmt.Sprintf("Linux %s %s, %s: %d scenarios ok, %d failed, %d inconclusive, %d skipped.",
+		v.out.Kernel, v.out.Arch, v.out.Tier, n[lab.OK], n[lab.Failed], n[lab.Inconclusive], n[lab.Skipped])
+	if len(edges) > 0 {
+		text += " Edges: " + counts(edges) + "."
+	}
+	v.text.Para("", text)
 	v.figures()
 	if v.lab.Denied != nil {
 		v.text.Para("", "Not observed: "+v.lab.Denied.Error()+".")

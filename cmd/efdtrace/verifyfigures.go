@@ -133,7 +133,7 @@ func (v *verification) figures() {
 	}
 	switch {
 	case w.Absent != "":
-		v.text.Para("", "Witness: none. "+w.Absent+".")
+		v.text.Para("", "Witness: none: "+w.Absent+".")
 	case w.Edges > 0:
 		v.text.Para("", fmt.Sprintf("Witness: of %d edges of the branches taken between functions that can be traced here, the %s saw %d, %s.", w.Edges, w.Tracer, w.Saw, percent(*w.Share)))
 		v.open(w.Open)
