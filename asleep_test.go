@@ -16,9 +16,3 @@ func waitAsleep(tid int, nrs ...int) {
 		panic(err)
 	}
 }
-
-// asleep reports whether tid sleeps in one of nrs.
-func asleep(tid int, nrs []int) bool {
-	s, err := procfs.Of(os.Getpid(), tid)
-	return err == nil && s.In(nrs...)
-}
