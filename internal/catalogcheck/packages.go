@@ -78,7 +78,10 @@ func aptRoot(root string) (string, error) {
 		}
 	}
 	var list strings.Builder
-	main, security := mirrors()
+	main, security, err := mirrors()
+	if err != nil {
+		return "", err
+	}
 	for _, s := range suites {
 		uri := main
 		if strings.HasSuffix(s, "-security") {
@@ -99,8 +102,7 @@ func aptRoot(root string) (string, error) {
 
 // mirrors are the addresses that the machine's apt names for Debian and for
 // its security updates.
-func mirrors() (main, security string) {
-	main, security = "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
+func mirrors() (main, security string, err error) {
 	names, _ := filepath.Glob("/etc/apt/sources.list.d/*")
 	for _, n := range append([]string{"/etc/apt/sources.list"}, names...) {
 		b, err := os.ReadFile(n)
@@ -116,7 +118,10 @@ func mirrors() (main, security string) {
 			}
 		}
 	}
-	return main, security
+	if main == "" || security == "" {
+		return "", "", errors.New("apt's sources name no Debian archive, or no security archive: add them to /etc/apt/sources.list.d")
+	}
+	return main, security, nil
 }
 
 // pkg is a kernel source package.
