@@ -2,6 +2,21 @@
 
 #include "textflag.h"
 
+// RESULTQ makes the call and returns. An errno comes negated in the place of a
+// result. The name ends as that of a quadword instruction does, for go vet.
+#define RESULTQ(n, errno) \
+	SYSCALL; \
+	CMPQ AX, $-4095; \
+	JCC  failed; \
+	MOVQ AX, n; \
+	MOVQ $0, errno; \
+	RET; \
+failed: \
+	NEGQ AX; \
+	MOVQ $-1, n; \
+	MOVQ AX, errno; \
+	RET
+
 // func nowPpoll(fds []PollFD, ts *timespec) (n uintptr, errno unix.Errno)
 TEXT ·nowPpoll(SB), NOSPLIT, $0-48
 	MOVQ fds_base+0(FP), DI
@@ -10,18 +25,7 @@ TEXT ·nowPpoll(SB), NOSPLIT, $0-48
 	XORL R10, R10 // no mask
 	MOVL $8, R8
 	MOVL $271, AX // ppoll
-	SYSCALL
-	CMPQ AX, $-4095
-	JCC  failed
-	MOVQ AX, n+32(FP)
-	MOVQ $0, errno+40(FP)
-	RET
-
-failed:
-	NEGQ AX
-	MOVQ $-1, n+32(FP)
-	MOVQ AX, errno+40(FP)
-	RET
+	RESULTQ(n+32(FP), errno+40(FP))
 
 // func nowPselect6(nfds int, r, w, x []fdWord, ts *timespec) (n uintptr, errno unix.Errno)
 TEXT ·nowPselect6(SB), NOSPLIT, $0-104
@@ -32,18 +36,7 @@ TEXT ·nowPselect6(SB), NOSPLIT, $0-104
 	MOVQ ts+80(FP), R8
 	XORL R9, R9   // no mask
 	MOVL $270, AX // pselect6
-	SYSCALL
-	CMPQ AX, $-4095
-	JCC  failed
-	MOVQ AX, n+88(FP)
-	MOVQ $0, errno+96(FP)
-	RET
-
-failed:
-	NEGQ AX
-	MOVQ $-1, n+88(FP)
-	MOVQ AX, errno+96(FP)
-	RET
+	RESULTQ(n+88(FP), errno+96(FP))
 
 // func nowEpollPwait(epfd int, events []EpollEvent) (n uintptr, errno unix.Errno)
 TEXT ·nowEpollPwait(SB), NOSPLIT, $0-48
@@ -54,15 +47,4 @@ TEXT ·nowEpollPwait(SB), NOSPLIT, $0-48
 	XORL R8, R8   // no mask
 	MOVL $8, R9
 	MOVL $281, AX // epoll_pwait
-	SYSCALL
-	CMPQ AX, $-4095
-	JCC  failed
-	MOVQ AX, n+32(FP)
-	MOVQ $0, errno+40(FP)
-	RET
-
-failed:
-	NEGQ AX
-	MOVQ $-1, n+32(FP)
-	MOVQ AX, errno+40(FP)
-	RET
+	RESULTQ(n+32(FP), errno+40(FP))

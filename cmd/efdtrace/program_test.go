@@ -2,7 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -11,7 +11,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/asleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -239,7 +239,7 @@ func crowdProgram(arg string) {
 			binary.NativeEndian.PutUint64(one, 1)
 			for i := 0; i < each && !over.Load(); i++ {
 				w := all[(k+i*wakers*7)%waiters]
-				awaitAsleep(os.Getpid(), w.tid, unix.SYS_PPOLL)
+				awaitPpoll(w.tid)
 				unix.Write(w.fd, one)
 				done[k] = append(done[k], pairing{tid, w.tid, w.fd})
 			}
@@ -249,19 +249,10 @@ func crowdProgram(arg string) {
 	tell("pairings", done)
 }
 
-// awaitAsleep waits until a thread of a process sleeps in a system call.
-func awaitAsleep(pid, tid, nr int) {
-	dir := fmt.Sprintf("/proc/%d/task/%d/", pid, tid)
-	for {
-		stat, err := os.ReadFile(dir + "stat")
-		if err != nil {
-			panic(err)
-		}
-		call, _ := os.ReadFile(dir + "syscall")
-		if i := bytes.LastIndexByte(stat, ')'); stat[i+2] == 'S' && bytes.HasPrefix(call, []byte(strconv.Itoa(nr)+" ")) {
-			return
-		}
-		runtime.Gosched()
+// awaitPpoll waits until a thread of this program sleeps in ppoll.
+func awaitPpoll(tid int) {
+	if err := asleep.Await(context.Background(), os.Getpid(), tid, unix.SYS_PPOLL); err != nil {
+		panic(err)
 	}
 }
 
@@ -316,11 +307,11 @@ func waiterProgram(string) {
 		}
 	}()
 	tid := <-tids
-	awaitAsleep(os.Getpid(), tid, unix.SYS_PPOLL)
+	awaitPpoll(tid)
 	fmt.Println("ready", os.Getpid(), tid)
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		awaitAsleep(os.Getpid(), tid, unix.SYS_PPOLL)
+		awaitPpoll(tid)
 		e.Write(1)
 		<-woken
 		fmt.Println("woken")

@@ -51,7 +51,7 @@ func runProgram(e *env, args []string) int {
 		return status
 	}
 	o.program = fs.Args()
-	fs.Visit(func(f *flag.Flag) { o.attach = o.attach || f.Name == "p" })
+	o.attach = given(fs, "p")
 	if err := o.check(); err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace run: %v\n", err)
 		return exitUsage

@@ -246,20 +246,32 @@ func (n *Note) transferFails(c *strace.Call, write bool) {
 	}
 }
 
+// whyMake and whyCtl are the errors of eventfd2 and epoll_create1, and of
+// epoll_ctl, that have one cause.
+var (
+	whyMake = map[string]string{
+		"EINVAL": "an unknown flag",
+		"EMFILE": "the process has no free descriptor below its soft limit RLIMIT_NOFILE",
+		"ENFILE": "the system has no room for a further open file, /proc/sys/fs/file-max",
+		"ENOMEM": "no memory",
+	}
+	whyCtl = map[string]string{
+		"EBADF":  "one of the two is not open",
+		"EFAULT": "the struct epoll_event cannot be read",
+		"EPERM":  "the file has no poll operation",
+		"EEXIST": "it is in already",
+		"ENOENT": "it is not in",
+		"ELOOP":  "a ring of epolls, or too deep a nesting",
+		"ENOSPC": "the user's limit max_user_watches",
+		"ENOMEM": "no memory for the item, or for its entry on the file's wait queue",
+	}
+)
+
 // makeFails is for eventfd2 and epoll_create1.
 func (n *Note) makeFails(c *strace.Call) {
-	switch c.Errno {
-	case "EINVAL":
-		n.fails("EINVAL", "an unknown flag")
-	case "EMFILE":
-		n.fails("EMFILE", "the process has no free descriptor below its soft limit RLIMIT_NOFILE")
-	case "ENFILE":
-		n.fails("ENFILE", "the system has no room for a further open file, /proc/sys/fs/file-max")
-	case "ENOMEM":
-		n.fails("ENOMEM", "no memory")
-	}
 	n.say(c.Errno)
-	if n.why != "" {
+	if why := whyMake[c.Errno]; why != "" {
+		n.fails(c.Errno, why)
 		n.say(": ", n.why)
 	}
 }
@@ -267,26 +279,13 @@ func (n *Note) makeFails(c *strace.Call) {
 // ctlFails is for epoll_ctl. plain says that EPOLLEXCLUSIVE stands beside
 // nothing that it may not.
 func (n *Note) ctlFails(c *strace.Call, op string, ep, target *file, exclusive, plain bool) {
-	switch c.Errno {
-	case "EBADF":
-		n.fails("EBADF", "one of the two is not open")
-	case "EFAULT":
-		n.fails("EFAULT", "the struct epoll_event cannot be read")
-	case "EPERM":
-		n.fails("EPERM", "the file has no poll operation")
-	case "EEXIST":
-		n.fails("EEXIST", "it is in already")
-	case "ENOENT":
-		n.fails("ENOENT", "it is not in")
-	case "ELOOP":
+	if c.Errno == "ELOOP" {
 		n.branch("nested")
-		n.fails("ELOOP", "a ring of epolls, or too deep a nesting")
-	case "ENOSPC":
-		n.fails("ENOSPC", "the user's limit max_user_watches")
-	case "ENOMEM":
-		n.fails("ENOMEM", "no memory for the item, or for its entry on the file's wait queue")
-	case "EINVAL":
+	}
+	if c.Errno == "EINVAL" {
 		n.ctlInvalid(op, ep, target, exclusive, plain)
+	} else if why := whyCtl[c.Errno]; why != "" {
+		n.fails(c.Errno, why)
 	}
 }
 

@@ -90,11 +90,7 @@ func runEpollCtlNested(t *T) error {
 }
 
 func runEpollLevel(t *T) error {
-	e, err := t.EventFD(0, 0)
-	if err != nil {
-		return err
-	}
-	p, err := t.Epoll(e, efd.EPOLLIN)
+	e, p, err := t.EventFDInEpoll()
 	if err != nil {
 		return err
 	}
@@ -174,11 +170,7 @@ func runEpollRelease(t *T) error {
 }
 
 func runEpollIoctl(t *T) error {
-	e, err := t.EventFD(0, 0)
-	if err != nil {
-		return err
-	}
-	p, err := t.Epoll(e, efd.EPOLLIN)
+	e, p, err := t.EventFDInEpoll()
 	if err != nil {
 		return err
 	}

@@ -104,11 +104,7 @@ func runPpollMask(t *T) error {
 }
 
 func runPollOnEpoll(t *T) error {
-	e, err := t.EventFD(0, 0)
-	if err != nil {
-		return err
-	}
-	p, err := t.Epoll(e, efd.EPOLLIN)
+	e, p, err := t.EventFDInEpoll()
 	if err != nil {
 		return err
 	}

@@ -93,11 +93,7 @@ func runSignalPselect6(t *T) error {
 }
 
 func runSignalEpoll(t *T) error {
-	e, err := t.EventFD(0, 0)
-	if err != nil {
-		return err
-	}
-	p, err := t.Epoll(e, efd.EPOLLIN)
+	_, p, err := t.EventFDInEpoll()
 	if err != nil {
 		return err
 	}

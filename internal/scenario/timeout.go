@@ -58,11 +58,7 @@ func runTimeoutPselect6(t *T) error {
 }
 
 func (t *T) timeoutEpoll(d time.Duration) error {
-	e, err := t.EventFD(0, 0)
-	if err != nil {
-		return err
-	}
-	p, err := t.Epoll(e, efd.EPOLLIN)
+	_, p, err := t.EventFDInEpoll()
 	if err != nil {
 		return err
 	}

@@ -60,11 +60,7 @@ var waits = []*Scenario{
 		Name: "epoll_wait", System: 12, Demo: true, Title: "a thread sleeps in epoll_wait on an eventfd, another writes to it",
 		Source: "eventfd_write", Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait"},
 		run: func(t *T) error {
-			e, err := t.EventFD(0, 0)
-			if err != nil {
-				return err
-			}
-			p, err := t.Epoll(e, efd.EPOLLIN)
+			e, p, err := t.EventFDInEpoll()
 			if err != nil {
 				return err
 			}
@@ -84,6 +80,17 @@ func (t *T) waitFor(e *efd.EventFD, call func() error, nr ...int) error {
 		return err
 	}
 	return t.Act(func() error { return e.Write(1) })
+}
+
+// EventFDInEpoll makes an eventfd whose counter is 0, and an epoll that
+// watches it.
+func (t *T) EventFDInEpoll() (*efd.EventFD, *efd.Epoll, error) {
+	e, err := t.EventFD(0, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := t.Epoll(e, efd.EPOLLIN)
+	return e, p, err
 }
 
 // Epoll makes an epoll that watches e.

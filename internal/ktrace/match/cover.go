@@ -313,10 +313,8 @@ func (c *covering) note(s Step) Step {
 		s.byTracer = t.Verdict
 	}
 	if c.Entries != nil && c.Doc != nil {
-		d := *c.Doc
-		d.tracer = c.Entries.Tracer
-		caller, _ := d.traceable(s.Caller)
-		callee, symbols := d.traceable(s.Callee)
+		caller, _, _ := c.traceable(s.Caller)
+		callee, symbols, _ := c.traceable(s.Callee)
 		s.witnessed, s.symbols = caller && callee, symbols
 	}
 	return s

@@ -3,13 +3,12 @@ package observe
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
 
 // Change is one change of a watched eventfd: of its counter, or of its wait
@@ -182,21 +181,7 @@ func startedBy(pid int, follows func(int) bool) bool {
 		if follows(pid) {
 			return true
 		}
-		pid = parent(pid)
+		pid = perf.Parent(pid)
 	}
 	return false
-}
-
-func parent(pid int) int {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "PPid:"); ok {
-			n, _ := strconv.Atoi(strings.TrimSpace(v))
-			return n
-		}
-	}
-	return 0
 }

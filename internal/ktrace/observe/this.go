@@ -13,8 +13,10 @@ import (
 // had: where err is not nil the kernel is usable all the same, and err says
 // what it does not know.
 func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
-	k = &Kernel{Release: release(), Arch: runtime.GOARCH, Catalog: catalog.Default()}
-	if k.Version, err = ktrace.KernelVersion(k.Release, unameVersion()); err != nil {
+	var u unix.Utsname
+	unix.Uname(&u) // fails for a bad address alone
+	k = &Kernel{Release: unix.ByteSliceToString(u.Release[:]), Arch: runtime.GOARCH, Catalog: catalog.Default()}
+	if k.Version, err = ktrace.KernelVersion(k.Release, unix.ByteSliceToString(u.Version[:])); err != nil {
 		return k, nil, err
 	}
 	table, err = ksym.Load()
@@ -22,20 +24,4 @@ func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
 		k.Symbols = table
 	}
 	return k, table, err
-}
-
-func unameVersion() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Version[:])
-}
-
-func release() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
@@ -21,10 +20,10 @@ type Watched struct {
 func (l *Lab) judgeWatched(t *Trial) {
 	for i := range t.Events {
 		ev := &t.Events[i]
-		if ev.Kind != ktrace.Watch || releases(ev) || !t.ours(ev.TID) || match.Split(ev.Stack).Context != match.Task {
+		if ev.Kind != ktrace.Watch || observe.ReleasesLock(ev) || !t.ours(ev.TID) || match.Split(ev.Stack).Context != match.Task {
 			continue
 		}
-		w := Watched{Event: ev, Path: l.pathOf(ev)}
+		w := Watched{Event: ev, Path: changePath(ev)}
 		if w.Path == "" {
 			continue
 		}
@@ -44,29 +43,17 @@ func (l *Lab) judgeWatched(t *Trial) {
 	}
 }
 
-// releases: the lock is given back. Its taking told all of that, and functions
-// that end in the release have left no frame by now.
-func releases(ev *ktrace.Event) bool {
-	return len(ev.Stack) > 0 && strings.Contains(ev.Stack[0].Name, "spin_unlock")
-}
-
-// pathOf names the documented path of the call that an event happened in.
-func (l *Lab) pathOf(ev *ktrace.Event) string {
-	for _, f := range slices.Backward(ev.Stack) {
-		switch n := match.BaseName(f.Name); n {
-		case "eventfd_read", "eventfd_write", "eventfd_release":
-			return n
-		case "ep_eventpoll_release", "eventpoll_release_file":
-			return "epoll_release"
-		}
+// changePath is observe.ChangePath, and the path by which an epoll that goes
+// leaves an eventfd's queue.
+func changePath(ev *ktrace.Event) string {
+	released := func(f ktrace.Frame) bool {
+		n := match.BaseName(f.Name)
+		return n == "ep_eventpoll_release" || n == "eventpoll_release_file"
 	}
-	switch name := observe.ChainSyscall(ev.Stack); name {
-	case "poll", "ppoll", "select", "pselect6", "epoll_ctl":
-		return name
-	case "restart_syscall":
-		return "poll_restart"
+	if slices.ContainsFunc(ev.Stack, released) {
+		return "epoll_release"
 	}
-	return ""
+	return observe.ChangePath(ev)
 }
 
 // watchPoints are the functions that change what is watched: the counter, and

@@ -97,13 +97,19 @@ func (t *tasks) processOf(tid int) int {
 }
 
 // ProcessOf returns the process of a thread, 0 where it is gone.
-func ProcessOf(tid int) int {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/status")
+func ProcessOf(tid int) int { return statusNumber(tid, "Tgid:") }
+
+// Parent returns the process that a process is a child of, 0 where it is gone.
+func Parent(pid int) int { return statusNumber(pid, "PPid:") }
+
+// statusNumber is a number that /proc says of a task, 0 where it is gone.
+func statusNumber(id int, key string) int {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(id) + "/status")
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "Tgid:"); ok {
+		if v, ok := strings.CutPrefix(line, key); ok {
 			n, _ := strconv.Atoi(strings.TrimSpace(v))
 			return n
 		}
