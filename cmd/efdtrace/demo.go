@@ -38,6 +38,7 @@ func demo(e *env, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	l := lab.Open()
+	defer l.Close()
 	d := &demonstration{lab: l, text: render.NewText(e.stdout, colour(e.stdout))}
 	if l.Denied != nil {
 		return d.documented(ctx, scenarios)

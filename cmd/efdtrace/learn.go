@@ -140,6 +140,7 @@ func (t *teacher) observed(ctx context.Context, l *learn.Lesson) {
 		return
 	}
 	watcher := lab.Open()
+	defer watcher.Close()
 	if watcher.Denied != nil {
 		t.text.Printf("\n")
 		t.text.Para("", "Not observed here: "+strings.TrimSuffix(watcher.Denied.Error(), ".")+". efdtrace doctor says what it takes.")

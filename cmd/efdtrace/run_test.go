@@ -37,6 +37,7 @@ func invoke(t *testing.T, args ...string) (status int, stdout, stderr string) {
 func needPerf(t *testing.T) {
 	t.Helper()
 	l := lab.Open()
+	defer l.Close()
 	testenv.Require(t, tierOf(l.Denied), l.Denied)
 }
 
@@ -84,6 +85,7 @@ func TestDemo(t *testing.T) {
 		}
 	}
 	l := lab.Open()
+	defer l.Close()
 	if l.Denied == nil || tierOf(l.Denied) != "architecture" { // whose paths are not documented
 		for _, want := range []string{"pollwake", "ep_poll_callback", "autoremove_wake_function", "__wake_up_locked_key", "__pollwake", "default_wake_function", "eventfd_write", `write(`, "ppoll([{fd="} {
 			if !strings.Contains(stdout, want) {

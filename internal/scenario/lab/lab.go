@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -32,12 +33,13 @@ type Lab struct {
 	NoTrace error // why functions are not traced, nil where they are
 
 	symbols *ksym.Table
+	held    io.Closer      // what Hold had opened, nil for nothing
 	tracer  *ftrace.Source // open across scenarios: to open it takes longer than a scenario
 	witness *match.Tracer  // what it can show, nil where there is none
 }
 
 // Open looks at the running kernel. It never fails: what cannot be had is
-// said by Denied.
+// said by Denied. Close ends it.
 func Open() *Lab {
 	k, table, err := observe.ThisKernel()
 	l := &Lab{Kernel: k, symbols: table}
@@ -55,11 +57,26 @@ func Open() *Lab {
 		return l
 	}
 	src.Close()
+	// What is not held takes longer, and no more than that.
+	l.held, _ = perf.Hold("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree")
 	// Without it only what was reviewed before is known of jumps and inlining.
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
 	}
 	return l
+}
+
+// Close ends what Open and Trace began, and leaves nothing of it in the
+// kernel.
+func (l *Lab) Close() error {
+	var held, traced error
+	if l.held != nil {
+		held, l.held = l.held.Close(), nil
+	}
+	if l.tracer != nil {
+		traced, l.tracer = l.tracer.Close(), nil
+	}
+	return errors.Join(held, traced)
 }
 
 // denied says what is missing and the smallest change that gives all that the

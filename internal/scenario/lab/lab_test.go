@@ -316,6 +316,11 @@ func TestReplayWithoutTheLastSleepUnannounced(t *testing.T) {
 func open(t *testing.T) *lab.Lab {
 	t.Helper()
 	l := lab.Open()
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	tier := "perf"
 	if a, ok := errors.AsType[*ktrace.AccessError](l.Denied); ok {
 		tier = a.Tier

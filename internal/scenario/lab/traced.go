@@ -13,7 +13,7 @@ import (
 )
 
 // Trace has the function tracer watch the scenarios too, where the kernel lets
-// it: NoTrace says why not. Close ends it.
+// it: NoTrace says why not.
 func (l *Lab) Trace() {
 	if l.Denied != nil {
 		l.NoTrace = l.Denied
@@ -25,16 +25,6 @@ func (l *Lab) Trace() {
 		return
 	}
 	l.tracer, l.witness = s, newTracer(s.Tracer(), s.Traced())
-}
-
-// Close ends what Trace began, and leaves nothing of it in the kernel.
-func (l *Lab) Close() error {
-	if l.tracer == nil {
-		return nil
-	}
-	err := l.tracer.Close()
-	l.tracer = nil
-	return err
 }
 
 // Functions is how many functions are traced.

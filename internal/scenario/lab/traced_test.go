@@ -49,11 +49,6 @@ func tracing(t *testing.T) *lab.Lab {
 	if l.NoTrace != nil {
 		t.Fatal(l.NoTrace)
 	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return l
 }
 

@@ -212,37 +212,62 @@ func TestLoss(t *testing.T) {
 	}
 }
 
-func TestNothingLeftOpen(t *testing.T) {
-	count := func() int {
-		d, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(d)
+// descriptors counts the open ones, and those of perf among them.
+func descriptors(t *testing.T) (all, perf int) {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, d := range fds {
+		n, _ := strconv.Atoi(d.Name())
+		if path, _ := os.Readlink("/proc/self/fd/" + d.Name()); !strings.Contains(path, "perf_event") {
+			continue
+		}
+		perf++
+		if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("perf descriptor %d is not closed on exec (%v)", n, err)
+		}
+	}
+	return len(fds), perf
+}
+
+func TestNothingLeftOpen(t *testing.T) {
 	open(t, Config{}).Close()
-	before := count()
+	before, _ := descriptors(t)
 	for range 5 {
 		s := open(t, Config{})
-		fds, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range fds {
-			n, _ := strconv.Atoi(d.Name())
-			if path, _ := os.Readlink("/proc/self/fd/" + d.Name()); !strings.Contains(path, "perf_event") {
-				continue
-			}
-			if flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
-				t.Errorf("perf descriptor %d is not closed on exec (%v)", n, err)
-			}
+		if _, perf := descriptors(t); perf == 0 {
+			t.Error("no descriptor of perf is open")
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	if after := count(); after != before {
+	if after, _ := descriptors(t); after != before {
 		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+func TestHold(t *testing.T) {
+	open(t, Config{}).Close()
+	all, perf := descriptors(t)
+	h, err := Hold("sched:sched_waking", "sched:sched_switch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, now := descriptors(t); now != perf+2 {
+		t.Errorf("two tracepoints are held by %d descriptors", now-perf)
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if h, err := Hold("sched:sched_waking", "sched:none"); err == nil || !strings.Contains(err.Error(), "sched:none") {
+		h.Close()
+		t.Errorf("a tracepoint that there is not: %v", err)
+	}
+	if now, _ := descriptors(t); now != all {
+		t.Errorf("%d descriptors before, %d after", all, now)
 	}
 }
 

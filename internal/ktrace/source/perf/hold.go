@@ -1,0 +1,38 @@
+package perf
+
+import (
+	"io"
+	"os"
+
+	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
+)
+
+// Hold keeps an event of each tracepoint open, without enabling it, until it
+// is closed. Who closes the last event of a tracepoint waits for a grace period
+// of RCU (perf_trace_event_unreg calls tracepoint_synchronize_unregister), some
+// 40 ms for each: who observes again and again holds them meanwhile.
+func Hold(names ...string) (io.Closer, error) {
+	fs, err := tracefs.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer fs.Close()
+	cpus, err := CPUs()
+	if err != nil {
+		return nil, err
+	}
+	rs := NewRings(os.Getpagesize(), NewStacks(nil))
+	for _, name := range names {
+		f, err := fs.Event(name)
+		if err != nil {
+			rs.Close()
+			return nil, err
+		}
+		spec := Tracepoint(name, f)
+		if _, err := rs.Add(spec, -1, cpus[0], false); err != nil {
+			rs.Close()
+			return nil, addError(spec, err)
+		}
+	}
+	return rs, nil
+}
