@@ -27,8 +27,7 @@ func (t *pathText) path(p *ktrace.Path) {
 		t.out[e.Caller] = append(t.out[e.Caller], e)
 	}
 	fmt.Fprintf(t.w, "%s: %s\n", t.bold(p.Name), p.Title)
-	fmt.Fprintf(t.w, "Linux %s, decided by ", p.Kernel)
-	writeWrapped(t.w, p.DecidedBy, 2, textWidth)
+	writeWrapped(t.w, fmt.Sprintf("Linux %s, decided by %s", p.Kernel, p.DecidedBy), 2, textWidth)
 	for _, para := range strings.Split(p.Intro, "\n\n") {
 		fmt.Fprintln(t.w)
 		writeWrapped(t.w, para, 0, textWidth)

@@ -229,7 +229,7 @@ func (t *texter) tree(name string, n *Note) {
 		return
 	}
 	if slices.ContainsFunc(trees, func(r *node) bool { return r.fresh(t.said) }) {
-		t.line("  ", p.Name, " on Linux ", p.Kernel, ": ", p.Title)
+		t.line("  ", p.Name, " on Linux ", kernelOf(p), ": ", p.Title)
 		for _, r := range trees {
 			t.rows(p, 1, r, n, "")
 		}

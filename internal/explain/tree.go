@@ -67,9 +67,18 @@ func TreeOf(w io.Writer, p *ktrace.Path, way, title string) {
 	Tree(w, &part)
 }
 
+// kernelOf is the kernel that a path holds for, and the tree that its lines are
+// of where that is not one of this version or of the bare series.
+func kernelOf(p *ktrace.Path) string {
+	if p.Tree == "" || strings.HasPrefix(p.Tree+".", p.Kernel+".") {
+		return p.Kernel
+	}
+	return p.Kernel + ", lines of " + p.Tree
+}
+
 // Tree writes a path with all its branches, each named where it begins.
 func Tree(w io.Writer, p *ktrace.Path) {
-	fmt.Fprintf(w, "%s on Linux %s: %s\n", p.Name, p.Kernel, p.Title)
+	fmt.Fprintf(w, "%s on Linux %s: %s\n", p.Name, kernelOf(p), p.Title)
 	other := map[string]bool{"x86-64": true, "arm64": true}
 	delete(other, archBranch())
 	var down func(depth int, n *node, branch string)

@@ -90,7 +90,7 @@ type Path struct {
 	Edges     []Edge
 	Functions map[string]Function
 
-	Tree        string // the reviewed tree that Edge.Line counts in, "" where no line is given
+	Tree        string // the reviewed tree that Edge.Line counts in: of this version, or the nearest of its series; "" where no line is given
 	Structs     []Struct
 	Limits      []string
 	Corrections []Correction

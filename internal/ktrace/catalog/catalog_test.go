@@ -176,10 +176,25 @@ func TestNearestVersion(t *testing.T) {
 		{"9.1", "newer than the newest reviewed kernel"},
 		{"6.18", "reviewed as 6.18.2"},
 		{"6.3", "the change log between 6.1.192 and 6.4.4 decides"},
-		{"6.18.44", "of whose series 6.18.2 was reviewed"},
+		{"6.18.44", "of whose series 6.18.2 was reviewed: lines are of that"},
+		{"6.18.1", "of whose series 6.18.2 was reviewed: lines are of that"},
 	} {
 		if got := get(t, "eventfd_write", tc.v, nil).DecidedBy; !strings.Contains(got, tc.want) {
 			t.Errorf("%s: DecidedBy is %q, want %q in it", tc.v, got, tc.want)
+		}
+	}
+}
+
+// TestNearestLines: a version that was not read has the lines of the nearest
+// tree of its series, and of no other series.
+func TestNearestLines(t *testing.T) {
+	for _, tc := range []struct{ v, tree string }{
+		{"6.18.44", "6.18.2"}, {"6.18.1", "6.18.2"}, {"5.10.20", "5.10.7"}, {"5.10.200", "5.10.262"}, {"6.12.100", "6.12.117"}, {"6.3.1", ""}, {"6.18", "6.18.2"},
+	} {
+		p := get(t, "ppoll", tc.v, nil)
+		line := p.Edges[len(p.Edges)-1].Line
+		if p.Tree != tc.tree || (line > 0) != (tc.tree != "") {
+			t.Errorf("%s: lines of %q, want %q; the last call in line %d", tc.v, p.Tree, tc.tree, line)
 		}
 	}
 }

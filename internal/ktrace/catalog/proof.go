@@ -93,6 +93,22 @@ func (c *Catalog) treeOf(v ktrace.Version) *Tree {
 	return nil
 }
 
+// linesFor is the tree whose line numbers a path for v gives: treeOf, or else
+// the nearest reviewed one of v's series.
+func (c *Catalog) linesFor(v ktrace.Version) *Tree {
+	best := c.treeOf(v)
+	if best != nil {
+		return best
+	}
+	away := func(t *Tree) int { return max(t.Version.Patch-v.Patch, v.Patch-t.Version.Patch) }
+	for i := range c.trees {
+		if t := &c.trees[i]; t.Version.Series() == v.Series() && (best == nil || away(t) < away(best)) {
+			best = t
+		}
+	}
+	return best
+}
+
 // around are the reviewed trees next to v, nil where there is none.
 func (c *Catalog) around(v ktrace.Version) (lo, hi *Tree) {
 	for i := range c.trees {

@@ -117,7 +117,7 @@ func (c *Catalog) resolve(d *document, v ktrace.Version, syms ktrace.SymbolSet) 
 	g := c.gather(d)
 	p := &ktrace.Path{Name: d.name, Title: d.title, Intro: d.intro, Kernel: v.String(), Branches: g.branches,
 		Structs: g.structs, Limits: g.limits, Corrections: g.corrections, Functions: map[string]ktrace.Function{}}
-	tree := c.treeOf(w)
+	tree := c.linesFor(w)
 	if tree != nil {
 		p.Tree = tree.Version.String()
 	}
@@ -247,10 +247,10 @@ func (c *Catalog) nearest(v ktrace.Version) (ktrace.Version, string) {
 		}
 		return v, fmt.Sprintf("version %s, reviewed as %s", v, t.Version)
 	}
-	lo, hi := c.around(v)
-	if lo.Version.Series() == v.Series() {
-		return v, fmt.Sprintf("version %s, of whose series %s was reviewed", v, lo.Version)
+	if t := c.linesFor(v); t != nil {
+		return v, fmt.Sprintf("version %s, of whose series %s was reviewed: lines are of that", v, t.Version)
 	}
+	lo, hi := c.around(v)
 	return v, fmt.Sprintf("version %s, not reviewed itself: the change log between %s and %s decides", v, lo.Version, hi.Version)
 }
 
