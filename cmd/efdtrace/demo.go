@@ -30,7 +30,7 @@ func demo(e *env, args []string) int {
 	if status, ok := parse(e, fs, demoCommand, "efdtrace demo ppoll epoll_wait", args); !ok {
 		return status
 	}
-	scenarios, err := scenario.Find(true, fs.Args()...)
+	scenarios, err := scenarios(true, fs.Args())
 	if err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace demo: %v\n", err)
 		return exitUsage

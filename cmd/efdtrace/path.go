@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
-	"github.com/efd-go/efd/internal/scenario"
 )
 
 var pathCommand = command{name: "path", args: "[-kernel V] [-diff V1..V2] [-json] [-list] [-catalog DIR] [NAME…]",
@@ -82,32 +80,10 @@ func path(e *env, args []string) int {
 func (a *asked) checkNames() error {
 	for _, n := range a.names {
 		if _, err := a.catalog.Path(n, ktrace.Version{Major: 6, Minor: 18}, nil); err != nil {
-			return fmt.Errorf("no path %q%s; efdtrace path -list names all", n, a.near(n))
+			return fmt.Errorf("no path %q%s; efdtrace path -list names all", n, nearPath(a.catalog.Names(), n))
 		}
 	}
 	return nil
-}
-
-// near is what a name that is none of a path may have meant: a scenario, part
-// of a name, or one that begins alike.
-func (a *asked) near(name string) string {
-	names := a.catalog.Names()
-	like := slices.DeleteFunc(slices.Clone(names), func(p string) bool { return !strings.Contains(p, name) })
-	for start := name; len(like) == 0 && len(start) > 3; start = start[:len(start)-1] {
-		like = slices.DeleteFunc(slices.Clone(names), func(p string) bool { return !strings.HasPrefix(p, start) })
-	}
-	if found, err := scenario.Find(false, name); err == nil && len(found) == 1 {
-		for _, p := range append([]string{found[0].Source}, found[0].Paths...) {
-			if slices.Contains(names, p) && !slices.Contains(like, p) {
-				like = append(like, p)
-			}
-		}
-		return fmt.Sprintf(": it is a scenario (efdtrace verify %s), whose paths are %s", name, strings.Join(like, " "))
-	}
-	if name == "" || len(like) == 0 {
-		return ""
-	}
-	return ": near it are " + strings.Join(like, " ")
 }
 
 // setKernel decides for which kernel to answer; "" is the running one.

@@ -60,8 +60,26 @@ func TestBadUsage(t *testing.T) {
 			t.Errorf("%v: status %d, stdout %q, stderr %q", args, status, stdout, stderr)
 		}
 	}
-	if _, _, stderr := invoke(t, "demo", "nosuch"); !strings.Contains(stderr, "read ppoll pselect6 epoll_wait") {
-		t.Errorf("the scenarios that exist are not listed: %s", stderr)
+}
+
+// TestNamesOfScenarios: a name that is none is told what it is, or what is
+// near it.
+func TestNamesOfScenarios(t *testing.T) {
+	for name, want := range map[string]string{
+		"nosuch":        `no scenario "nosuch"; efdtrace verify -list names all`,
+		"eventfd_write": `it is a path (efdtrace path eventfd_write), and scenarios that take it are read ppoll pselect6 epoll_wait`,
+		"vfio":          `it is a path (efdtrace path vfio), which no scenario takes: it takes a device`,
+		"tcp_poll":      `it is a path (efdtrace path tcp_poll)`,
+		"epol_wait":     `near it are epoll_wait`,
+		"timeout":       `it is a path (efdtrace path timeout), and scenarios that take it are timeout_ppoll`,
+		"timeouts":      `near it are timeout_ppoll timeout_pselect6`,
+		"":              `no scenario ""; efdtrace verify -list names all`,
+	} {
+		for _, command := range []string{"demo", "verify"} {
+			if status, _, stderr := invoke(t, command, name); status != exitUsage || !strings.Contains(stderr, want) {
+				t.Errorf("%s %q: status %d, %q; want %q", command, name, status, stderr, want)
+			}
+		}
 	}
 }
 

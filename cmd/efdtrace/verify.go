@@ -14,7 +14,6 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/render"
-	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -79,7 +78,7 @@ func verify(e *env, args []string) int {
 	if status, ok := parse(e, fs, verifyCommand, "efdtrace verify -v ppoll", args); !ok {
 		return status
 	}
-	scenarios, err := scenario.Find(false, fs.Args()...)
+	scenarios, err := scenarios(false, fs.Args())
 	if err == nil {
 		err = checkKept(*out, *format)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -123,6 +124,12 @@ type Trial struct {
 
 	steps []match.Step
 	text  *observe.TextNotes // what the verdicts asked of the kernel's code, nil where it cannot be read
+}
+
+// Paths names the documented paths that a scenario takes.
+func Paths(s *scenario.Scenario) []string {
+	out := append(observe.WakePaths(s.Source, s.Waiter, s.Callbacks), s.Paths...)
+	return slices.DeleteFunc(append(out, s.SleepPath, s.Waiter), func(p string) bool { return p == "" })
 }
 
 // Edges gives each edge of the scenario's documented paths its verdict.

@@ -376,8 +376,7 @@ func TestScenariosAreDocumented(t *testing.T) {
 func TestEveryPathHasAScenario(t *testing.T) {
 	taken := map[string]string{}
 	for _, s := range scenario.All() {
-		paths := append(observe.WakePaths(s.Source, s.Waiter, s.Callbacks), append(s.Paths, s.SleepPath, s.Waiter)...)
-		for _, p := range paths {
+		for _, p := range lab.Paths(s) {
 			taken[p] = s.Name
 		}
 	}
