@@ -70,7 +70,10 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 	}
 	c.Path = ChangePath(ev)
 	if c.Path != "" && cut.Context == match.Task {
-		if d := p.k.Doc([]string{c.Path}, nil); d != nil {
+		// A write may have an irqfd read the counter.
+		callbacks := match.Callbacks(cut.Inner)
+		d := p.k.Doc(append([]string{c.Path}, callbackPaths(callbacks)...), notWoken(c.Path, "", callbacks))
+		if what, _ := d.Aside(cut.Inner, false); d != nil && what == "" {
 			c.Chain = p.k.match(d, ev)
 		}
 	}
@@ -139,6 +142,8 @@ func ChangePath(ev *ktrace.Event) string {
 		switch n := match.BaseName(f.Name); n {
 		case "eventfd_read", "eventfd_write", "eventfd_release":
 			return n
+		case "ep_eventpoll_release", "eventpoll_release_file":
+			return "epoll_release" // an epoll that goes leaves the queue
 		}
 	}
 	switch name := ChainSyscall(ev.Stack); name {

@@ -18,6 +18,9 @@ type Judged struct {
 	WakePaths    []string // the documented paths that apply, the waker's own first; none: no path is documented for it
 	SleepPaths   []string
 	Without      []string     // branches of WakePaths that cannot have been taken
+	WakeAside    string       // what the waker was about instead of its call's purpose, as match.Doc.Aside has it
+	SleepAside   string       // what the woken thread waited for instead of what its call waits for
+	Stale        bool         // the woken thread's call or sleep that is on record is an earlier one: its callback is another call's
 	WakeChain    *match.Chain // nil without a documented path
 	SleepChain   *match.Chain
 }
@@ -99,12 +102,20 @@ func WakePaths(source, waiter string, callbacks []string) []string {
 	if source == "epoll_ctl" || source == "epoll_wait" {
 		add("epoll_wake") // an epoll's own queue is woken, by no callback
 	}
-	for callback, path := range map[string]string{"ep_poll_callback": "epoll_wake", "irqfd_wakeup": "kvm_irqfd", "vhost_poll_wakeup": "vhost", "io_poll_wake": "io_uring"} {
-		if slices.Contains(callbacks, callback) {
-			add(path)
-		}
+	for _, path := range callbackPaths(callbacks) {
+		add(path)
 	}
 	return out
+}
+
+// callbackPaths are the documented paths that go on from wait-queue callbacks.
+func callbackPaths(callbacks []string) (paths []string) {
+	for _, c := range []struct{ callback, path string }{{"ep_poll_callback", "epoll_wake"}, {"irqfd_wakeup", "kvm_irqfd"}, {"vhost_poll_wakeup", "vhost"}, {"io_poll_wake", "io_uring"}} {
+		if slices.Contains(callbacks, c.callback) {
+			paths = append(paths, c.path)
+		}
+	}
+	return paths
 }
 
 // notWoken are the branches of a wake's path that end in other kinds of
@@ -205,14 +216,23 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 		sleep = nil // no evidence of how it went to sleep
 	}
 	j.WakeeSyscall = k.syscall(&w.Wakee, sleep)
+	waiter := j.WakeeSyscall
+	if kind := waitsIn(w.Callbacks); kind != "" && !sameKind(waiter, kind) {
+		waiter = kind
+		j.Stale, j.WakeeSyscall = j.WakeeSyscall != "", ChainSyscall(sleep)
+		if !sameKind(j.WakeeSyscall, kind) {
+			j.WakeeSyscall, sleep = "", nil
+		}
+	}
 	if source == "" || cut.Context == match.Unknown {
 		source = WakeSource(cut.Inner)
 	}
-	j.WakePaths = WakePaths(source, j.WakeeSyscall, w.Callbacks)
+	source = k.wakeAside(j, source, waiter, cut.Inner)
+	j.WakePaths = WakePaths(source, waiter, w.Callbacks)
 	if match.Compat(w.Waking.Stack) {
 		j.WakePaths = nil // the documented ways in are those of 64-bit programs
 	}
-	j.Without = append(notWoken(source, j.WakeeSyscall, w.Callbacks), without...)
+	j.Without = append(notWoken(source, waiter, w.Callbacks), without...)
 	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
 		j.WakeChain = k.match(d, &w.Waking, wakeLeaf...)
 	}
@@ -223,10 +243,52 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	if match.Compat(sleep) {
 		j.SleepPaths = nil
 	}
-	if d := k.Doc(j.SleepPaths, nil); d != nil && len(sleep) > 0 {
+	d := k.Doc(j.SleepPaths, nil)
+	j.SleepAside, _ = d.Aside(match.Split(sleep).Inner, true)
+	if d != nil && len(sleep) > 0 && j.SleepAside == "" {
 		j.SleepChain = k.match(d, w.Sleep.Chain, sleepLeaf...)
 	}
 	return j
+}
+
+// wakeAside notes what a waker was about beside its call's purpose, and
+// returns the source that is left then: an allocation that one call made may
+// have passed the threshold of another eventfd.
+func (k *Kernel) wakeAside(j *Judged, source, waiter string, inner []ktrace.Frame) string {
+	d := k.Doc(WakePaths(source, waiter, j.Callbacks), nil)
+	what, n := d.Aside(inner, false)
+	if what == "" {
+		return source
+	}
+	if own := WakeSource(inner[:n]); own != "" {
+		return own
+	}
+	j.WakeAside = what
+	return ""
+}
+
+// waitsIn is a call of the kind that callbacks are the wait-queue entries of,
+// "" where they do not tell.
+func waitsIn(callbacks []string) string {
+	if len(callbacks) == 0 {
+		return ""
+	}
+	switch callbacks[len(callbacks)-1] {
+	case "pollwake":
+		return "ppoll"
+	case "ep_autoremove_wake_function":
+		return "epoll_wait"
+	case "autoremove_wake_function", "default_wake_function":
+		if len(callbacks) > 1 && callbacks[len(callbacks)-2] == "ep_poll_callback" {
+			return "epoll_wait"
+		}
+	}
+	return ""
+}
+
+// sameKind reports whether two calls leave the same callback on a wait queue.
+func sameKind(a, b string) bool {
+	return polls(a) && polls(b) && strings.HasPrefix(a, "epoll_") == strings.HasPrefix(b, "epoll_")
 }
 
 // WakeeFD is the descriptor that the woken thread waits on, -1 where its call

@@ -65,18 +65,23 @@ func (k *Kernel) Doc(names, without []string) *match.Doc {
 	return d
 }
 
-// builtFor leaves out what compilers were seen to do in builds of another
-// architecture: those that were looked at are x86-64's.
+// builtFor leaves out what compilers were seen to do in builds of other
+// architectures.
 func builtFor(arch string, paths []*ktrace.Path) []*ktrace.Path {
-	if arch == "amd64" {
-		return paths
+	machine := map[string]string{"amd64": "x86-64:", "arm64": "arm64:"}[arch]
+	own := func(ground string) string {
+		if machine == "" || !strings.HasPrefix(ground, machine) {
+			return ""
+		}
+		return ground
 	}
 	out := make([]*ktrace.Path, len(paths))
 	for i, p := range paths {
 		c := *p
 		c.Edges = slices.Clone(p.Edges)
 		for j := range c.Edges {
-			c.Edges[j].Tail, c.Edges[j].Inlined = "", ""
+			e := &c.Edges[j]
+			e.Tail, e.Inlined = own(e.Tail), own(e.Inlined)
 		}
 		out[i] = &c
 	}

@@ -151,7 +151,7 @@ func polls(name string) bool {
 
 // concerns: the wake of a waiter for descriptors, or by an eventfd.
 func concerns(j *Judged) bool {
-	if polls(j.WakeeSyscall) {
+	if polls(j.WakeeSyscall) || j.Stale && waitsIn(j.Callbacks) != "" {
 		return true
 	}
 	if len(j.WakePaths) == 0 {
@@ -175,10 +175,16 @@ func (p *Pipeline) wake(w *Wake) {
 		return
 	}
 	h := &held{j: j}
-	if c := w.Waker.Call; c != nil && !c.Doubtful && byDescriptor(j.WakerSyscall) {
+	if j.Stale {
+		w.Lost, w.Wakee.Call = true, nil
+		if j.WakeeSyscall == "" {
+			w.Sleep = nil
+		}
+	}
+	if c := w.Waker.Call; p.k.isCall(c, j.WakerSyscall) && byDescriptor(j.WakerSyscall) && j.WakeAside == "" {
 		w.FD = int(int32(c.Args[0]))
 	}
-	if c := w.Wakee.Call; c != nil && !c.Doubtful && p.objects.now != nil && strings.HasPrefix(j.WakeeSyscall, "epoll_") {
+	if c := w.Wakee.Call; p.k.isCall(c, j.WakeeSyscall) && p.objects.now != nil && strings.HasPrefix(j.WakeeSyscall, "epoll_") {
 		w.Runtime = p.pollers.is(w.Wakee.PID, int(int32(c.Args[0])))
 	}
 	if w.FD >= 0 {
@@ -190,6 +196,16 @@ func (p *Pipeline) wake(w *Wake) {
 	if len(p.held) > 1<<12 {
 		p.release(source.End) // without what is not known for certain yet
 	}
+}
+
+// isCall reports whether a call that is on record is the one of that name, and
+// not an earlier one. A number of a 32-bit program has no name here.
+func (k *Kernel) isCall(c *Call, name string) bool {
+	if c == nil || c.Doubtful {
+		return false
+	}
+	byNr := SyscallName(k.Arch, c.Nr)
+	return byNr == "" || byNr == name
 }
 
 // byDescriptor: the call's first argument is the descriptor that it wakes on.

@@ -85,7 +85,7 @@ func (k *Kernel) syscall(s *Side, stack []ktrace.Frame) string {
 		return byChain
 	}
 	byNr := SyscallName(k.Arch, s.Call.Nr)
-	if byNr == "" || s.Call.Doubtful {
+	if byNr == "" || s.Call.Doubtful || byChain != "" {
 		return byChain
 	}
 	return byNr

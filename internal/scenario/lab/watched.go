@@ -1,8 +1,6 @@
 package lab
 
 import (
-	"slices"
-
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
@@ -23,7 +21,7 @@ func (l *Lab) judgeWatched(t *Trial) {
 		if ev.Kind != ktrace.Watch || observe.ReleasesLock(ev) || !t.ours(ev.TID) || match.Split(ev.Stack).Context != match.Task {
 			continue
 		}
-		w := Watched{Event: ev, Path: changePath(ev)}
+		w := Watched{Event: ev, Path: observe.ChangePath(ev)}
 		if w.Path == "" {
 			continue
 		}
@@ -41,19 +39,6 @@ func (l *Lab) judgeWatched(t *Trial) {
 		}
 		t.Watched = append(t.Watched, w)
 	}
-}
-
-// changePath is observe.ChangePath, and the path by which an epoll that goes
-// leaves an eventfd's queue.
-func changePath(ev *ktrace.Event) string {
-	released := func(f ktrace.Frame) bool {
-		n := match.BaseName(f.Name)
-		return n == "ep_eventpoll_release" || n == "eventpoll_release_file"
-	}
-	if slices.ContainsFunc(ev.Stack, released) {
-		return "epoll_release"
-	}
-	return observe.ChangePath(ev)
 }
 
 // watchPoints are the functions that change what is watched: the counter, and
