@@ -63,6 +63,16 @@ func badArg(errno unix.Errno, format string, args ...any) error {
 	return &argError{fmt.Sprintf(format, args...), errno}
 }
 
+// callError is what the kernel said of an argument, with the argument and the
+// rule named.
+type callError struct {
+	text string
+	err  error // an *os.SyscallError
+}
+
+func (e *callError) Error() string { return "efd: " + e.text + ": " + e.err.Error() }
+func (e *callError) Unwrap() error { return e.err }
+
 // InterruptedError says that a signal handler ran during a wait that had a
 // signal mask. It wraps [unix.EINTR].
 type InterruptedError struct {

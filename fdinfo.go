@@ -16,7 +16,7 @@ func readFDInfo(fd int) ([]byte, error) {
 	info, errno := sysOpen(path)
 	if errno != 0 {
 		if _, e := sysFcntl(fd, unix.F_GETFD, 0); e != 0 {
-			return nil, opFcntl.fail(e)
+			return nil, &callError{"fd " + strconv.Itoa(fd) + ": want an open descriptor", opFcntl.fail(e)}
 		}
 		if errno == unix.ENOENT {
 			return nil, errNoProc

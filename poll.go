@@ -1,6 +1,7 @@
 package efd
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/efd-go/efd/internal/uapi"
@@ -55,9 +56,17 @@ type PollFD struct {
 // sent to the process and not to this thread is taken by another thread: see
 // [WithSigMask].
 //
+// The handler that ends a wait is Go's own. Its runtime has one for every signal
+// that can be caught, but for SIGCONT and the stops from a terminal, whether
+// [os/signal.Notify] asked for it or not: each ends a wait that has a mask
+// without it. A channel of Notify has the signal as well, after the wait where
+// mask blocks it. Without Notify a signal does what [os/signal] says, and SIGTERM
+// ends the program. What [os/signal.Ignore] ignores ends no wait.
+//
 // The numbers are the caller's to keep open: one that is closed meanwhile is
 // POLLNVAL, and one that is reused is reported for what it is then. [PollSet]
-// holds its members. Errors: EINVAL, fds is longer than RLIMIT_NOFILE; ENOMEM.
+// holds its members. Errors: EINVAL, fds is longer than the soft limit
+// RLIMIT_NOFILE; ENOMEM.
 func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) {
 	var l limit
 	var r uintptr
@@ -112,7 +121,7 @@ func repeatPpoll(errno unix.Errno, fds []PollFD, l *limit, mask, blocked *SigSet
 		case errno == unix.EINTR:
 			return 0, &InterruptedError{opNames[opPpoll], l.left()}
 		case !timeFallback(old, errno):
-			return 0, opPpoll.fail(errno)
+			return 0, failPpoll(errno, len(fds))
 		}
 		old = oldTime()
 		n, errno = sysPpoll(fds, l.next(), blocked)
@@ -121,4 +130,14 @@ func repeatPpoll(errno unix.Errno, fds []PollFD, l *limit, mask, blocked *SigSet
 		raceSeen()
 	}
 	return n, nil
+}
+
+// failPpoll is the error of a ppoll of n entries. Time-out and size of the mask
+// are always valid, so that EINVAL has one cause.
+func failPpoll(errno unix.Errno, n int) error {
+	err := opPpoll.fail(errno)
+	if errno == unix.EINVAL {
+		return &callError{fmt.Sprintf("fds: %d entries: want at most the soft limit RLIMIT_NOFILE", n), err}
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package efd
 
 import (
+	"fmt"
 	"iter"
 	"math"
 	"math/bits"
@@ -120,8 +121,8 @@ var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice")
 // at, is cleared too. On an error they are unchanged. n is 0 when the time is
 // over. Timeout and mask are as in [Poll]. It is one pselect6(2).
 //
-// Errors: EBADF, a set has a number that is not open; EINVAL, one FDSet is given
-// twice; ENOMEM; *[InterruptedError].
+// Errors: EBADF, a set has a number that is not open, which fcntl(2) then finds
+// out; EINVAL, one FDSet is given twice; ENOMEM; *[InterruptedError].
 func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err error) {
 	if r != nil && (r == w || r == x) || w != nil && w == x {
 		return 0, errSameSet
@@ -184,12 +185,30 @@ func repeatPselect6(errno unix.Errno, nfds int, r, w, x []fdWord, l *limit, mask
 		case errno == unix.EINTR:
 			return 0, &InterruptedError{opNames[opPselect6], l.left()}
 		case !timeFallback(old, errno):
-			return 0, opPselect6.fail(errno)
+			return 0, failPselect6(errno, r, w, x)
 		}
 		old = oldTime()
 		n, errno = sysPselect6(nfds, r, w, x, l.next(), blocked)
 	}
 	return n, nil
+}
+
+// failPselect6 is the error of a pselect6. The lowest number that is not open
+// is below the descriptor table's end, and so is one that the kernel refused.
+func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
+	err := opPselect6.fail(errno)
+	if errno != unix.EBADF {
+		return err
+	}
+	for i := range max(len(r), len(w), len(x)) {
+		for all := word(r, i) | word(w, i) | word(x, i); all != 0; all &= all - 1 {
+			fd := i*fdWordBits + bits.TrailingZeros(all)
+			if _, errno := sysFcntl(fd, unix.F_GETFD, 0); errno == unix.EBADF {
+				return &callError{fmt.Sprintf("Select: fd %d in a set: want open descriptors", fd), err}
+			}
+		}
+	}
+	return err
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel
@@ -208,9 +227,12 @@ func clearStale(n int, r, w, x []fdWord) {
 }
 
 // ones is how many bits word i of the set has.
-func ones(s []fdWord, i int) int {
+func ones(s []fdWord, i int) int { return bits.OnesCount(word(s, i)) }
+
+// word is word i of the set, 0 beyond its end.
+func word(s []fdWord, i int) fdWord {
 	if i < len(s) {
-		return bits.OnesCount(s[i])
+		return s[i]
 	}
 	return 0
 }

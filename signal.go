@@ -123,8 +123,11 @@ func ThreadSigMask() (SigSet, error) {
 // restored stays locked, so that it ends with the goroutine.
 //
 // A signal that is sent to the process, as kill(2) does, is then taken by
-// another thread: only one sent to the thread, as by tgkill(2), stays pending.
-// See rt_sigprocmask(2).
+// another thread, whose handler passes it on to [os/signal.Notify]: only one
+// sent to the thread, as by tgkill(2), stays pending. Go's runtime preempts
+// goroutines by SIGURG and takes CPU profiles by SIGPROF: with SIGURG in mask, a
+// loop of fn's that calls nothing holds the garbage collector up, and with
+// SIGPROF fn is in no profile. See rt_sigprocmask(2).
 func WithSigMask(mask SigSet, fn func() error) (err error) {
 	runtime.LockOSThread()
 	mask = mask.sanitize()

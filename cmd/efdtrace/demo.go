@@ -320,7 +320,7 @@ func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Sc
 		d.route(head+" asleep ", d.lab.Kernel.SleepRoute(s.Waiter, s.SleepPath), "")
 		d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Callbacks), s.Source)
 	}
-	t.Para("", "Not observed here: "+d.lab.Denied.Error()+" to see the kernel take these paths. efdtrace doctor says what can be seen with less.")
+	t.Para("", "Not observed here: "+d.lab.Denied.Error()+". efdtrace doctor says what can be seen with less.")
 	return status
 }
 

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
@@ -156,7 +157,7 @@ const textMemory = 40 << 20
 func startSession(v *view, pid int, watch bool) (*observe.Session, error) {
 	k, table, err := observe.ThisKernel()
 	if err != nil {
-		return nil, err
+		return nil, access.Complete(err)
 	}
 	v.kernel = k
 	// Without it only what was reviewed before is known of jumps and inlining.

@@ -186,7 +186,7 @@ func (v *verification) show(t *lab.Trial, all bool) {
 		}
 	}
 	v.text.Printf("%s\n", strings.TrimRight(line, " "))
-	if s.Reason != "" {
+	if d := v.lab.Denied; s.Reason != "" && (d == nil || s.Reason != d.Error()) { // the summary has that
 		v.text.Para("    ", s.Reason)
 	}
 	for _, e := range s.Edges {

@@ -132,6 +132,7 @@ func (v *verification) figures() {
 		v.open(c.Open)
 	}
 	switch {
+	case v.lab.Denied != nil: // the summary has the reason
 	case w.Absent != "":
 		v.text.Para("", "Witness: none: "+w.Absent+".")
 	case w.Edges > 0:

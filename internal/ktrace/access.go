@@ -6,6 +6,7 @@ type AccessError struct {
 	Tier    string // as EFD_REQUIRE and doctor name it: "perf", "tracefs", "kallsyms", "watch", "ftrace", "text"
 	Missing string // what is missing, one clause
 	Change  string // what to do about it, one clause; "" where nothing can be done on this kernel
+	Root    bool   // root has it
 	Err     error  // what the kernel said
 }
 

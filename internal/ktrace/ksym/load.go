@@ -37,18 +37,19 @@ var ErrHidden = errors.New("all addresses in /proc/kallsyms are zero")
 
 func hiddenError() error {
 	change := "give the process CAP_SYSLOG, or as root set kernel.kptr_restrict to 0 and kernel.perf_event_paranoid to 1"
+	root := true
 	restrict, err := os.ReadFile("/proc/sys/kernel/kptr_restrict")
 	if level := string(bytes.TrimSpace(restrict)); err == nil {
 		switch level {
 		case "1":
 			change = "give the process CAP_SYSLOG (kernel.kptr_restrict is 1)"
 		case "2":
-			change = "as root set kernel.kptr_restrict to 1 (it is 2, which hides them from root too)"
+			change, root = "as root set kernel.kptr_restrict to 1 (it is 2, which hides them from root too)", false
 		}
 	}
 	return &ktrace.AccessError{
 		Tier: "kallsyms", Missing: "the kernel hides its symbol addresses from this process",
-		Change: change, Err: ErrHidden,
+		Change: change, Root: root, Err: ErrHidden,
 	}
 }
 

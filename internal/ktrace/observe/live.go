@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source"
@@ -60,7 +61,7 @@ const (
 func Start(o Options) (*Session, error) {
 	k, table, err := ThisKernel()
 	if err != nil {
-		return nil, err
+		return nil, access.Complete(err)
 	}
 	return StartOn(k, table, o)
 }
@@ -69,7 +70,7 @@ func Start(o Options) (*Session, error) {
 func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 	src, err := openPerf(k, table, &o)
 	if err != nil {
-		return nil, err
+		return nil, access.Complete(err)
 	}
 	s := &Session{Kernel: k, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{}), passed: make(chan struct{})}
 	s.p = NewPipeline(k, o)

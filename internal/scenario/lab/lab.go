@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/match"
@@ -49,12 +50,12 @@ func Open() *Lab {
 		return l
 	}
 	if err != nil {
-		l.Denied = denied(err)
+		l.Denied = access.Complete(err)
 		return l
 	}
 	src, err := perf.Open(l.config())
 	if err != nil {
-		l.Denied = denied(err)
+		l.Denied = access.Complete(err)
 		return l
 	}
 	src.Close()
@@ -78,17 +79,6 @@ func (l *Lab) Close() error {
 		traced, l.tracer = l.tracer.Close(), nil
 	}
 	return errors.Join(held, traced)
-}
-
-// denied says what is missing and the smallest change that gives all that the
-// observation of a scenario takes. For an ordinary user that is to be root:
-// single capabilities give the names or the events, and neither gives both.
-func denied(err error) error {
-	var a *ktrace.AccessError
-	if os.Geteuid() == 0 || !errors.As(err, &a) {
-		return err
-	}
-	return &ktrace.AccessError{Tier: a.Tier, Missing: a.Missing, Change: "run it as root", Err: a.Err}
 }
 
 func (l *Lab) config() perf.Config {

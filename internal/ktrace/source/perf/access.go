@@ -72,7 +72,7 @@ func Refused(what string, err error) error {
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		e.Missing, e.Change = "too many open files for "+what, "raise the limit of open files (ulimit -n)"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		e.Missing, e.Change = why(what)
+		e.Missing, e.Change, e.Root = why(what)
 	default:
 		e.Missing = fmt.Sprintf("the kernel refuses %s: %v", what, err)
 	}
@@ -81,20 +81,20 @@ func Refused(what string, err error) error {
 
 // why finds the cause of a refusal: too few privileges, a seccomp filter, or
 // lockdown.
-func why(what string) (missing, change string) {
+func why(what string) (missing, change string, root bool) {
 	caps, seccomp := status()
 	const sysAdmin, perfmon = 1 << 21, 1 << 38
 	if caps&(sysAdmin|perfmon) == 0 {
 		return fmt.Sprintf("the kernel refuses %s to this process (kernel.perf_event_paranoid is %s)", what, sysctl("perf_event_paranoid")),
-			"run as root, or give the process CAP_PERFMON"
+			"run as root, or give the process CAP_PERFMON", true
 	}
 	if b, err := os.ReadFile("/sys/kernel/security/lockdown"); err == nil && strings.Contains(string(b), "[confidentiality]") {
-		return "kernel lockdown in confidentiality mode refuses " + what, "boot with lockdown=integrity or none"
+		return "kernel lockdown in confidentiality mode refuses " + what, "boot with lockdown=integrity or none", false
 	}
 	if seccomp {
-		return "a seccomp filter or security module refuses " + what + " to this process", "allow perf_event_open in the container's seccomp profile"
+		return "a seccomp filter or security module refuses " + what + " to this process", "allow perf_event_open in the container's seccomp profile", false
 	}
-	return "the kernel refuses " + what + " although the process has the capability", "look for a security module that denies perf_event_open, and run in the initial user namespace"
+	return "the kernel refuses " + what + " although the process has the capability", "look for a security module that denies perf_event_open, and run in the initial user namespace", false
 }
 
 // Capabilities are this process's effective ones, a bit each.

@@ -49,6 +49,7 @@ func accessError(err, detached error) error {
 	case errors.Is(detached, unix.ENOSYS):
 		e.Change = "mount tracefs at /sys/kernel/tracing, since this kernel is older than 5.2 and has no detached mounts"
 	default:
+		e.Root = true
 		e.Change = "run as root (CAP_SYS_ADMIN in the initial user namespace), or have root make the mounted tracefs readable"
 	}
 	return e

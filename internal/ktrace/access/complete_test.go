@@ -1,0 +1,53 @@
+package access
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+)
+
+func TestJoined(t *testing.T) {
+	names := &ktrace.AccessError{Tier: "kallsyms", Missing: "names", Change: "CAP_SYSLOG", Root: true, Err: ksym.ErrHidden}
+	events := &ktrace.AccessError{Tier: "perf", Missing: "events", Change: "CAP_PERFMON", Root: true}
+	numbers := &ktrace.AccessError{Tier: "tracefs", Missing: "numbers", Change: "mount", Root: true}
+	never := &ktrace.AccessError{Tier: "tracefs", Missing: "no tracefs", Change: "another kernel"}
+	for _, c := range []struct {
+		lack            []*ktrace.AccessError
+		noTracefs, root bool
+		want            string
+	}{
+		{[]*ktrace.AccessError{names, events, numbers}, true, false, "names, events, and numbers; run as root, or with CAP_PERFMON and CAP_SYSLOG where root has made a mounted tracefs readable"},
+		{[]*ktrace.AccessError{names, events}, false, false, "names, and events; run as root, or give the process CAP_PERFMON and CAP_SYSLOG"},
+		{[]*ktrace.AccessError{names, events}, false, true, "names, and events; give the process CAP_SYS_ADMIN and CAP_SYSLOG in the initial user namespace"},
+		{[]*ktrace.AccessError{names, never}, false, false, "names, and no tracefs; another kernel, and run as root, or give the process CAP_PERFMON and CAP_SYSLOG"},
+	} {
+		err := joined("perf", c.lack, c.noTracefs, c.root)
+		if err.Error() != c.want || !errors.Is(err, ksym.ErrHidden) {
+			t.Errorf("%v\nwant %s", err, c.want)
+		}
+	}
+}
+
+// TestComplete: what an ordinary user lacks is said at once, and nothing is
+// added where nothing else is missing.
+func TestComplete(t *testing.T) {
+	plain := errors.New("no matter of access")
+	if err := Complete(plain); err != plain {
+		t.Errorf("%v became %v", plain, err)
+	}
+	r := Probe(nil)
+	err := Complete(&ktrace.AccessError{Tier: "kallsyms", Missing: "the first thing"})
+	if !r.Tier(System).OK && !r.Tier(Names).OK {
+		for _, want := range []string{"symbol addresses", "the kernel refuses", "CAP_PERFMON and CAP_SYSLOG"} {
+			if os.Geteuid() != 0 && !strings.Contains(err.Error(), want) {
+				t.Errorf("no %q in %q", want, err)
+			}
+		}
+	} else if r.Tier(System).OK && r.Tier(Names).OK && err.Error() != "the first thing" {
+		t.Errorf("nothing is missing, and the error is %q", err)
+	}
+}
