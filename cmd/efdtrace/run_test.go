@@ -188,7 +188,7 @@ func TestRunAndReplay(t *testing.T) {
 		}
 	}
 	for _, f := range formats {
-		if f == "text" || f == "recording" {
+		if f == "text" || f == "recording" || testenv.Slow() {
 			continue
 		}
 		if status, stdout, stderr := invoke(t, "replay", "-format", f, file); status != exitOK || stdout == "" {

@@ -27,6 +27,7 @@ type limits struct {
 
 // qemu is how each architecture is emulated. thread=single: with a thread for
 // each CPU, guests hang when the function tracer patches code.
+// rcu_expedited: closing events and changing tracers waits for grace periods.
 // no_timer_check: on a loaded host the kernel takes a late timer for a broken
 // one, and panics.
 var qemu = map[string]struct {
@@ -85,9 +86,9 @@ func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(
 
 	q := qemu[k.Arch]
 	cmd := exec.CommandContext(ctx, q.program, append([]string{
-		"-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio", "-m", "1024", "-smp", "2",
+		"-display", "none", "-no-reboot", "-nodefaults", "-serial", "stdio", "-m", "1536", "-smp", "2",
 		"-kernel", k.image(), "-initrd", initrd,
-		"-append", q.kernel + " panic=-1 oops=panic",
+		"-append", q.kernel + " panic=-1 oops=panic rcupdate.rcu_expedited=1",
 		"-device", "virtio-serial-pci", "-chardev", "socket,id=efd,path=" + sock,
 		"-device", "virtserialport,chardev=efd,name=" + wire.Port,
 	}, q.args...)...)

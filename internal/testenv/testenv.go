@@ -35,10 +35,14 @@ func Required(tier string) bool {
 // there.
 func RealSpeed(t testing.TB) {
 	t.Helper()
-	if Emulated() || os.Getenv("EFD_EMULATED") != "" {
+	if Slow() {
 		t.Skip("measures time, and the processor is emulated")
 	}
 }
+
+// Slow reports whether the processor is emulated: what shows nothing new when it
+// is repeated need not be.
+func Slow() bool { return Emulated() || os.Getenv("EFD_EMULATED") != "" }
 
 // Emulated reports whether qemu-user runs the program and makes its system
 // calls: /proc has the numbers of another machine's.

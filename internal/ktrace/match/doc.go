@@ -25,6 +25,15 @@ type Doc struct {
 	text  ktrace.TextProof
 
 	tracer *Tracer // nil: frames are those of call chains
+	memo   *memo   // nil: nothing is kept
+}
+
+// memo keeps what is asked of a Doc again and again by the thousand entries of
+// one tracing.
+type memo struct {
+	symbols map[string][]string
+	known   map[string][]string
+	missing map[[4]string]cause
 }
 
 // WithText lets the kernel's machine code decide why a function has no frame.
@@ -132,6 +141,18 @@ func sourceNames(sym string) []string {
 // known returns the documented names that a frame can stand for, the exact
 // one first.
 func (d *Doc) known(f ktrace.Frame) []string {
+	if d.memo != nil && len(f.Aliases) == 0 {
+		out, ok := d.memo.known[f.Name]
+		if !ok {
+			out = d.namesOf(f)
+			d.memo.known[f.Name] = out
+		}
+		return out
+	}
+	return d.namesOf(f)
+}
+
+func (d *Doc) namesOf(f ktrace.Frame) []string {
 	var out []string
 	for _, sym := range append([]string{f.Name}, f.Aliases...) {
 		for _, n := range sourceNames(sym) {
@@ -153,11 +174,19 @@ func (d *Doc) symbols(name string) (syms []string, ok bool) {
 	if a, some := d.syms.(interface{ Asked(string) bool }); some && !a.Asked(name) {
 		return nil, false
 	}
+	if d.memo != nil {
+		if syms, ok = d.memo.symbols[name]; ok {
+			return syms, true
+		}
+	}
 	syms = d.syms.Variants(name)
 	if rest, isSys := strings.CutPrefix(name, "sys_"); isSys && len(syms) == 0 {
 		for _, p := range sysPrefixes {
 			syms = append(syms, d.syms.Variants(p+rest)...)
 		}
+	}
+	if d.memo != nil {
+		d.memo.symbols[name] = syms
 	}
 	return syms, true
 }

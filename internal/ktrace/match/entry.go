@@ -28,7 +28,7 @@ type Entries struct {
 func (d *Doc) Trace(tr *Tracer, events []*ktrace.Event) *Entries {
 	en := &Entries{Tracer: tr, Count: map[string]int{}, Chain: &Chain{}}
 	own := *d
-	own.tracer = tr
+	own.tracer, own.memo = tr, &memo{map[string][]string{}, map[string][]string{}, map[[4]string]cause{}}
 	have := map[[2]string]int{}
 	last := map[returning]string{}
 	pairs := map[[3]string][]Step{}
@@ -46,6 +46,9 @@ func (d *Doc) Trace(tr *Tracer, events []*ktrace.Event) *Entries {
 		at := returning{ev.TID, ev.Stack[1].Name}
 		before := last[at]
 		last[at] = names[0]
+		if tr.Graph {
+			before = "" // who called is known
+		}
 		key := [3]string{ev.Stack[1].Name, ev.Stack[0].Name, before}
 		steps, ok := pairs[key]
 		if !ok {
@@ -75,10 +78,11 @@ type returning struct {
 
 // entered judges one entry: the documented way from the function next on its
 // stack, where there is one without a function that ought to be there too.
-// before is what was entered before with the same place to return to.
+// before is what was entered before with the same place to return to, "" where
+// the tracer shows who called.
 func (d *Doc) entered(ev *ktrace.Event, names []string, before string) []Step {
 	caller, callee := ev.Stack[1], ev.Stack[0]
-	if before != "" && !d.tracer.Graph {
+	if before != "" {
 		if steps := d.jumped(before, names, callee, caller.Name); steps != nil {
 			return steps
 		}

@@ -39,6 +39,20 @@ func (c cause) excused() bool {
 // missing says why the function between two documented edges left no frame.
 // way is how it was reached from the last frame, in its last edge.
 func (d *Doc) missing(way []ktrace.Edge, out ktrace.Edge) cause {
+	if d.memo == nil {
+		return d.absent(way, out)
+	}
+	in := way[len(way)-1]
+	key := [4]string{d.holder(way), in.Caller, in.Callee, out.Callee}
+	c, ok := d.memo.missing[key]
+	if !ok {
+		c = d.absent(way, out)
+		d.memo.missing[key] = c
+	}
+	return c
+}
+
+func (d *Doc) absent(way []ktrace.Edge, out ktrace.Edge) cause {
 	c := d.frameless(way, out)
 	if d.tracer != nil {
 		c = d.hidden(way, c)
@@ -103,7 +117,7 @@ func (w *walk) better(o *walk) bool {
 // keeps clear of the branches without.
 func (d *Doc) find(caller, callee string, without ...string) *walk {
 	var best *walk
-	seen := map[string]int{} // function -> fewest unexcused on the way to it
+	seen := map[[2]string]int{} // function -> fewest unexcused on the way to it
 	type state struct {
 		walk
 		at string
@@ -135,7 +149,7 @@ func (d *Doc) find(caller, callee string, without ...string) *walk {
 			}
 			// A function may be reached again with another edge in, which may
 			// excuse it better: the key is the edge and not the function.
-			key := e.Caller + ">" + e.Callee
+			key := [2]string{e.Caller, e.Callee}
 			if b, ok := seen[key]; ok && b <= n.bad {
 				continue
 			}

@@ -35,6 +35,7 @@ type Lab struct {
 	NoTrace error // why functions are not traced, nil where they are
 
 	symbols *ksym.Table
+	names   []string       // the documented functions, nil where they were not asked for yet
 	held    io.Closer      // what Hold had opened, nil for nothing
 	tracer  *ftrace.Source // open across scenarios: to open it takes longer than a scenario
 	witness *match.Tracer  // what it can show, nil where there is none

@@ -35,13 +35,21 @@ type trialValue struct {
 
 // Header describes the running kernel for a recording.
 func (l *Lab) Header() record.Header {
-	h := record.NewHeader(l.Kernel.Symbols, Functions(l.Kernel))
+	h := record.NewHeader(l.Kernel.Symbols, l.functions())
 	h.Sources = []string{"perf"}
 	if l.witness != nil {
 		h.Sources = append(h.Sources, l.witness.Name)
 		l.traceFacts(h.Facts)
 	}
 	return h
+}
+
+// functions are those of this kernel: to find them takes a while.
+func (l *Lab) functions() []string {
+	if l.names == nil {
+		l.names = Functions(l.Kernel)
+	}
+	return l.names
 }
 
 // Functions are the documented names whose symbols a recording is to have:

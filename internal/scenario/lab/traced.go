@@ -19,7 +19,7 @@ func (l *Lab) Trace() {
 		l.NoTrace = l.Denied
 		return
 	}
-	s, err := ftrace.Open(ftrace.Config{Symbols: l.symbols, Functions: Functions(l.Kernel), Paused: true})
+	s, err := ftrace.Open(ftrace.Config{Symbols: l.symbols, Functions: l.functions(), Paused: true})
 	if err != nil {
 		l.NoTrace = err
 		return

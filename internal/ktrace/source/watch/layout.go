@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"sync"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,10 @@ var reviewed = []struct {
 	{"4.19", "5.2", layout{size: 48, count: 32, lock: 8}}, // ends in padding
 	{"5.2", "", layout{size: 48, count: 32, lock: 8}},     // ends in id
 }
+
+// thisLayout is read once: the type information takes more than a thousand
+// reads, which every observation of this process would see.
+var thisLayout = sync.OnceValues(findLayout)
 
 // findLayout takes the layout from the kernel's own type information, or from
 // the table where there is none.

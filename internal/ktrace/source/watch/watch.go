@@ -108,7 +108,7 @@ func Open(c Config) (*Source, error) {
 		cpus: cpus, syms: c.Symbols, wanted: c.Wanted, objects: map[uint64]*object{}, known: map[int]*object{}, pairs: map[pair]pairState{},
 		rings: perf.NewRings(c.Ring, perf.NewStacks(c.Symbols)),
 	}
-	if s.layout, err = findLayout(); err != nil {
+	if s.layout, err = thisLayout(); err != nil {
 		return nil, &ktrace.AccessError{Tier: "watch", Missing: "the layout of an eventfd in this kernel is not known: " + err.Error(), Change: "run a kernel with CONFIG_DEBUG_INFO_BTF", Err: err}
 	}
 	if err := s.openAlloc(); err != nil {
