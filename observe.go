@@ -104,10 +104,11 @@ type observeOptions struct {
 	watch  bool
 }
 
-// OnWake has fn called with each wake, in the order in which the woken threads
-// ran, on a goroutine of the observation: some 50 ms after that, and before
-// [Observation.Stop] returns. fn must not call Stop, and while it runs nothing
-// is read: a slow fn has records lost.
+// OnWake has fn called with each wake, in the order of their times but for those
+// of threads that are not seen to run, on a goroutine of the observation: some
+// 50 ms after the woken thread ran, and before [Observation.Stop] returns. fn
+// must not call Stop, and while it runs nothing is read: a slow fn has records
+// lost.
 func OnWake(fn func(Wake)) ObserveOption {
 	return func(o *observeOptions) { o.onWake = append(o.onWake, fn) }
 }

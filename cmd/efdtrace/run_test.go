@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -197,6 +198,27 @@ func TestRunAndReplay(t *testing.T) {
 	}
 }
 
+// backwards is the first line of a text whose time is before that of the line
+// above it.
+func backwards(text string) string {
+	last := 0.0
+	for l := range strings.Lines(text) {
+		f := strings.Fields(l)
+		if len(f) == 0 || !strings.Contains(f[0], ".") {
+			continue
+		}
+		at, err := strconv.ParseFloat(f[0], 64)
+		if err != nil {
+			continue
+		}
+		if at < last {
+			return l
+		}
+		last = at
+	}
+	return ""
+}
+
 func TestReplayOfRecordings(t *testing.T) {
 	files, err := filepath.Glob("../../testdata/recordings/*/*.jsonl.gz")
 	if err != nil || len(files) == 0 {
@@ -205,6 +227,8 @@ func TestReplayOfRecordings(t *testing.T) {
 	for _, f := range files {
 		if status, stdout, stderr := invoke(t, "replay", f); status != exitOK || !strings.Contains(stdout, " woke ") {
 			t.Errorf("%s: status %d: %s%s", f, status, stdout, stderr)
+		} else if bad := backwards(stdout); bad != "" {
+			t.Errorf("%s: before what it follows: %s", f, bad)
 		}
 	}
 	broken := filepath.Join(t.TempDir(), "x.jsonl")

@@ -20,7 +20,7 @@ import (
 // Options say what a Session looks at and who is told.
 type Options struct {
 	PIDs     []int          // processes, with what they start
-	OnWake   func(*Judged)  // each wake that concerns them, in the order of time. All of these on one goroutine
+	OnWake   func(*Judged)  // each wake that concerns them, in the order of time but for those of threads that are not seen to run. All of these on one goroutine
 	OnCall   func(*Call)    // each system call that they make of those that wait or signal
 	OnChange func(*Change)  // each change of a watched eventfd
 	OnBatch  func()         // after what was read at one time was told of

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -50,6 +51,18 @@ type held struct {
 	change *Change
 	ob     *object
 	until  int64
+}
+
+// at is the time by which a held one is told in order: of a waking, of a
+// change, and of a call's end.
+func (h *held) at() int64 {
+	switch {
+	case h.call != nil:
+		return cmp.Or(h.call.Exit, h.call.Enter)
+	case h.change != nil:
+		return h.change.Event.Time
+	}
+	return h.j.Time
 }
 
 // NewPipeline makes a pipeline for events of a kernel.
@@ -217,11 +230,18 @@ func byDescriptor(name string) bool {
 	return false
 }
 
-// release tells of the wakes whose descriptors are known up to now.
+// release tells of what is held, in the order of time, as far as the
+// descriptors are known up to now. A wake comes when the woken thread runs: what
+// happened since the waking waits for it.
 func (p *Pipeline) release(now int64) {
+	first := int64(source.End)
+	if now != source.End {
+		first = p.t.woken(now-patience, p.follows)
+	}
+	slices.SortStableFunc(p.held, func(a, b *held) int { return cmp.Compare(a.at(), b.at()) })
 	n := 0
 	for _, h := range p.held {
-		if h.ob != nil && h.until > now {
+		if h.ob != nil && h.until > now || h.at() > first {
 			break
 		}
 		n++
@@ -247,6 +267,10 @@ func (p *Pipeline) release(now int64) {
 // objectNote is the key of a recording's note on what a wake happened on: it
 // was read from /proc, and the events do not have it.
 const objectNote = "object"
+
+// patience is how long a thread that was woken and does not come to run keeps
+// what happened after it from being told, in nanoseconds.
+const patience = 100e6
 
 // ObjectNote keeps what a wake happened on.
 func ObjectNote(j *Judged) record.Note {

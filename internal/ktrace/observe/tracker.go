@@ -9,6 +9,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/source"
 )
 
 // Call is one system call of one thread.
@@ -349,6 +350,19 @@ func (t *Tracker) waking(ev *ktrace.Event) {
 		t.deliver(th.pending)
 	}
 	th.pending = w
+}
+
+// woken is the time of the first waking since then of a thread that has not
+// run yet, the end of time where there is none. Threads of other processes than
+// those followed are not seen to run.
+func (t *Tracker) woken(since int64, follows func(pid int) bool) int64 {
+	first := int64(source.End)
+	for _, th := range t.threads {
+		if w := th.pending; w != nil && w.Time >= since && w.Time < first && follows(w.Wakee.PID) {
+			first = w.Time
+		}
+	}
+	return first
 }
 
 func (t *Tracker) deliver(w *Wake) {
