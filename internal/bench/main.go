@@ -65,6 +65,8 @@ var (
 	observe       = flag.Bool("observe", false, "instead of all that: what it costs a program to be observed, by this and by other tools")
 	observeRounds = flag.Int("observe-rounds", 11, "runs under each observer, of which the median counts")
 	observeLength = flag.Int("observe-length", 10000, "rounds of ping-pong in a run")
+
+	soak = flag.Duration("soak", 0, "instead of all that: observe this program for so long while it is busy, and show the memory that takes and what was lost")
 )
 
 func main() {
@@ -73,6 +75,8 @@ func main() {
 		do = pinger
 	} else if flag.Parse(); *observe {
 		do = observing
+	} else if *soak > 0 {
+		do = soaking
 	}
 	runtime.GOMAXPROCS(4)
 	if err := do(); err != nil {
