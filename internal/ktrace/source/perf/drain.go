@@ -71,7 +71,7 @@ func (q *queue) compact() {
 	clear(q.events[n:])
 	q.events = q.events[:n]
 	q.next = 0
-	if cap(q.events) > 4*batch && n < batch {
+	if cap(q.events) > 8*batch && n < batch {
 		q.events = append([]ktrace.Event(nil), q.events...)
 	}
 }
@@ -85,7 +85,7 @@ func (rs *Rings) drain(final bool, n int) error {
 			q = &queue{}
 			rs.queues[r.at] = q
 		}
-		if n == batch && !rs.stopped && len(q.events)-q.next > 4*batch {
+		if n == batch && !rs.stopped && len(q.events)-q.next > 4*batch && q.events[q.next].Time <= q.last-behindBy {
 			q.behind = true // another CPU's ring is not as far: what follows waits in this one
 			continue
 		}
@@ -148,11 +148,12 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 		return
 	}
 	q.last = max(q.last, s.Time)
-	e := ktrace.Event{Source: o.spec.Name, Time: s.Time, CPU: s.CPU, PID: s.PID, TID: s.TID, Truncated: s.Cut}
-	if !o.spec.Decode(s, &e) {
+	e := &rs.event // one for all: what Decode is given cannot stay on the stack
+	*e = ktrace.Event{Source: o.spec.Name, Time: s.Time, CPU: s.CPU, PID: s.PID, TID: s.TID, Truncated: s.Cut}
+	if !o.spec.Decode(s, e) {
 		return
 	}
-	q.note(&e)
+	q.note(e)
 	e.Stack = rs.stacks.Frames(s.Chain)
 	if rs.perTask && !o.spec.System && q.twins.again(s) {
 		return
@@ -162,7 +163,7 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 		rs.losses = append(rs.losses, ktrace.Loss{Source: o.spec.Name, Count: 1, From: e.Time, To: e.Time})
 		return
 	}
-	q.add(e)
+	q.add(*e)
 }
 
 // account turns the counts of the rings into losses per event.
@@ -205,7 +206,7 @@ func (rs *Rings) account(final bool) error {
 
 // batch is how many records of a ring one Read takes, so that a reader that
 // comes late does not need memory for all that has gathered.
-const batch = 1 << 10
+const batch = 1 << 8
 
 // behindBy is how much older than the newest record that was taken from a ring
 // the records that are still in it can be.

@@ -124,11 +124,12 @@ func Open(c Config) (*Source, error) {
 	return s, nil
 }
 
-// ringSize shares 8 MB among the CPUs. It takes some ten thousand records to
-// fill 4 MB, so that the reader may miss its time on a busy machine.
+// ringSize shares 16 MB among the CPUs. A thread that does nothing but wake
+// another fills 1 MB in some 15 ms, and on a busy machine the reader may miss
+// its time several times over.
 func ringSize(cpus int) int {
-	size := 4 << 20
-	for size*cpus > 8<<20 && size > 64<<10 {
+	size := 8 << 20
+	for size*cpus > 16<<20 && size > 64<<10 {
 		size /= 2
 	}
 	return size

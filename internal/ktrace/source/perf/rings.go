@@ -42,6 +42,7 @@ type Rings struct {
 	noLost  bool          // the kernel has no PERF_FORMAT_LOST (before 6.0)
 	stacks  *Stacks
 	sample  Sample
+	event   ktrace.Event // that is being decoded
 	queues  map[place]*queue
 	merged  []*queue
 	losses  []ktrace.Loss
