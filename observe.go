@@ -69,7 +69,7 @@ type Observation struct {
 	changes newest[Change]
 	seen    int // changes
 
-	paths map[*match.Chain]Path // of late, so that each is made once
+	paths map[judged]Path // of late, so that each is made once
 }
 
 // maxKept bounds the wakes that a Report keeps, and the changes.
@@ -102,6 +102,7 @@ type observeOptions struct {
 	pids   []int
 	light  bool
 	watch  bool
+	trace  bool
 }
 
 // OnWake has fn called with each wake, in the order of their times but for those
@@ -127,6 +128,14 @@ func WakesOnly() ObserveOption { return func(o *observeOptions) { o.light = true
 // says why. With [WakesOnly] the eventfds have no names.
 func WatchEventfds() ObserveOption { return func(o *observeOptions) { o.watch = true } }
 
+// TraceFunctions has the kernel's function tracer show the documented functions
+// that the threads of this process enter, and those of what it starts. The paths
+// of a wake then have every edge that is documented for both calls, also those
+// that no call chain shows: what was reached by a tail call, what had returned
+// before. Such an edge's Evidence names the tracer. Where there is none, as on a
+// kernel in lockdown, or with [WakesOnly], [Report.Unobservable] says why.
+func TraceFunctions() ObserveOption { return func(o *observeOptions) { o.trace = true } }
+
 // Observe watches the kernel wake the threads of this process that wait for
 // descriptors, and those that this process wakes. It needs the kernel's
 // scheduler tracepoints with their call chains and the names of kernel
@@ -149,7 +158,7 @@ func Observe(opts ...ObserveOption) (*Observation, error) {
 		opt(&o)
 	}
 	ob := &Observation{}
-	s, err := observe.Start(observe.Options{PIDs: o.pids, Calls: !o.light, Watch: o.watch, OnWake: func(j *observe.Judged) {
+	s, err := observe.Start(observe.Options{PIDs: o.pids, Calls: !o.light, Watch: o.watch, Trace: o.trace, OnWake: func(j *observe.Judged) {
 		w := ob.wakeOf(j)
 		ob.mu.Lock()
 		ob.wakes.add(w)
@@ -182,6 +191,9 @@ func (o *Observation) Stop() (*Report, error) {
 	if o.s.NoWatch != nil {
 		r.Unobservable = append(r.Unobservable, "changes of eventfds: "+o.s.NoWatch.Error())
 	}
+	if o.s.NoTrace != nil {
+		r.Unobservable = append(r.Unobservable, "entries of functions: "+o.s.NoTrace.Error())
+	}
 	r.Unobservable = append(r.Unobservable, p.Unwatchable()...)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -197,7 +209,7 @@ func (o *Observation) Changes() int {
 }
 
 func (o *Observation) changeOf(c *observe.Change) Change {
-	out := Change{Object: c.Object, What: c.What, Field: c.Event.Field, Time: time.Duration(c.Event.Time), Path: o.path(c.Kernel, c.Path, c.Chain)}
+	out := Change{Object: c.Object, What: c.What, Field: c.Event.Field, Time: time.Duration(c.Event.Time), Path: o.path(c.Kernel, c.Path, c.Chain, nil)}
 	out.By = Side{PID: c.Side.PID, TID: c.Side.TID, Comm: c.Side.Comm, Syscall: c.Syscall, FD: c.FD, Context: string(c.Context)}
 	return out
 }
@@ -208,7 +220,7 @@ func (o *Observation) wakeOf(j *observe.Judged) Wake {
 		Wakee:  Side{PID: j.Wakee.PID, TID: j.Wakee.TID, Comm: j.Wakee.Comm, Syscall: j.WakeeSyscall, FD: j.WakeeFD(), Context: string(match.Task)},
 		Object: j.Object, Callback: j.Callback, Callbacks: j.Callbacks, Latency: time.Duration(j.Latency()), Time: time.Duration(j.Time),
 		Runtime: j.Runtime, Incomplete: j.Lost || j.Context == match.Unknown,
-		Path: o.path(j.Kernel, first(j.WakePaths), j.WakeChain), Sleep: o.path(j.Kernel, first(j.SleepPaths), j.SleepChain),
+		Path: o.path(j.Kernel, first(j.WakePaths), j.WakeChain, j.Waked), Sleep: o.path(j.Kernel, first(j.SleepPaths), j.SleepChain, j.Sleeping),
 	}
 	if j.Interrupted {
 		w.Waker.PID, w.Waker.TID, w.Waker.Comm = 0, 0, ""
@@ -223,22 +235,40 @@ func first(names []string) string {
 	return names[0]
 }
 
-// path is a judged chain as a Path. All calls come from one goroutine.
-func (o *Observation) path(kernel, name string, c *match.Chain) Path {
-	if c == nil || name == "" {
+// judged is what a Path is made of: a way where functions were traced, else a
+// chain.
+type judged struct {
+	chain *match.Chain
+	way   *observe.Way
+}
+
+func (j judged) steps() []match.Step {
+	switch {
+	case j.way != nil:
+		return j.way.Steps
+	case j.chain != nil:
+		return j.chain.Steps
+	}
+	return nil
+}
+
+// path is what was judged as a Path. All calls come from one goroutine.
+func (o *Observation) path(kernel, name string, c *match.Chain, w *observe.Way) Path {
+	of := judged{c, w}
+	if of == (judged{}) || name == "" {
 		return Path{}
 	}
-	if p, ok := o.paths[c]; ok {
+	if p, ok := o.paths[of]; ok {
 		return p
 	}
 	p := Path{Name: name, Kernel: kernel}
-	for _, s := range c.Steps {
+	for _, s := range of.steps() {
 		p.Edges = append(p.Edges, Edge{Caller: s.Caller, Callee: s.Callee, File: s.File, Line: s.Line, Kind: string(s.Kind), Note: s.Note,
 			Verdict: Verdict(s.Verdict), Evidence: s.Evidence})
 	}
 	if o.paths == nil || len(o.paths) >= 512 {
-		o.paths = map[*match.Chain]Path{}
+		o.paths = map[judged]Path{}
 	}
-	o.paths[c] = p
+	o.paths[of] = p
 	return p
 }

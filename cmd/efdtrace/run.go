@@ -19,11 +19,10 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
-	"github.com/efd-go/efd/internal/scenario/lab"
 	"golang.org/x/sys/unix"
 )
 
-var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-runtime] [-watch] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show who wakes its waiting threads"}
+var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-runtime] [-watch] [-trace] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show who wakes its waiting threads"}
 
 func init() {
 	runCommand.run = runProgram
@@ -35,7 +34,8 @@ type runOptions struct {
 	out, format, user string
 	pid               int
 	attach            bool // -p was given
-	runtime, watch    bool
+	runtime           bool
+	watch, trace      bool
 	program           []string
 }
 
@@ -48,6 +48,7 @@ func runProgram(e *env, args []string) int {
 	fs.IntVar(&o.pid, "p", 0, "attach to the process `PID`")
 	fs.BoolVar(&o.runtime, "runtime", false, "show the Go runtime's own poller too")
 	fs.BoolVar(&o.watch, "watch", false, "watch the eventfds that the program makes, two at a time on x86: who enters and leaves\ntheir wait queues, and who changes their counters. Costs some 20 µs for each of these")
+	fs.BoolVar(&o.trace, "trace", false, "trace the documented functions that the program enters, where the kernel has a function\ntracer: the steps of both calls of a wake that no call chain shows.")
 	if status, ok := parse(e, fs, runCommand, "efdtrace run -- curl -s http://127.0.0.1:8080/", args); !ok {
 		return status
 	}
@@ -120,7 +121,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	if p == nil {
 		v.title = fmt.Sprintf("process %d", pid)
 	}
-	s, err := startSession(v, pid, o.watch)
+	s, err := startSession(v, pid, o)
 	if err != nil {
 		p.kill()
 		v.abandon()
@@ -154,7 +155,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 // an observation may take.
 const textMemory = 40 << 20
 
-func startSession(v *view, pid int, watch bool) (*observe.Session, error) {
+func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {
 	k, table, err := observe.ThisKernel()
 	if err != nil {
 		return nil, access.Complete(err)
@@ -164,24 +165,51 @@ func startSession(v *view, pid int, watch bool) (*observe.Session, error) {
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
 	}
-	o := observe.Options{PIDs: []int{pid}, Calls: true, Watch: watch, OnWake: v.wake, OnCall: v.call, OnChange: v.change, OnBatch: v.flush}
-	if v.format == "recording" {
-		h := record.NewHeader(k.Symbols, lab.Functions(k))
-		h.Sources = []string{"perf"}
-		if watch {
-			h.Sources = append(h.Sources, "watchpoint")
+	o := observe.Options{PIDs: []int{pid}, Calls: true, Watch: ro.watch, OnWake: v.wake, OnCall: v.call, OnChange: v.change, OnBatch: v.flush}
+	if ro.trace {
+		if o.Functions, err = k.OpenFunctions(table, observe.TraceReading); err != nil {
+			v.untraced(err)
 		}
-		w, err := record.Create(v.out, h, record.Options{})
-		if err != nil {
-			return nil, err
-		}
-		v.rec, o.Record = w, w
 	}
+	if v.rec, err = startRecording(v, &o); err != nil {
+		if o.Functions != nil {
+			o.Functions.Close()
+		}
+		return nil, err
+	}
+	o.Record = v.rec
 	s, err := observe.StartOn(k, table, o)
-	if err == nil && s.NoWatch != nil {
+	if err != nil {
+		return nil, err
+	}
+	if s.NoTrace != nil {
+		v.untraced(s.NoTrace)
+	}
+	if s.NoWatch != nil {
 		v.unseen = append(v.unseen, "changes of eventfds: "+s.NoWatch.Error())
 	}
-	return s, err
+	return s, nil
+}
+
+// untraced says why functions are not traced: the rest goes on without.
+func (v *view) untraced(err error) {
+	fmt.Fprintf(v.env.stderr, "efdtrace run: -trace: functions are not traced: %v\n", err)
+}
+
+// startRecording makes the file where a recording is asked for.
+func startRecording(v *view, o *observe.Options) (*record.Writer, error) {
+	if v.format != "recording" {
+		return nil, nil
+	}
+	h := record.NewHeader(v.kernel.Symbols, v.kernel.Functions())
+	h.Sources = []string{"perf"}
+	if o.Watch {
+		h.Sources = append(h.Sources, "watchpoint")
+	}
+	if o.Functions != nil {
+		o.Functions.Describe(&h)
+	}
+	return record.Create(v.out, h, record.Options{})
 }
 
 // program is what run started.

@@ -51,7 +51,7 @@ func (l *timeline) thread(pid, tid int, comm string) {
 // wake adds a wake.
 func (l *timeline) wake(j *observe.Judged) {
 	l.thread(j.Wakee.PID, j.Wakee.TID, j.Wakee.Comm)
-	w := render.Wake{Time: j.Time, Running: j.Running, Object: j.Object, Callback: j.Callback, WakerCall: -1, WakeeCall: -1, Path: l.chain(j.WakePaths, j.WakeChain)}
+	w := render.Wake{Time: j.Time, Running: j.Running, Object: j.Object, Callback: j.Callback, WakerCall: -1, WakeeCall: -1, Path: l.judged(j.WakePaths, j.WakeChain, j.Waked)}
 	w.Wakee = render.Side{PID: j.Wakee.PID, TID: j.Wakee.TID, Comm: j.Wakee.Comm, Syscall: j.WakeeSyscall, FD: j.WakeeFD(), Context: string(match.Task)}
 	w.Waker = render.Side{FD: -1, Context: string(j.Context)}
 	if !j.Interrupted {
@@ -65,7 +65,7 @@ func (l *timeline) wake(j *observe.Judged) {
 		l.t.Wakes, l.ended = slices.Delete(l.t.Wakes, 0, maxTimeline/10), slices.Delete(l.ended, 0, maxTimeline/10)
 		l.dropped += maxTimeline / 10
 	}
-	l.t.Wakes, l.ended = append(l.t.Wakes, w), append(l.ended, slept{path: l.chain(j.SleepPaths, j.SleepChain)})
+	l.t.Wakes, l.ended = append(l.t.Wakes, w), append(l.ended, slept{path: l.judged(j.SleepPaths, j.SleepChain, j.Sleeping)})
 }
 
 // cover says more of the call that the last wake ended: every edge of its
@@ -106,6 +106,9 @@ func (l *timeline) call(k *observe.Kernel, c *observe.Call) {
 	case "read", "write", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl":
 		rc.FD = int(int32(c.Args[0]))
 	}
+	if c.Way != nil {
+		rc.Path = l.judged(nil, nil, c.Way)
+	}
 	for _, s := range c.Sleeps {
 		if s.To == 0 {
 			continue
@@ -130,6 +133,14 @@ func functions(ev *ktrace.Event) []string {
 		out = append(out, f.Name)
 	}
 	return out
+}
+
+// judged adds a way where the function tracer saw one, else a chain.
+func (l *timeline) judged(names []string, c *match.Chain, w *observe.Way) int {
+	if w != nil {
+		return l.path(w.Paths[0], c, w.Steps)
+	}
+	return l.chain(names, c)
 }
 
 // chain adds a judged chain once and returns its index, -1 where no path is

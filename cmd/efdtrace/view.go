@@ -56,6 +56,7 @@ type view struct {
 	changes  int
 	findings int
 	groups   map[kind]*group
+	ways     ways
 }
 
 // kind is a kind of wake, for the summary.
@@ -137,20 +138,15 @@ func (v *view) wake(j *observe.Judged) {
 		v.line.wake(j)
 		return
 	}
-	v.text.Printf("%s  %s\n", v.since(j.Time), wakeLine(j))
-	v.found(j.SleepChain, j.WakeChain)
+	v.withWays(v.since(j.Time)+"  "+wakeLine(j), took{j.WakerSyscall, j.Waked}, took{j.WakeeSyscall, j.Sleeping})
+	v.found(findings(j)...)
 }
 
-// found shows where chains differ from the documented paths.
-func (v *view) found(chains ...*match.Chain) {
-	for _, c := range chains {
-		if c == nil {
-			continue
-		}
-		for _, s := range c.Findings() {
-			v.findings++
-			v.text.Printf("%14s%s %s -> %s: %s\n", "", s.Verdict, s.Caller, s.Callee, s.Evidence)
-		}
+// found shows where the kernel differed from the documented paths.
+func (v *view) found(steps ...match.Step) {
+	for _, s := range steps {
+		v.findings++
+		v.text.Printf("%14s%s %s -> %s: %s\n", "", s.Verdict, s.Caller, s.Callee, s.Evidence)
 	}
 }
 
@@ -170,7 +166,9 @@ func (v *view) change(c *observe.Change) {
 	}
 	v.text.Printf("%s  %s\n", v.since(c.Event.Time), line)
 	v.text.Printf("%14s%s\n", "", v.text.Dim(c.Event.Source+": "+chainText(c)))
-	v.found(c.Chain)
+	if c.Chain != nil {
+		v.found(c.Chain.Findings()...)
+	}
 }
 
 // chainText is the chain of a change down to the system call, leaf first.
@@ -289,7 +287,7 @@ func (v *view) call(c *observe.Call) {
 	if slept > 0 {
 		text += ", slept " + micro(slept)
 	}
-	v.text.Printf("%s  %d %s\n", v.since(cmp.Or(c.Exit, c.Enter)), c.TID, v.text.Dim(text))
+	v.withWays(fmt.Sprintf("%s  %d %s", v.since(cmp.Or(c.Exit, c.Enter)), c.TID, v.text.Dim(text)), took{name, c.Way})
 }
 
 // end writes what comes at the end of an observation.

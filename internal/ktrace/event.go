@@ -38,6 +38,8 @@ type Event struct {
 	Object int    // Watch, Alloc: the eventfd's id where it is known, else a key of the recording
 	Field  string // Watch: "count" or "wqh.lock"
 
+	IRQ string // FuncEntry: "hardirq" or "softirq" where one had the CPU, "" for none and where the tracer does not tell
+
 	Stack     []Frame
 	Truncated bool // the chain is as deep as chains can be: its outer end may be missing
 }

@@ -36,7 +36,7 @@ var none = &selection{}
 // shell.
 var inGuests = map[string]*selection{
 	".":                      {skip: "^(ExampleEventFD_File_exec|TestHandlesAloneAreSmall|TestCallPathNames|TestCloseRaces.*|TestPollSetChangeKeepsTheLimit|TestTracerRemoveWhileCalling|Fuzz.*)$"},
-	"cmd/efdtrace":           {run: "^(TestDemo|TestDoctor|TestRunAndReplay|TestWaiter)$"},
+	"cmd/efdtrace":           {run: "^(TestDemo|TestDoctor|TestRunAndReplay|TestRunTraced|TestWaiter)$"},
 	"internal/learn":         {run: "^TestLessonsRun$"},
 	"internal/ktrace/record": {run: "^TestLive$"},
 	"internal/scenario/lab":  {run: "^(TestThisKernel|TestRecordAndReplay)$"},

@@ -25,6 +25,8 @@ type Sources struct {
 	Unseen string            // why nothing lies below other functions
 	Lost   uint64            // records of theirs that were lost
 	Missed uint64            // records of the function tracer that were lost
+
+	Partial string // why the function tracer saw but a part of the calls, "" where it saw all
 }
 
 // Cover gives every documented edge of the groups a verdict: what the sources
@@ -182,7 +184,7 @@ func (g *Group) cover(src *Sources, pointed map[[2]string]bool) []Step {
 // shows that another way was taken: that a frame is missing since its function
 // jumped on, when that function was not entered and another one made the call.
 func (c *covering) refute() {
-	if c.Entries == nil || c.src.Missed > 0 {
+	if c.Entries == nil || c.src.Missed > 0 || c.src.Partial != "" {
 		return
 	}
 	for _, s := range c.chains {
@@ -350,6 +352,8 @@ func (c *covering) missing(s *Step) {
 		s.Evidence = fmt.Sprintf("%s ran, but the kernel has no %s, and no source was checked that says that it is called", s.Caller, s.Callee)
 	case traced && c.src.Missed > 0:
 		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%s: %d records were lost", c.Entries.Tracer.Name, c.src.Missed)
+	case traced && c.src.Partial != "":
+		s.Verdict, s.Evidence = ktrace.NotObservable, c.part()
 	case traced:
 		s.Verdict, s.Evidence, s.source = ktrace.NotTaken, c.Entries.notEntered(s.Edge), c.Entries.Tracer.Name
 	case c.reach[s.Callee] != "" && c.src.Lost > 0:
@@ -370,6 +374,8 @@ func (c *covering) elsewhere(s *Step) {
 		s.Verdict, s.Evidence = ktrace.NotTaken, "branch "+s.Branch
 	case (traced || callerTraced && !c.ran[s.Caller]) && c.src.Missed > 0:
 		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%s: %d records were lost", c.Entries.Tracer.Name, c.src.Missed)
+	case (traced || callerTraced && !c.ran[s.Caller]) && c.src.Partial != "":
+		s.Verdict, s.Evidence = ktrace.NotObservable, c.part()
 	case traced || callerTraced && !c.ran[s.Caller]:
 		s.Verdict, s.Evidence = ktrace.NotTaken, c.Entries.notEntered(s.Edge)
 	case c.could[s.Callee] && c.src.Lost > 0:
@@ -382,6 +388,9 @@ func (c *covering) elsewhere(s *Step) {
 		s.Verdict, s.Evidence = ktrace.NotObservable, c.unseen(s.Callee, symbols)
 	}
 }
+
+// part is why the function tracer says nothing of what it did not see.
+func (c *covering) part() string { return c.Entries.Tracer.Name + ": " + c.src.Partial }
 
 func (c *covering) unseen(callee string, symbols bool) string {
 	switch {

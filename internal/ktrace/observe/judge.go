@@ -23,6 +23,8 @@ type Judged struct {
 	Stale        bool         // the woken thread's call or sleep that is on record is an earlier one: its callback is another call's
 	WakeChain    *match.Chain // nil without a documented path
 	SleepChain   *match.Chain
+
+	Sleeping, Waked *Way // both calls as the function tracer saw them too, nil where it saw nothing of the call
 }
 
 // sources tell by a function on the chain what it was that woke: the object's

@@ -26,6 +26,8 @@ type Kernel struct {
 	mu      sync.Mutex
 	docs    map[string]*match.Doc
 	matched map[matchKey]*match.Chain
+
+	functions []string // documented ones, nil where they were not asked for yet
 }
 
 // Path returns a documented path as it holds for this kernel.

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
@@ -27,11 +29,16 @@ type Options struct {
 	Record   *record.Writer // where all is kept as well; the session does not close it
 	Calls    bool           // record system calls and sleeps too: without them a wake has neither arguments nor latency
 	Watch    bool           // watch the eventfds that they make, as far as watchpoints go
+	Trace    bool           // trace the functions that they enter, as far as the kernel lets it
+
+	Functions *Functions    // opened before for Trace; nil: Start opens it. The session closes it, also where it does not begin
+	Witness   *match.Tracer // what the function tracer of the events can show; of Functions, where there is one
 }
 
 // Session is a running observation.
 type Session struct {
 	Kernel  *Kernel
+	NoTrace error // why Options.Trace traces nothing, nil where it does or was not asked for
 	NoWatch error // why Options.Watch watches nothing, nil where it does or was not asked for
 
 	p     *Pipeline
@@ -63,16 +70,36 @@ func Start(o Options) (*Session, error) {
 	if err != nil {
 		return nil, access.Complete(err)
 	}
-	return StartOn(k, table, o)
+	var refused error
+	if o.Trace && o.Calls {
+		o.Functions, refused = k.OpenFunctions(table, TraceReading)
+	} else if o.Trace {
+		refused = errors.New("the functions are those of system calls, which were to be left out")
+	}
+	s, err := StartOn(k, table, o)
+	if s != nil && s.NoTrace == nil {
+		s.NoTrace = refused
+	}
+	return s, err
 }
+
+// TraceReading bounds what is read of the function tracer at a time, and so
+// the memory that it takes.
+const TraceReading = 1 << 20
 
 // StartOn is Start with a kernel that is known already.
 func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 	src, err := openPerf(k, table, &o)
 	if err != nil {
+		if o.Functions != nil {
+			o.Functions.Close()
+		}
 		return nil, access.Complete(err)
 	}
 	s := &Session{Kernel: k, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{}), passed: make(chan struct{})}
+	if o.Functions != nil {
+		o.Witness = o.Functions.Witness
+	}
 	s.p = NewPipeline(k, o)
 	s.p.follows = src.Follows
 	if o.Calls {
@@ -85,15 +112,7 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 	if s.watch != nil {
 		all, every = append(all, s.watch), watchTick
 	}
-	s.src = source.Merge(all...)
-	go func() {
-		defer close(s.ended)
-		s.last = source.Run(s.src, every, s.done, func(events []ktrace.Event, losses []ktrace.Loss) error { return s.feed(&o, events, losses) })
-		s.p.Flush(s.until.Load())
-		if o.OnBatch != nil {
-			o.OnBatch()
-		}
-	}()
+	go s.read(&o, all, every)
 	// On a busy machine the reader may be long in getting its thread and its
 	// priority, and nothing is to happen unread meanwhile.
 	select {
@@ -101,6 +120,26 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 	case <-s.ended:
 	}
 	return s, nil
+}
+
+// read reads the sources until the end, on one thread.
+func (s *Session) read(o *Options, all []source.Source, every time.Duration) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(s.ended)
+	if o.Functions != nil { // not of this thread, which reads what is traced
+		if s.NoTrace = o.Functions.TraceProcesses(o.PIDs); s.NoTrace == nil {
+			all = append(all, o.Functions)
+		} else {
+			o.Functions.Close()
+		}
+	}
+	s.src = source.Merge(all...)
+	s.last = source.Run(s.src, every, s.done, func(events []ktrace.Event, losses []ktrace.Loss) error { return s.feed(o, events, losses) })
+	s.p.Flush(s.until.Load())
+	if o.OnBatch != nil {
+		o.OnBatch()
+	}
 }
 
 // openPerf opens the tracepoints. Only wakes are recorded of the whole system:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
@@ -41,6 +42,8 @@ type Pipeline struct {
 	watched map[int]*object // by the key of the allocation
 	locked  map[locker][]ktrace.Frame
 	judged  map[judgeKey]*Judged
+	ways    map[wayKey]*Way
+	stacks  map[chainKey]uint32
 }
 
 // held is a wake that waits until what /proc said of its descriptor is known
@@ -67,10 +70,13 @@ func (h *held) at() int64 {
 
 // NewPipeline makes a pipeline for events of a kernel.
 func NewPipeline(k *Kernel, o Options) *Pipeline {
-	p := &Pipeline{k: k, o: o, t: NewTracker(), LostBy: map[string]uint64{}, calling: map[int]bool{}, making: map[int]int{}, watched: map[int]*object{}, locked: map[locker][]ktrace.Frame{}, judged: map[judgeKey]*Judged{}}
+	p := &Pipeline{k: k, o: o, t: NewTracker(), LostBy: map[string]uint64{}, calling: map[int]bool{}, making: map[int]int{}, watched: map[int]*object{}, locked: map[locker][]ktrace.Frame{}, judged: map[judgeKey]*Judged{}, ways: map[wayKey]*Way{}, stacks: map[chainKey]uint32{}}
 	p.follows = func(pid int) bool { return len(p.calling) == 0 || p.calling[pid] }
 	p.objects = newObjects(k.Arch, nil)
 	p.t.OnWake = p.wake
+	if o.Witness != nil {
+		p.t.callName = func(nr int) string { return SyscallName(k.Arch, nr) }
+	}
 	if o.OnCall != nil {
 		p.t.OnCall = func(c *Call) { p.held = append(p.held, &held{call: c}) }
 	}
@@ -241,11 +247,12 @@ func (p *Pipeline) release(now int64) {
 	slices.SortStableFunc(p.held, func(a, b *held) int { return cmp.Compare(a.at(), b.at()) })
 	n := 0
 	for _, h := range p.held {
-		if h.ob != nil && h.until > now || h.at() > first {
+		if h.ob != nil && h.until > now || h.at() > first || now != source.End && !p.traced(h) {
 			break
 		}
 		n++
 		if h.call != nil {
+			p.judgeCall(h.call)
 			p.o.OnCall(h.call)
 			continue
 		}
@@ -256,12 +263,29 @@ func (p *Pipeline) release(now int64) {
 		if h.ob != nil {
 			h.j.Object = h.ob.name(p.t.now)
 		}
+		p.judgeTraced(h.j)
 		p.Total++
 		if p.o.OnWake != nil {
 			p.o.OnWake(h.j)
 		}
 	}
 	p.held = slices.Delete(p.held, 0, n)
+}
+
+// tracePatience is how long a wake waits for the end of both calls, of which
+// the function tracer still sees more.
+const tracePatience = int64(100 * time.Millisecond)
+
+// traced reports whether the function tracer has told all of the calls that a
+// wake is about, or of a call.
+func (p *Pipeline) traced(h *held) bool {
+	switch {
+	case h.call != nil:
+		return h.call.settled(p.t.now) || p.t.now > h.call.Enter+tracePatience
+	case h.j != nil:
+		return h.j.Wakee.Call.settled(p.t.now) && h.j.Waker.Call.settled(p.t.now) || p.t.now > h.j.Time+tracePatience
+	}
+	return true
 }
 
 // objectNote is the key of a recording's note on what a wake happened on: it
@@ -283,7 +307,7 @@ func Replay(path string, k *Kernel, o Options) (*Pipeline, error) {
 	objects := map[string]string{}
 	key := func(t int64, tid int) string { return fmt.Sprint(t, " ", tid) }
 	text := &TextNotes{}
-	err := readAll(path, func([]ktrace.Event, []ktrace.Loss) error { return nil }, func(n record.Note) {
+	h, err := readAll(path, func([]ktrace.Event, []ktrace.Loss) error { return nil }, func(n record.Note) {
 		text.restore(n)
 		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
 			objects[fmt.Sprint(n.Time, " ", tid)] = what
@@ -295,6 +319,7 @@ func Replay(path string, k *Kernel, o Options) (*Pipeline, error) {
 	if k.Text == nil {
 		k.Text = text
 	}
+	o.Witness = WitnessOf(h)
 	tell := o.OnWake
 	o.OnWake = func(j *Judged) {
 		if what, ok := objects[key(j.Time, j.Wakee.TID)]; ok {
@@ -305,16 +330,16 @@ func Replay(path string, k *Kernel, o Options) (*Pipeline, error) {
 		}
 	}
 	p := NewPipeline(k, o)
-	err = readAll(path, func(e []ktrace.Event, l []ktrace.Loss) error { p.Feed(e, l); return nil }, nil)
+	_, err = readAll(path, func(e []ktrace.Event, l []ktrace.Loss) error { p.Feed(e, l); return nil }, nil)
 	p.Flush(0)
 	return p, err
 }
 
-func readAll(path string, fn func([]ktrace.Event, []ktrace.Loss) error, notes func(record.Note)) error {
+func readAll(path string, fn func([]ktrace.Event, []ktrace.Loss) error, notes func(record.Note)) (*record.Header, error) {
 	r, err := record.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Close()
-	return r.Replay(fn, notes)
+	return &r.Header, r.Replay(fn, notes)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 )
 
 // Call is one system call of one thread.
@@ -22,6 +23,9 @@ type Call struct {
 	Ret         int64
 	Doubtful    bool // records were lost while it ran: it may have ended, and another begun
 	Sleeps      []Sleep
+
+	Trace *Trace // what the function tracer saw of it, nil for nothing
+	Way   *Way   // the same, judged, of calls that make what others wait for
 }
 
 // Sleep is a stretch in which a thread was off the CPU of its own will.
@@ -73,6 +77,7 @@ type thread struct {
 	call    *Call
 	asleep  *Sleep // nil while it runs or is runnable
 	pending *Wake  // woken and not yet running
+	trace   *Trace // of the call that it is in or was in last
 	last    int64
 }
 
@@ -90,6 +95,7 @@ type Tracker struct {
 
 	lostCalls, lostRuns losses
 	cuts                map[chainKey]cut
+	callName            func(nr int) string // nil: what the function tracer saw is not tied to calls
 }
 
 // maxThreads bounds the memory spent on threads that may have ended.
@@ -144,7 +150,7 @@ func touches(source string) (calls, runs bool) {
 		return true, false
 	case "sched:sched_switch", "perf:tasks":
 		return false, true
-	case "sched:sched_waking", "watchpoint", "kmem:kmalloc", "kmem:kfree":
+	case "sched:sched_waking", ftrace.Graph, ftrace.Function, "watchpoint", "kmem:kmalloc", "kmem:kfree":
 		return false, false
 	}
 	return true, true
@@ -202,6 +208,9 @@ func (t *Tracker) Event(ev *ktrace.Event) {
 	case ktrace.SysEnter:
 		th := t.self(ev)
 		th.call = &Call{PID: ev.PID, TID: ev.TID, Comm: ev.Comm, Nr: ev.Nr, Args: ev.Args, Enter: ev.Time}
+		th.join(t)
+	case ktrace.FuncEntry:
+		t.entered(ev)
 	case ktrace.SysExit:
 		t.exit(ev)
 	case ktrace.Switch:

@@ -209,7 +209,7 @@ func (r *Reader) event(l *eventLine) (*ktrace.Event, error) {
 	e := &ktrace.Event{
 		Kind: kind, Source: l.Source, Time: l.Time, CPU: l.CPU, PID: l.PID, TID: l.TID, Comm: l.Comm,
 		Target: l.Target, GlobalTarget: l.GlobalTarget, TargetPID: l.TargetPID, TargetComm: l.TargetComm, Preempted: l.Preempted, State: l.State,
-		Nr: l.Nr, Ret: l.Ret, Object: l.Object, Field: l.Field, Truncated: l.Truncated,
+		Nr: l.Nr, Ret: l.Ret, Object: l.Object, Field: l.Field, IRQ: l.IRQ, Truncated: l.Truncated,
 	}
 	if l.Args != nil {
 		e.Args = *l.Args

@@ -140,6 +140,8 @@ type eventLine struct {
 	Object int    `json:"object,omitempty"`
 	Field  string `json:"field,omitempty"`
 
+	IRQ string `json:"irq,omitempty"`
+
 	Stack     int  `json:"stack,omitempty"` // 0: none
 	Truncated bool `json:"truncated,omitempty"`
 }

@@ -93,14 +93,15 @@ func (w *Writer) put(l *line) {
 	}
 }
 
-// Write adds events and what was lost beside them.
+// Write adds events and what was lost beside them. The losses come first: who
+// reads the events is to know of them.
 func (w *Writer) Write(events []ktrace.Event, losses []ktrace.Loss) error {
-	for i := range events {
-		w.event(&events[i])
-	}
 	for _, l := range losses {
 		w.put(&line{Loss: &lossLine{l.Source, l.Count, l.From, l.To}})
 		w.n.Losses += l.Count
+	}
+	for i := range events {
+		w.event(&events[i])
 	}
 	return w.err
 }
@@ -120,7 +121,7 @@ func (w *Writer) event(e *ktrace.Event) {
 	l := eventLine{
 		Kind: kind, Source: e.Source, Time: e.Time, CPU: e.CPU, PID: e.PID, TID: e.TID, Comm: e.Comm,
 		Target: e.Target, GlobalTarget: e.GlobalTarget, TargetPID: e.TargetPID, TargetComm: e.TargetComm, Preempted: e.Preempted, State: e.State,
-		Nr: e.Nr, Ret: e.Ret, Object: e.Object, Field: e.Field, Truncated: e.Truncated,
+		Nr: e.Nr, Ret: e.Ret, Object: e.Object, Field: e.Field, IRQ: e.IRQ, Truncated: e.Truncated,
 	}
 	if w.opts.NoComm {
 		l.Comm, l.TargetComm = "", ""

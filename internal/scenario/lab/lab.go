@@ -21,7 +21,6 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/source"
-	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/watch"
 	"github.com/efd-go/efd/internal/scenario"
@@ -35,10 +34,9 @@ type Lab struct {
 	NoTrace error // why functions are not traced, nil where they are
 
 	symbols *ksym.Table
-	names   []string       // the documented functions, nil where they were not asked for yet
-	held    io.Closer      // what Hold had opened, nil for nothing
-	tracer  *ftrace.Source // open across scenarios: to open it takes longer than a scenario
-	witness *match.Tracer  // what it can show, nil where there is none
+	held    io.Closer          // what Hold had opened, nil for nothing
+	tracer  *observe.Functions // open across scenarios: to open it takes longer than a scenario
+	witness *match.Tracer      // what it can show, nil where there is none
 }
 
 // Open looks at the running kernel. It never fails: what cannot be had is
@@ -141,7 +139,7 @@ func (t *Trial) Lost() uint64 {
 // OfWakes reports whether what was lost may leave a wake in doubt: a change of
 // memory, or the entry of a function, does not.
 func OfWakes(l ktrace.Loss) bool {
-	return l.Source != watch.Name && l.Source != ftrace.Graph && l.Source != ftrace.Function
+	return l.Source != watch.Name && !observe.OfFunctions(l.Source)
 }
 
 // Tries is how often a scenario is run again whose picture is not the one

@@ -35,67 +35,12 @@ type trialValue struct {
 
 // Header describes the running kernel for a recording.
 func (l *Lab) Header() record.Header {
-	h := record.NewHeader(l.Kernel.Symbols, l.functions())
+	h := record.NewHeader(l.Kernel.Symbols, l.Kernel.Functions())
 	h.Sources = []string{"perf"}
-	if l.witness != nil {
-		h.Sources = append(h.Sources, l.witness.Name)
-		l.traceFacts(h.Facts)
+	if l.tracer != nil {
+		l.tracer.Describe(&h)
 	}
 	return h
-}
-
-// functions are those of this kernel: to find them takes a while.
-func (l *Lab) functions() []string {
-	if l.names == nil {
-		l.names = Functions(l.Kernel)
-	}
-	return l.names
-}
-
-// Functions are the documented names whose symbols a recording is to have:
-// all of every reviewed kernel, so that a catalogue that was corrected later
-// can be held against it, and what chooses between variants.
-func Functions(k *observe.Kernel) []string {
-	names := map[string]bool{}
-	asked := &askedSet{k.Symbols, names}
-	versions := []ktrace.Version{k.Version}
-	for _, t := range catalog.Default().Trees() {
-		versions = append(versions, t.Version)
-	}
-	for _, v := range versions {
-		for _, n := range catalog.Default().Names() {
-			p, err := catalog.Default().Path(n, v, nil)
-			if err != nil {
-				continue
-			}
-			for _, e := range p.Edges {
-				names[e.Caller], names[e.Callee] = true, true
-			}
-		}
-	}
-	for _, n := range catalog.Default().Names() {
-		catalog.Default().Path(n, k.Version, asked)
-	}
-	out := make([]string, 0, len(names))
-	for n := range names {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// askedSet notes which symbols were asked for.
-type askedSet struct {
-	ktrace.SymbolSet
-	names map[string]bool
-}
-
-func (a *askedSet) Variants(name string) []string {
-	a.names[name] = true
-	if a.SymbolSet == nil {
-		return nil
-	}
-	return a.SymbolSet.Variants(name)
 }
 
 // ours reports whether a thread is one of the scenario's.
@@ -170,7 +115,7 @@ func Judge(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).judge(t) }
 // it is not nil, may change a trial's events before.
 func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Trial, error) {
 	var trials []*Trial
-	t, tracer := &Trial{}, tracerOf(&r.Header)
+	t, tracer := &Trial{}, observe.WitnessOf(&r.Header)
 	for {
 		it, err := r.Next()
 		if err == io.EOF {

@@ -2,13 +2,10 @@ package lab
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
-	"github.com/efd-go/efd/internal/ktrace/record"
-	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/scenario"
 )
 
@@ -19,12 +16,9 @@ func (l *Lab) Trace() {
 		l.NoTrace = l.Denied
 		return
 	}
-	s, err := ftrace.Open(ftrace.Config{Symbols: l.symbols, Functions: l.functions(), Paused: true})
-	if err != nil {
-		l.NoTrace = err
-		return
+	if l.tracer, l.NoTrace = l.Kernel.OpenFunctions(l.symbols, 0); l.NoTrace == nil {
+		l.witness = l.tracer.Witness
 	}
-	l.tracer, l.witness = s, newTracer(s.Tracer(), s.Traced())
 }
 
 // Functions is how many functions are traced.
@@ -43,16 +37,8 @@ func (l *Lab) Tracer() string {
 	return l.witness.Name
 }
 
-func newTracer(name string, traced []string) *match.Tracer {
-	t := &match.Tracer{Name: name, Graph: name == ftrace.Graph, Traced: map[string]bool{}}
-	for _, s := range traced {
-		t.Traced[s] = true
-	}
-	return t
-}
-
 // borrowed is a tracer that outlives the scenario.
-type borrowed struct{ *ftrace.Source }
+type borrowed struct{ *observe.Functions }
 
 func (b borrowed) Close() error { return b.Stop() }
 
@@ -76,14 +62,14 @@ func (l *Lab) cover(t *Trial) []match.Step {
 		}
 	}
 	for _, loss := range t.Losses {
-		if loss.Source == ftrace.Graph || loss.Source == ftrace.Function {
+		if observe.OfFunctions(loss.Source) {
 			src.Missed += loss.Count
 		}
 	}
-	var wakes []observe.Seen
+	var taken []observe.Taken
 	for i := range t.Wakes {
 		if s := &t.Wakes[i]; s.Seen != nil {
-			wakes = append(wakes, observe.Seen{Judged: s.Seen, Sleep: t.entries(s.sleeping), Wake: t.entries(s.waking)})
+			taken = append(taken, s.Seen.Slept(t.entries(s.sleeping)), s.Seen.Woke(t.entries(s.waking)))
 		}
 	}
 	more := l.watched(t)
@@ -94,7 +80,7 @@ func (l *Lab) cover(t *Trial) []match.Step {
 	for i := range more {
 		more[i].Traced = all
 	}
-	return l.Kernel.Cover(src, t.Tracer, wakes, more)
+	return l.Kernel.Cover(src, t.Tracer, append(taken, more...)...)
 }
 
 // entries are those of the function tracer's events that are meant.
@@ -119,31 +105,4 @@ func (s *Stated) waking(e *ktrace.Event) bool {
 // waking reports whether a function was entered by one who woke.
 func (t *Trial) waking(e *ktrace.Event) bool {
 	return slices.ContainsFunc(t.Wakes, func(s Stated) bool { return s.waking(e) })
-}
-
-// What a recording's header keeps of the function tracer.
-const (
-	tracerFact = "tracer"
-	tracedFact = "traced"
-)
-
-func (l *Lab) traceFacts(facts map[string]string) {
-	if l.witness == nil {
-		return
-	}
-	var names []string
-	for n := range l.witness.Traced {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	facts[tracerFact], facts[tracedFact] = l.witness.Name, strings.Join(names, " ")
-}
-
-// tracerOf is the tracer that a recording was made with, nil for none.
-func tracerOf(h *record.Header) *match.Tracer {
-	name := h.Facts[tracerFact]
-	if name == "" {
-		return nil
-	}
-	return newTracer(name, strings.Fields(h.Facts[tracedFact]))
 }

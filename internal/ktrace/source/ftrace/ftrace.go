@@ -56,6 +56,10 @@ type Config struct {
 	// Paused has nothing traced until Resume. To open takes much longer than to
 	// resume.
 	Paused bool
+
+	// Most bounds the bytes that are taken at one reading, 0 is 4 MiB. What there
+	// is beyond is let go, and counted as lost.
+	Most int
 }
 
 // Source is a running function tracer. It implements source.Source. Its times
@@ -77,7 +81,10 @@ type Source struct {
 	pending []ktrace.Event
 	losses  []ktrace.Loss
 	last    int64
-	until   int64
+	ways    map[string][]ktrace.Frame // stacks so far, so that each is made once
+	most    int
+	seen    map[int]int64 // CPU → time of the last line of it
+	empty   int64         // when the buffers were last found empty
 }
 
 var _ source.Source = (*Source)(nil)
@@ -89,12 +96,17 @@ func Open(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{fs: fs, pipe: -1, stacks: map[int][]string{}, comm: map[string]string{}, process: map[int]int{}}
+	s := newSource(fs, c.Most)
 	if err := s.start(c); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+func newSource(fs *tracefs.FS, most int) *Source {
+	return &Source{fs: fs, pipe: -1, most: cmp.Or(most, maxRead), stacks: map[int][]string{}, comm: map[string]string{}, process: map[int]int{},
+		ways: map[string][]ktrace.Frame{}, seen: map[int]int64{}, empty: source.Now()}
 }
 
 // Probe tries whether the function tracer can be used, by using it on one
@@ -177,6 +189,7 @@ func (s *Source) Resume(threads, except []int) error {
 	if err := s.drain(math.MaxInt); err != nil {
 		return err
 	}
+	clear(s.seen)
 	s.except, s.all = except, len(threads) == 0
 	clear(s.stacks)
 	s.rest, s.pending, s.losses = nil, nil, nil
@@ -208,6 +221,16 @@ func hasTracer(fs *tracefs.FS) error {
 	return nil
 }
 
+// numbersHold: the tracer is told of threads, and tells of them, by their
+// numbers in the initial PID namespace.
+func numbersHold() error {
+	ns, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil || perf.InitialPIDNamespace(ns) {
+		return nil // without /proc no thread is found at all
+	}
+	return &ktrace.AccessError{Tier: "ftrace", Missing: "the function tracer knows threads by their numbers in the initial PID namespace, and this process is in another", Change: "run it outside of the container"}
+}
+
 func access(err error) error {
 	if err == nil {
 		return nil
@@ -234,6 +257,7 @@ func (s *Source) chooseTracer(noGraph bool) error {
 		err := s.in.write("current_tracer", "function_graph")
 		if err == nil {
 			// Options of function_graph are those of the instance only there.
+			s.in.write("options/latency-format", "1") // the flags; without them no entry is known to be an interrupt's
 			for _, o := range [...]string{"funcgraph-abstime", "funcgraph-proc", "funcgraph-cpu", "funcgraph-tail"} {
 				if err = s.in.write("options/"+o, "1"); err != nil {
 					break
@@ -254,6 +278,9 @@ func (s *Source) limit(pids []int) error {
 	if pids == nil {
 		return nil
 	}
+	if err := numbersHold(); err != nil {
+		return err
+	}
 	var tids []string
 	for _, pid := range pids {
 		for _, tid := range perf.Threads(pid) {
@@ -265,6 +292,45 @@ func (s *Source) limit(pids []int) error {
 		return fmt.Errorf("no process has a PID of %v", pids)
 	}
 	return s.follow(tids)
+}
+
+// TraceProcesses is Resume for the threads that some processes have, and what
+// they start, without the calling thread.
+func (s *Source) TraceProcesses(pids []int) error {
+	if err := numbersHold(); err != nil {
+		return err
+	}
+	known := map[int]bool{unix.Gettid(): true}
+	threads := unknown(pids, known)
+	if len(threads) == 0 {
+		return fmt.Errorf("no process has a PID of %v", pids)
+	}
+	if err := s.Resume(threads, nil); err != nil {
+		return access(err)
+	}
+	// Those that were started between the listing and that.
+	for more := unknown(pids, known); len(more) > 0; more = unknown(pids, known) {
+		for _, tid := range more {
+			if err := s.Also(tid); err != nil && !errors.Is(err, unix.ESRCH) {
+				return access(err)
+			}
+		}
+	}
+	return nil
+}
+
+// unknown lists the threads of processes that are not known yet.
+func unknown(pids []int, known map[int]bool) []int {
+	var out []int
+	for _, pid := range pids {
+		for _, tid := range perf.Threads(pid) {
+			if !known[tid] {
+				known[tid] = true
+				out = append(out, tid)
+			}
+		}
+	}
+	return out
 }
 
 // Also has a further thread of this process traced. It may be called while
@@ -352,115 +418,8 @@ func (s *Source) Traced() []string {
 	return all
 }
 
-func (s *Source) frame(name string) ktrace.Frame {
-	return ktrace.Frame{Name: name, Aliases: s.aliases[name]}
-}
-
 // Tracer names the tracer that is used: Graph or Function.
 func (s *Source) Tracer() string { return s.tracer }
-
-// Read implements source.Source.
-func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
-	most := maxRead
-	if until == source.End {
-		most = math.MaxInt
-	}
-	if err := s.drain(most); err != nil {
-		return buf, err
-	}
-	slices.SortStableFunc(s.pending, func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
-	n, _ := slices.BinarySearchFunc(s.pending, until, func(e ktrace.Event, t int64) int {
-		if e.Time <= t {
-			return -1
-		}
-		return 1
-	})
-	buf = append(buf, s.pending[:n]...)
-	s.pending = slices.Delete(s.pending, 0, n)
-	s.until = max(s.until, until)
-	return buf, nil
-}
-
-// maxRead bounds the bytes of one reading while the tracer runs.
-const maxRead = 4 << 20
-
-// drain reads what the pipe has, up to most bytes.
-func (s *Source) drain(most int) error {
-	if s.pipe < 0 {
-		return nil
-	}
-	if s.buf == nil {
-		s.buf = make([]byte, 64<<10)
-	}
-	for most > 0 {
-		n, err := unix.Read(s.pipe, s.buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EAGAIN || err == nil && n == 0 {
-			return nil
-		}
-		if err != nil {
-			return os.NewSyscallError("read of trace_pipe", err)
-		}
-		s.rest = append(s.rest, s.buf[:n]...)
-		for {
-			nl := bytes.IndexByte(s.rest, '\n')
-			if nl < 0 {
-				break
-			}
-			s.line(string(s.rest[:nl]))
-			s.rest = s.rest[nl+1:]
-		}
-		s.rest = append([]byte(nil), s.rest...)
-		most -= n
-	}
-	return nil
-}
-
-func (s *Source) line(line string) {
-	e, ok := parseLost(line)
-	if ok {
-		s.losses = append(s.losses, ktrace.Loss{Source: s.tracer, Count: e.lost, From: s.last, To: source.Now()})
-		clear(s.stacks)
-		return
-	}
-	if s.tracer == Graph {
-		e, ok = parseGraph(line)
-	} else {
-		e, ok = parseFunction(line)
-	}
-	if !ok {
-		return
-	}
-	// Lines within one microsecond keep their order.
-	t := max(e.time*1000, min(s.last+1, e.time*1000+999))
-	s.last = max(s.last, t)
-	s.take(&e, t)
-}
-
-func (s *Source) take(e *entry, t int64) {
-	stack := s.stacks[e.tid]
-	if !e.enter {
-		s.stacks[e.tid] = left(stack, e.name)
-		return
-	}
-	ev := ktrace.Event{Kind: ktrace.FuncEntry, Source: s.tracer, Time: t, CPU: e.cpu, TID: e.tid, PID: s.processOf(e.tid), Comm: s.text(e.comm)}
-	ev.Stack = append(ev.Stack, s.frame(e.name))
-	if e.parent != "" {
-		ev.Stack = append(ev.Stack, s.frame(e.parent))
-	}
-	for _, f := range slices.Backward(stack) {
-		ev.Stack = append(ev.Stack, s.frame(f))
-	}
-	s.pending = append(s.pending, ev)
-	if !e.leave && len(stack) < 128 {
-		if len(s.stacks) > 1<<12 {
-			clear(s.stacks)
-		}
-		s.stacks[e.tid] = append(stack, e.name)
-	}
-}
 
 // left is a stack after a function was left. Entries and exits may go missing
 // (in an interrupt that hits the tracer itself), so the name decides where it

@@ -105,4 +105,9 @@ func newInstance(fs *tracefs.FS) (*instance, error) {
 
 func (in *instance) write(file, s string) error { return in.fs.WriteFile(in.dir+"/"+file, s) }
 
+func (in *instance) read(file string) (string, error) {
+	b, err := in.fs.ReadFile(in.dir + "/" + file)
+	return strings.TrimSpace(string(b)), err
+}
+
 func (in *instance) remove() error { return in.fs.Rmdir(in.dir) }

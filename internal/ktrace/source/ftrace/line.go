@@ -12,6 +12,7 @@ type entry struct {
 	time         int64  // microseconds
 	name, parent string // of what is left only with the option funcgraph-tail
 	enter, leave bool   // function_graph: "f() {" enters, "}" leaves, "f();" both
+	irq          string // "hardirq" or "softirq" where one had the CPU, "" for none and where the line does not tell
 	lost         uint64 // instead of all else: so many records were lost
 }
 
@@ -67,15 +68,17 @@ func parseFunction(line string) (entry, bool) {
 	if e.comm, e.tid, ok = task(strings.TrimSpace(head[:open])); !ok {
 		return entry{}, false
 	}
+	flags, _, _ := strings.Cut(strings.TrimSpace(head[end+1:]), " ")
+	e.irq = interrupt(flags)
 	name, parent, _ := strings.Cut(call, " <-")
 	e.name, e.parent = symbol(name), symbol(parent)
 	return e, e.name != ""
 }
 
 // parseGraph reads a line of the function_graph tracer with its columns of the
-// time, the CPU and the task:
+// time, the CPU and the task, and with latency-format one of flags behind it:
 //
-//	37.177486 |   1)    init-82     |               |        pollwake() {
+//	37.177486 |   1)    init-82     |  d..1. |               |        pollwake() {
 func parseGraph(line string) (entry, bool) {
 	cols := strings.Split(line, " | ")
 	if len(cols) < 3 {
@@ -95,6 +98,7 @@ func parseGraph(line string) (entry, bool) {
 	if e.comm, e.tid, ok = task(strings.TrimSpace(who)); !ok {
 		return entry{}, false
 	}
+	e.irq = interrupt(strings.TrimSpace(cols[2]))
 	body := line[strings.LastIndexByte(line, '|')+1:]
 	text := strings.TrimSpace(body)
 	switch {
@@ -114,6 +118,21 @@ func parseGraph(line string) (entry, bool) {
 	name, _, ok := strings.Cut(text, "(")
 	e.name = symbol(name)
 	return e, ok && e.name != ""
+}
+
+// interrupt reads the flags of an entry, such as "d.h1.": the third one tells
+// what had the CPU. Other text tells nothing.
+func interrupt(flags string) string {
+	if len(flags) < 4 || len(flags) > 7 || strings.ContainsAny(flags, " :") {
+		return ""
+	}
+	switch flags[2] {
+	case 'h', 'H', 'z', 'Z':
+		return "hardirq"
+	case 's':
+		return "softirq"
+	}
+	return ""
 }
 
 // symbol drops the module and the offset of a printed symbol.

@@ -12,7 +12,7 @@ func TestParseFunction(t *testing.T) {
 	for line, want := range map[string]entry{
 		"  init-80      [000] ....     3.178372: __wake_up_locked_key <-eventfd_write":          {cpu: 0, tid: 80, comm: "init", time: 3178372, name: "__wake_up_locked_key", parent: "eventfd_write", enter: true, leave: true},
 		"  a b: c-d-7   [012] d..1.    37.177486: vhost_poll_wakeup [vhost] <-__wake_up_common": {cpu: 12, tid: 7, comm: "a b: c-d", time: 37177486, name: "vhost_poll_wakeup", parent: "__wake_up_common", enter: true, leave: true},
-		"  <idle>-0     [001] d.h.  1934.173554: try_to_wake_up <-hrtimer_wakeup":               {cpu: 1, tid: 0, comm: "<idle>", time: 1934173554, name: "try_to_wake_up", parent: "hrtimer_wakeup", enter: true, leave: true},
+		"  <idle>-0     [001] d.h.  1934.173554: try_to_wake_up <-hrtimer_wakeup":               {cpu: 1, tid: 0, comm: "<idle>", time: 1934173554, irq: "hardirq", name: "try_to_wake_up", parent: "hrtimer_wakeup", enter: true, leave: true},
 	} {
 		if got, ok := parseFunction(line); !ok || got != want {
 			t.Errorf("%q:\n%+v\nwant\n%+v", line, got, want)
@@ -41,7 +41,8 @@ const graph = `   37.177400 |   1)    init-82     |               |  eventfd_wri
 `
 
 func TestGraph(t *testing.T) {
-	s := &Source{tracer: Graph, pipe: -1, stacks: map[int][]string{}, comm: map[string]string{}, process: map[int]int{82: 1, 80: 1}}
+	s := newSource(nil, 0)
+	s.tracer, s.process = Graph, map[int]int{82: 1, 80: 1}
 	for line := range strings.Lines(graph) {
 		s.line(strings.TrimSuffix(line, "\n"))
 	}
@@ -66,7 +67,8 @@ func TestGraph(t *testing.T) {
 }
 
 func TestLost(t *testing.T) {
-	s := &Source{tracer: Function, pipe: -1, stacks: map[int][]string{}, comm: map[string]string{}, process: map[int]int{}}
+	s := newSource(nil, 0)
+	s.tracer = Function
 	s.line("CPU:1 [LOST 12 EVENTS]")
 	if l := s.Losses(); len(l) != 1 || l[0].Count != 12 || l[0].Source != Function {
 		t.Errorf("losses %+v", l)
@@ -81,7 +83,8 @@ func FuzzLine(f *testing.F) {
 	f.Add("CPU:1 [LOST 12 EVENTS]")
 	f.Fuzz(func(t *testing.T, line string) {
 		for _, tracer := range []string{Graph, Function} {
-			s := &Source{tracer: tracer, pipe: -1, stacks: map[int][]string{}, comm: map[string]string{}, process: map[int]int{}}
+			s := newSource(nil, 0)
+			s.tracer = tracer
 			s.line(line)
 			for _, e := range s.pending {
 				if len(e.Stack) == 0 || e.Stack[0].Name == "" || e.TID < 0 || e.Time < 0 {

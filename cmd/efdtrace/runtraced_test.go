@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
+	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
+	"github.com/efd-go/efd/internal/scenario/lab"
+	"github.com/efd-go/efd/internal/testenv"
+)
+
+func needFtrace(t *testing.T) {
+	t.Helper()
+	needPerf(t)
+	err := ftrace.Probe()
+	if a, ok := errors.AsType[*ktrace.AccessError](err); ok {
+		testenv.Require(t, a.Tier, err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// judgedIn are the wakes and the calls of a recording.
+func judgedIn(t *testing.T, file string) (wakes []*observe.Judged, calls []*observe.Call, p *observe.Pipeline) {
+	t.Helper()
+	r, err := record.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := r.Header
+	r.Close()
+	k, err := lab.KernelOf(&h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err = observe.Replay(file, k, observe.Options{
+		OnWake: func(j *observe.Judged) { wakes = append(wakes, j) },
+		OnCall: func(c *observe.Call) { calls = append(calls, c) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wakes, calls, p
+}
+
+// stepTo is the step of a way to a function.
+func stepTo(w *observe.Way, callee string) (match.Step, bool) {
+	if w == nil {
+		return match.Step{}, false
+	}
+	i := slices.IndexFunc(w.Steps, func(s match.Step) bool { return s.Callee == callee && s.Verdict != ktrace.NotTaken })
+	if i < 0 {
+		i = slices.IndexFunc(w.Steps, func(s match.Step) bool { return s.Callee == callee })
+	}
+	if i < 0 {
+		return match.Step{}, false
+	}
+	return w.Steps[i], true
+}
+
+// checkTraced holds the wakes of threads in ppoll by writes against what these
+// calls always do: it is seen, or records are missing, and never anything else.
+func checkTraced(t *testing.T, wakes []*observe.Judged, lost bool) {
+	t.Helper()
+	n, whole := 0, 0
+	for _, j := range wakes {
+		if j.WakeeSyscall != "ppoll" || j.WakerSyscall != "write" || j.Callback != "pollwake" || j.Lost {
+			continue
+		}
+		n++
+		seen := true
+		for _, c := range []struct {
+			way    *observe.Way
+			callee string
+		}{{j.Sleeping, "__pollwait"}, {j.Sleeping, "poll_freewait"}, {j.Sleeping, "add_wait_queue"}, {j.Sleeping, "remove_wait_queue"}, {j.Waked, "__wake_up_locked_key"}, {j.Waked, "try_to_wake_up"}} {
+			s, ok := stepTo(c.way, c.callee)
+			if !ok {
+				seen = false
+				continue
+			}
+			switch s.Verdict {
+			case ktrace.Seen:
+				if !strings.Contains(s.Evidence, "tracer") {
+					t.Errorf("%s -> %s is %s by %s", s.Caller, s.Callee, s.Verdict, s.Evidence)
+				}
+			case ktrace.Inconclusive, ktrace.NotObservable:
+				seen = false
+			default:
+				t.Fatalf("%s -> %s: %s, %s", s.Caller, s.Callee, s.Verdict, s.Evidence)
+			}
+		}
+		for _, w := range []*observe.Way{j.Sleeping, j.Waked} {
+			if w == nil {
+				continue
+			}
+			for _, s := range w.Steps {
+				if s.Verdict.Finding() {
+					t.Fatalf("%s -> %s: %s, %s", s.Caller, s.Callee, s.Verdict, s.Evidence)
+				}
+			}
+		}
+		if seen {
+			whole++
+		}
+	}
+	t.Logf("%d wakes of ppoll by a write, of which %d are seen whole", n, whole)
+	if n == 0 || whole == 0 || !lost && whole < n-2 { // one may lie at either end
+		t.Errorf("%d wakes of ppoll by a write, of which %d are seen whole", n, whole)
+	}
+}
+
+func lostOfTracer(p *observe.Pipeline) (n uint64) {
+	for source, k := range p.LostBy {
+		if observe.OfFunctions(source) {
+			n += k
+		}
+	}
+	return n
+}
+
+func TestRunTraced(t *testing.T) {
+	needFtrace(t)
+	t.Setenv("EFDTRACE_TEST_WAITER", "1")
+	file := filepath.Join(t.TempDir(), "r.jsonl.gz")
+	if status, _, stderr := invoke(t, "run", "-trace", "-o", file, "-format", "recording", "--", os.Args[0], "-test.run=^TestWaiter$"); status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	wakes, calls, p := judgedIn(t, file)
+	checkTraced(t, wakes, lostOfTracer(p) > 0)
+	made := map[string]bool{}
+	for _, c := range calls {
+		if s, ok := stepTo(c.Way, "ep_ptable_queue_proc"); ok && s.Verdict == ktrace.Seen {
+			made["epoll_ctl"] = true
+		}
+		if s, ok := stepTo(c.Way, "get_unused_fd_flags"); ok && s.Verdict == ktrace.Seen {
+			made["eventfd2"] = true
+		}
+	}
+	if lostOfTracer(p) == 0 && len(made) != 2 {
+		t.Errorf("of epoll_ctl and eventfd2 are seen: %v", made)
+	}
+	status, stdout, stderr := invoke(t, "replay", file)
+	if status != exitOK || !strings.Contains(stdout, "poll_freewait by the tracer") {
+		t.Errorf("replay: status %d: %s%s", status, stdout, stderr)
+	}
+	noInstances(t)
+}
+
+// With two threads that wake each other without a pause, and other programs
+// beside them, records of the tracer are lost. None of it makes a wrong verdict.
+func TestRunTracedBusy(t *testing.T) {
+	needFtrace(t)
+	makeNoise(t)
+	t.Setenv("EFDTRACE_TEST_PROGRAM", "pingpong 500ms")
+	t.Setenv("GODEBUG", "asyncpreemptoff=1")
+	file := filepath.Join(t.TempDir(), "r.jsonl.gz")
+	status, _, stderr := invoke(t, "run", "-trace", "-o", file, "-format", "recording", "--", os.Args[0])
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	var sides [2]side
+	told(t, stderr, "sides", &sides)
+	wakes, _, p := judgedIn(t, file)
+	checkTraced(t, wakes, lostOfTracer(p) > 0)
+	t.Logf("%d and %d writes, lost %v", sides[0].Wrote, sides[1].Wrote, p.LostBy)
+}
+
+// global is the state of the tracer that is not an instance's.
+func global(t *testing.T) map[string]string {
+	t.Helper()
+	fs, err := tracefs.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	state := map[string]string{}
+	for _, f := range []string{"current_tracer", "tracing_on", "trace_clock", "trace_options", "set_ftrace_pid", "set_ftrace_filter", "set_graph_function", "buffer_size_kb"} {
+		b, err := fs.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state[f] = string(b)
+	}
+	return state
+}
+
+func instancesOf(t *testing.T, pid int) (names []string) {
+	t.Helper()
+	fs, err := tracefs.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	all, err := fs.ReadDir("instances")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range all {
+		if strings.HasPrefix(n, fmt.Sprintf("efdtrace-%d-", pid)) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func noInstances(t *testing.T) {
+	t.Helper()
+	if n := instancesOf(t, os.Getpid()); len(n) > 0 {
+		t.Errorf("left in tracefs: %v", n)
+	}
+}
+
+// Killed, run leaves an instance that the next removes; interrupted, it leaves
+// none. What is not an instance's stays as it was.
+func TestRunTracedLeavesNothing(t *testing.T) {
+	needFtrace(t)
+	needRoot(t)
+	before := global(t)
+	attached := func(end os.Signal) (int, string) {
+		k, pid, _, _ := waiterOutside(t, "waiter")
+		cmd := efdtrace(t, "", "run", "-trace", "-p", strconv.Itoa(pid))
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, io.Discard
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitReading(t, cmd.Process.Pid)
+		for range 3 {
+			k.say("wake")
+			k.hear("woken")
+		}
+		if len(instancesOf(t, cmd.Process.Pid)) != 1 {
+			t.Error("no instance while it traces: this shows nothing")
+		}
+		for f, v := range global(t) {
+			if v != before[f] {
+				t.Errorf("%s of the whole system is %q, and was %q", f, v, before[f])
+			}
+		}
+		cmd.Process.Signal(end)
+		cmd.Wait()
+		return cmd.Process.Pid, out.String()
+	}
+	killed, _ := attached(os.Kill)
+	if len(instancesOf(t, killed)) != 1 {
+		t.Fatal("killed, it left no instance: this shows nothing")
+	}
+	ended, out := attached(os.Interrupt)
+	if n := append(instancesOf(t, killed), instancesOf(t, ended)...); len(n) > 0 {
+		t.Errorf("left in tracefs: %v", n)
+	}
+	if !strings.Contains(out, "poll_freewait by the tracer") {
+		t.Errorf("attached, no way is shown in\n%s", out)
+	}
+}
+
+// Where functions cannot be traced, one line says so, and the rest goes on.
+func TestRunUntraced(t *testing.T) {
+	needPerf(t)
+	if ftrace.Probe() == nil {
+		t.Skip("this kernel has a function tracer")
+	}
+	cmd := efdtrace(t, "", "run", "-trace", "--", "sh", "-c", "exit 3")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Run()
+	if status := cmd.ProcessState.ExitCode(); status != 3 {
+		t.Errorf("status %d", status)
+	}
+	said := stderr.String()
+	if strings.Count(said, "\n") != 1 || !strings.Contains(said, "functions are not traced: ") || !strings.Contains(said, "; ") || !strings.Contains(stdout.String(), "wakes of threads that waited") {
+		t.Errorf("%q, %s", said, stdout.String())
+	}
+}

@@ -1,0 +1,92 @@
+package observe
+
+import (
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+)
+
+// Trace is what the function tracer saw of one system call.
+type Trace struct {
+	call    *Call
+	name    string // by the function that the kernel's table calls
+	began   int64
+	entries []entered
+	more    bool // than are kept
+}
+
+// entered is the entry of a function.
+type entered struct {
+	stack   []ktrace.Frame
+	softirq bool
+}
+
+// maxEntered bounds the entries that are kept of one call.
+const maxEntered = 512
+
+// tracerGrain is how far the tracer's times may be from others: they are whole
+// microseconds.
+const tracerGrain = 1000
+
+// entered takes the entry of a function: it belongs to the call that its thread
+// is in. What a hardware interrupt ran on top of that does not.
+func (t *Tracker) entered(ev *ktrace.Event) {
+	if t.callName == nil || ev.TID == 0 || ev.IRQ == "hardirq" || len(ev.Stack) == 0 {
+		return
+	}
+	th := t.thread(ev.TID)
+	if name := begins(ev, th.trace); name != "" {
+		th.trace = &Trace{name: name, began: ev.Time}
+		th.join(t)
+	}
+	tr := th.trace
+	switch {
+	case tr == nil:
+		return
+	case tr.call != nil && tr.call.Exit != 0 && ev.Time > tr.call.Exit+tracerGrain:
+		th.trace = nil
+	case len(tr.entries) >= maxEntered:
+		tr.more = true
+	default:
+		tr.entries = append(tr.entries, entered{ev.Stack, ev.IRQ == "softirq"})
+	}
+}
+
+// join ties what the tracer saw to the call that it is of. Which of the two
+// comes first is a matter of the tracer's coarser clock.
+func (th *thread) join(t *Tracker) {
+	c, tr := th.call, th.trace
+	if c == nil || tr == nil || tr.call != nil || c.Trace != nil || c.Enter == 0 || tr.began+tracerGrain < c.Enter || t.callName(c.Nr) != tr.name {
+		return
+	}
+	c.Trace, tr.call = tr, c
+}
+
+// begins names the system call that an entry begins, "" for none.
+func begins(ev *ktrace.Event, now *Trace) string {
+	if ev.IRQ != "" {
+		return ""
+	}
+	for _, name := range append([]string{ev.Stack[0].Name}, ev.Stack[0].Aliases...) {
+		name = match.BaseName(name)
+		for _, p := range callEntries {
+			if rest, ok := strings.CutPrefix(name, p); ok {
+				return rest
+			}
+		}
+		// The body of one, which need not be a function of its own.
+		if rest, ok := strings.CutPrefix(name, "__do_sys_"); ok && (now == nil || now.name != rest) {
+			return rest
+		}
+	}
+	return ""
+}
+
+// callEntries start the names of what the kernel's table of system calls holds.
+var callEntries = []string{"__x64_sys_", "__arm64_sys_", "__riscv_sys_"}
+
+// settled reports whether nothing more of a call is to come.
+func (c *Call) settled(now int64) bool {
+	return c == nil || c.Trace == nil || c.Exit != 0 && now > c.Exit+tracerGrain
+}

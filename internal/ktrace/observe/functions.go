@@ -1,0 +1,128 @@
+package observe
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
+)
+
+// Functions are the documented names whose symbols a recording is to have:
+// all of every reviewed kernel, so that a catalogue that was corrected later
+// can be held against it, what chooses between variants, and where system calls
+// begin.
+func (k *Kernel) Functions() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.functions == nil { // to find them takes a while
+		k.functions = k.findFunctions()
+	}
+	return k.functions
+}
+
+func (k *Kernel) findFunctions() []string {
+	names := map[string]bool{}
+	asked := &askedSet{k.Symbols, names}
+	versions := []ktrace.Version{k.Version}
+	for _, t := range catalog.Default().Trees() {
+		versions = append(versions, t.Version)
+	}
+	for _, v := range versions {
+		for _, n := range catalog.Default().Names() {
+			p, err := catalog.Default().Path(n, v, nil)
+			if err != nil {
+				continue
+			}
+			for _, e := range p.Edges {
+				names[e.Caller], names[e.Callee] = true, true
+			}
+		}
+	}
+	for _, n := range catalog.Default().Names() {
+		catalog.Default().Path(n, k.Version, asked)
+	}
+	for _, nr := range k.Numbers() {
+		for _, p := range callEntries {
+			names[p+SyscallName(k.Arch, nr)] = true
+		}
+	}
+	out := make([]string, 0, len(names))
+	for n := range names {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// askedSet notes which symbols were asked for.
+type askedSet struct {
+	ktrace.SymbolSet
+	names map[string]bool
+}
+
+func (a *askedSet) Variants(name string) []string {
+	a.names[name] = true
+	if a.SymbolSet == nil {
+		return nil
+	}
+	return a.SymbolSet.Variants(name)
+}
+
+// Functions traces the documented functions, where the kernel has a function
+// tracer.
+type Functions struct {
+	*ftrace.Source
+	Witness *match.Tracer // what it can show
+}
+
+// OpenFunctions opens the function tracer, and traces nothing yet. most bounds
+// the bytes of one reading, 0 leaves that to it.
+func (k *Kernel) OpenFunctions(table *ksym.Table, most int) (*Functions, error) {
+	s, err := ftrace.Open(ftrace.Config{Symbols: table, Functions: k.Functions(), Paused: true, Most: most})
+	if err != nil {
+		return nil, err
+	}
+	return &Functions{s, witness(s.Tracer(), s.Traced())}, nil
+}
+
+func witness(name string, traced []string) *match.Tracer {
+	t := &match.Tracer{Name: name, Graph: name == ftrace.Graph, Traced: map[string]bool{}}
+	for _, s := range traced {
+		t.Traced[s] = true
+	}
+	return t
+}
+
+// What a recording's header keeps of the function tracer.
+const (
+	tracerFact = "tracer"
+	tracedFact = "traced"
+)
+
+// Describe adds the function tracer to the header of a recording.
+func (f *Functions) Describe(h *record.Header) {
+	var names []string
+	for n := range f.Witness.Traced {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	h.Sources = append(h.Sources, f.Witness.Name)
+	h.Facts[tracerFact], h.Facts[tracedFact] = f.Witness.Name, strings.Join(names, " ")
+}
+
+// WitnessOf is the function tracer that a recording was made with, nil for none.
+func WitnessOf(h *record.Header) *match.Tracer {
+	name := h.Facts[tracerFact]
+	if name == "" {
+		return nil
+	}
+	return witness(name, strings.Fields(h.Facts[tracedFact]))
+}
+
+// OfFunctions reports whether a source is the function tracer.
+func OfFunctions(source string) bool { return source == ftrace.Graph || source == ftrace.Function }
