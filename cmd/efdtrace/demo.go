@@ -50,12 +50,12 @@ func demo(e *env, args []string) int {
 type demonstration struct {
 	lab   *lab.Lab
 	text  *render.Text
-	tally map[ktrace.Verdict]int
+	tally map[[2]string]ktrace.Verdict // by caller and callee
 }
 
 // observed shows scenarios on a kernel that can be watched.
 func (d *demonstration) observed(ctx context.Context, scenarios []*scenario.Scenario) int {
-	d.tally = map[ktrace.Verdict]int{}
+	d.tally = map[[2]string]ktrace.Verdict{}
 	d.intro(scenarios)
 	status, conclusive := exitOK, false
 	for i, s := range scenarios {
@@ -87,19 +87,9 @@ func (d *demonstration) intro(scenarios []*scenario.Scenario) {
 	}
 	t.Printf("%s\n\n", t.Bold("Linux "+d.lab.Kernel.Release+", "+head))
 	t.Para("", "Each time one thread goes to sleep in a system call, and "+act+". "+
-		"Below are the calls, in the order in which they began, and then the functions that the kernel ran, a caller above what it calls. The left column holds them against the kernel's documented path:")
+		"Below are the calls, as strace -f prints them, and then the functions that the kernel ran, a caller above what it calls. The left column holds them against the kernel's documented path:")
 	t.Printf("\n")
-	for _, l := range []struct {
-		v    ktrace.Verdict
-		text string
-	}{
-		{ktrace.Seen, "it was on the call stack, called by the function above it"},
-		{ktrace.Renamed, "the same, under the name that the compiler gave it"},
-		{ktrace.TailCall, "documented, and not on the stack: its last act is a jump to the next function"},
-		{ktrace.Inlined, "documented, and not on the stack: compiled into the function above it"},
-	} {
-		t.Legend(l.v, l.text)
-	}
+	d.legend()
 }
 
 func (d *demonstration) trial(t *lab.Trial) {
@@ -124,17 +114,6 @@ func (d *demonstration) trial(t *lab.Trial) {
 	}
 }
 
-// calls prints the calls as strace does.
-func (d *demonstration) calls(r *scenario.Result) {
-	d.text.Printf("\n")
-	for _, c := range r.Calls {
-		if c.After {
-			continue
-		}
-		d.text.Hanging(fmt.Sprintf("  thread %d  ", c.TID), c.Text)
-	}
-}
-
 // wake shows one wake, and those of its ways that were not shown before.
 func (d *demonstration) wake(t *lab.Trial, w *observe.Judged, shown map[string]bool) {
 	d.text.Printf("\n")
@@ -152,12 +131,19 @@ func (d *demonstration) wake(t *lab.Trial, w *observe.Judged, shown map[string]b
 		if c.chain == nil {
 			continue
 		}
-		for _, s := range c.chain.Steps {
-			d.tally[s.Verdict]++
+		before, after := queued(t.Scenario), []part(nil)
+		if c.chain == w.WakeChain {
+			before, after = nil, afterwards(t.Scenario)
 		}
 		key := steps(c.chain)
 		if !shown[key] || len(c.chain.Findings()) > 0 {
+			for _, p := range before {
+				d.part(t, p, nil)
+			}
 			d.chain(c.title, c.chain)
+			for _, p := range after {
+				d.part(t, p, w.SleepChain)
+			}
 			same = false
 		}
 		shown[key] = true
@@ -231,7 +217,20 @@ func micro(ns int64) string {
 
 func (d *demonstration) chain(title string, c *match.Chain) {
 	d.text.Printf("\n  %s\n", d.text.Bold(title))
-	d.text.Chain("  ", rows(c))
+	lines := rows(c)
+	for i, r := range lines[1:] {
+		d.count(c.Steps[i], r.Verdict)
+	}
+	d.text.Chain("  ", lines)
+}
+
+// count counts an edge once, by the sign that it was shown with; one that was
+// seen in any place is seen.
+func (d *demonstration) count(s match.Step, v ktrace.Verdict) {
+	e := [2]string{s.Caller, s.Callee}
+	if old, ok := d.tally[e]; !ok || old == render.Documented || v.Finding() {
+		d.tally[e] = v
+	}
 }
 
 // rows turns a judged chain into what a reader sees: a line per function.
@@ -280,16 +279,22 @@ func common(function string) bool {
 
 func (d *demonstration) outro() {
 	var parts []string
-	total := 0
+	n := map[ktrace.Verdict]int{}
+	for _, v := range d.tally {
+		n[v]++
+	}
 	for _, v := range []ktrace.Verdict{ktrace.Seen, ktrace.Renamed, ktrace.TailCall, ktrace.Inlined, ktrace.Inconclusive, ktrace.Undocumented, ktrace.Contradicted} {
-		n := d.tally[v]
-		total += n
+		n := n[v]
 		if n > 0 || v == ktrace.Contradicted {
 			parts = append(parts, render.Unbroken(fmt.Sprintf("%d %s", n, strings.ReplaceAll(string(v), "_", " "))))
 		}
 	}
 	d.text.Printf("\n")
-	d.text.Para("", fmt.Sprintf("%d documented calls held against this kernel: %s.", total, strings.Join(parts, ", ")))
+	text := fmt.Sprintf("%d documented calls held against this kernel, each counted once: %s.", len(d.tally)-n[render.Documented], strings.Join(parts, ", "))
+	if n := n[render.Documented]; n > 0 {
+		text += fmt.Sprintf(" %d more are documented alone.", n)
+	}
+	d.text.Para("", text)
 	d.text.Para("", "Every scenario and edge: efdtrace verify. The whole documented path of a call: efdtrace path ppoll. Your own program: efdtrace run -- PROGRAM.")
 }
 
@@ -297,7 +302,7 @@ func (d *demonstration) outro() {
 // real, the documented paths, and what is missing.
 func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Scenario) int {
 	t := d.text
-	t.Para("", fmt.Sprintf("%s One thread sleeps in a system call until another writes to the eventfd. The calls below are real, with their thread in front. The functions are those that this kernel is documented to run, a caller before what it calls.",
+	t.Para("", fmt.Sprintf("%s One thread sleeps in a system call until another writes to the eventfd. The calls below are real, with their thread in front. The functions are those that this kernel is documented to run, a caller before what it calls: how the callback is queued on the eventfd, how the thread falls asleep, how it is woken, and what its call does then: it asks again, and leaves the queue.",
 		t.Bold("Linux "+d.lab.Kernel.Release+".")))
 	status := exitOK
 	for _, s := range scenarios {
@@ -311,14 +316,12 @@ func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Sc
 			status = exitCannot
 			continue
 		}
-		for _, c := range r.Calls {
-			if !c.After && (c.TID == r.Waiter || c.Acts) {
-				t.Hanging(fmt.Sprintf("%s %d ", head, c.TID), c.Text)
-				head = strings.Repeat(" ", len(head))
-			}
-		}
+		d.wakers(head, r)
+		head = strings.Repeat(" ", len(head))
+		d.routes(head, queued(s))
 		d.route(head+" asleep ", d.lab.Kernel.SleepRoute(s.Waiter, s.SleepPath), "")
 		d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Callbacks), s.Source)
+		d.routes(head, afterwards(s))
 	}
 	t.Para("", "Not observed here: "+d.lab.Denied.Error()+". efdtrace doctor says what can be seen with less.")
 	return status

@@ -151,6 +151,6 @@ func (t *teacher) observed(ctx context.Context, l *learn.Lesson) {
 		return
 	}
 	t.text.Printf("\n%s\n", t.text.Bold("As observed on this kernel: "+found[0].Title))
-	d := &demonstration{lab: watcher, text: t.text, tally: map[ktrace.Verdict]int{}}
+	d := &demonstration{lab: watcher, text: t.text, tally: map[[2]string]ktrace.Verdict{}}
 	d.trial(watcher.Run(ctx, found[0]))
 }

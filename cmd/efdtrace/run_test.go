@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -106,20 +107,56 @@ func TestDemo(t *testing.T) {
 	l := lab.Open()
 	defer l.Close()
 	if l.Denied == nil || tierOf(l.Denied) != "architecture" { // whose paths are not documented
-		for _, want := range []string{"pollwake", "ep_poll_callback", "autoremove_wake_function", "__wake_up_locked_key", "__pollwake", "default_wake_function", "eventfd_write", `write(`, "ppoll([{fd="} {
+		for _, want := range []string{"pollwake", "ep_poll_callback", "autoremove_wake_function", "__wake_up_locked_key", "__pollwake", "default_wake_function", "eventfd_write", `write(`, "ppoll([{fd=", "8 <unfinished ...>", "<... ppoll resumed>) = 1", "__pollwait", "ep_ptable_queue_proc", "remove_wait_queue"} {
 			if !strings.Contains(stdout, want) {
 				t.Errorf("no %q in the demo", want)
 			}
 		}
 	}
 	if l.Denied != nil {
-		if n := strings.Count(stdout, "Not observed here"); n != 1 || strings.Count(stdout, "\n") > 40 {
+		if n := strings.Count(stdout, "Not observed here"); n != 1 || strings.Count(stdout, "\n") > 60 {
 			t.Errorf("what is missing is said %d times, in %d lines", n, strings.Count(stdout, "\n"))
 		}
 		testenv.Require(t, tierOf(l.Denied), l.Denied)
 	}
+	for _, want := range []string{"How pollwake came onto", "How ep_poll_callback came onto", "Then the second scan", "· documented eventfd_poll", `"(id 3)" is`, "⋮            functions"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in the demo", want)
+		}
+	}
+	demoCounts(t, stdout)
 	if !strings.Contains(stdout, "0 contradicted") || strings.Contains(stdout, "undocumented,") {
 		t.Errorf("findings in\n%s", stdout)
+	}
+}
+
+// demoCounts: the figures at the end are of the signs that were shown, each
+// function below its caller once.
+func demoCounts(t *testing.T, stdout string) {
+	t.Helper()
+	var total int
+	verdicts := [4]int{}
+	i := strings.Index(stdout, " documented calls held against")
+	end := strings.Join(strings.Fields(stdout[strings.LastIndex(stdout[:i], "\n"):]), " ")
+	if _, err := fmt.Sscanf(end, "%d documented calls held against this kernel, each counted once: %d seen, %d renamed, %d tail call, %d inlined,", &total, &verdicts[0], &verdicts[1], &verdicts[2], &verdicts[3]); err != nil {
+		t.Fatalf("%v in %s", err, end)
+	}
+	var shown [4]int
+	for l := range strings.Lines(stdout) {
+		for i, sign := range []string{"  ✓ seen ", "  ✓ renamed ", "  ↪ tail call ", "  ⊂ inlined "} {
+			if strings.HasPrefix(l, sign) {
+				shown[i]++
+			}
+		}
+	}
+	for i, n := range verdicts {
+		if n == 0 || n > shown[i] {
+			t.Errorf("%d calls with verdict %d are counted, and %d are shown", n, i, shown[i])
+		}
+		total -= n
+	}
+	if total != 0 {
+		t.Errorf("the figures differ by %d from their sum", total)
 	}
 }
 

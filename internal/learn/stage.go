@@ -13,6 +13,7 @@ import (
 
 	"github.com/efd-go/efd"
 	"github.com/efd-go/efd/internal/asleep"
+	"github.com/efd-go/efd/internal/uapi"
 )
 
 // The numbers under which a log names the threads of a lesson.
@@ -132,8 +133,8 @@ func (s *stage) log() string {
 			out = append(out, entry{c.Start, fmt.Sprintf("%d  %s\n", tid, text)})
 			continue
 		}
-		first, second := halves(c.Syscall, text)
-		out = append(out, entry{c.Start, fmt.Sprintf("%d  %s <unfinished ...>\n", tid, first)}, entry{end, fmt.Sprintf("%d  <... %s resumed>%s\n", tid, c.Syscall, second)})
+		first, second := uapi.Halves(text)
+		out = append(out, entry{c.Start, fmt.Sprintf("%d  %s\n", tid, first)}, entry{end, fmt.Sprintf("%d  %s\n", tid, second)})
 	}
 	for _, t := range s.naps {
 		out = append(out, entry{t, fmt.Sprintf("%s%d sleeps.\n", sleeps, waiterTID)})
@@ -144,15 +145,6 @@ func (s *stage) log() string {
 		b.WriteString(e.text)
 	}
 	return b.String()
-}
-
-// halves splits a call as strace does: before what the kernel fills in.
-func halves(name, text string) (first, second string) {
-	at := strings.LastIndex(text, ") = ")
-	if name == "read" {
-		at = strings.Index(text, ", ") + len(", ")
-	}
-	return text[:at], text[at:]
 }
 
 // numbering gives descriptors new numbers from 3, as a kernel would in a

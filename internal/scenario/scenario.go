@@ -63,6 +63,7 @@ type Result struct {
 type Line struct {
 	TID   int
 	Start time.Time
+	End   time.Time
 	Text  string
 	Call  *efd.Call // nil where the call was not made through the library
 	Acts  bool      // what woke the waiter
@@ -137,7 +138,7 @@ func (t *T) traced(c *efd.Call) {
 	if !ours {
 		return
 	}
-	t.line(Line{TID: c.TID, Start: c.Start, Text: c.String(), Call: c})
+	t.line(Line{TID: c.TID, Start: c.Start, End: c.Start.Add(c.Duration), Text: c.String(), Call: c})
 }
 
 func (t *T) line(l Line) {
@@ -220,6 +221,7 @@ func (t *T) Sys(fn func() (int, error), format string, a ...any) (int, error) {
 	start := time.Now()
 	tid := unix.Gettid()
 	n, err := fn()
+	end := time.Now()
 	text := fmt.Sprintf(format, a...)
 	if err != nil {
 		var no unix.Errno
@@ -229,7 +231,7 @@ func (t *T) Sys(fn func() (int, error), format string, a ...any) (int, error) {
 	} else {
 		text += fmt.Sprintf(" = %d", n)
 	}
-	t.line(Line{TID: tid, Start: start, Text: text})
+	t.line(Line{TID: tid, Start: start, End: end, Text: text})
 	return n, err
 }
 

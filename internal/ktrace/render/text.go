@@ -9,6 +9,10 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
+// Documented marks an edge that is shown as documented alone, in the place of a
+// verdict.
+const Documented ktrace.Verdict = "documented"
+
 // Width is the widest that text for a terminal gets.
 const Width = 100
 
@@ -152,6 +156,8 @@ func mark(v ktrace.Verdict) (sign, word, style string) {
 		return "-", "not taken", dim
 	case ktrace.NotObservable:
 		return "-", "not observable", dim
+	case Documented:
+		return "·", "documented", dim
 	}
 	return "│", "", dim
 }
@@ -160,6 +166,14 @@ func mark(v ktrace.Verdict) (sign, word, style string) {
 func (t *Text) Legend(v ktrace.Verdict, text string) {
 	sign, word, style := mark(v)
 	t.Hanging(fmt.Sprintf("  %s %s ", t.paint(style, sign), t.paint(style, fmt.Sprintf("%-*s", verdictWidth, word))), text)
+}
+
+// foldSign stands for functions that were shown before.
+const foldSign = "⋮"
+
+// Fold writes what the sign of folded functions means.
+func (t *Text) Fold(text string) {
+	t.Hanging(fmt.Sprintf("  %s %-*s ", t.paint(dim, foldSign), verdictWidth, ""), text)
 }
 
 // nameWidth is the room for a function's name.
@@ -174,7 +188,7 @@ const (
 func (t *Text) Chain(indent string, rows []Row) {
 	for i := 0; i < len(rows); {
 		if n := t.familiar(rows[i:]); n > 2 {
-			t.Printf("%s%s\n", indent, t.paint(dim, fmt.Sprintf("⋮ %-*s %s … %s, as above", verdictWidth, "", rows[i].Function, rows[i+n-1].Function)))
+			t.Printf("%s%s\n", indent, t.paint(dim, fmt.Sprintf(foldSign+" %-*s %s … %s, as above", verdictWidth, "", rows[i].Function, rows[i+n-1].Function)))
 			i += n
 			continue
 		}

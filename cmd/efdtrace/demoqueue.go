@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/scenario"
+	"github.com/efd-go/efd/internal/scenario/lab"
+)
+
+// part is a stretch of a documented path beside the two that a wake has: how
+// the callback came onto the eventfd's wait queue, and what the woken call did
+// afterwards.
+type part struct {
+	short, title string
+	path, entry  string   // and the system call by which it is entered
+	via          []string // functions that lead there
+	unseen       bool     // nothing tells it from the first pass, which took the same functions
+}
+
+// queued and afterwards are the parts of a scenario in which one thread waits
+// for one eventfd.
+func queued(s *scenario.Scenario) []part {
+	if !s.Demo || len(s.Callbacks) == 0 {
+		return nil
+	}
+	switch s.Callbacks[0] {
+	case "pollwake":
+		return []part{{short: "queued", title: "How pollwake came onto the eventfd's wait queue, earlier in the same call:", path: s.Waiter, entry: s.Waiter, via: []string{"eventfd_poll", "__pollwait", "add_wait_queue"}}}
+	case "ep_poll_callback":
+		return []part{{short: "queued", title: "How ep_poll_callback came onto the eventfd's wait queue, in epoll_ctl:", path: "epoll_ctl", entry: "epoll_ctl", via: []string{"eventfd_poll", "ep_ptable_queue_proc", "add_wait_queue"}}}
+	}
+	return nil
+}
+
+func afterwards(s *scenario.Scenario) []part {
+	if !s.Demo || len(s.Callbacks) == 0 {
+		return nil
+	}
+	switch s.Callbacks[0] {
+	case "pollwake":
+		return []part{
+			{short: "again", title: "Then the second scan, which asks the eventfd again and registers nothing:", path: s.Waiter, entry: s.Waiter, via: []string{"eventfd_poll"}, unseen: true},
+			{short: "left", title: "And off the queue, before the call returns:", path: s.Waiter, entry: s.Waiter, via: []string{"poll_freewait", "remove_wait_queue"}},
+		}
+	case "ep_poll_callback":
+		return []part{{short: "again", title: "Then the ready list is gone through, and the eventfd asked again:", path: "epoll_wait", entry: s.Waiter, via: []string{"eventfd_poll"}, unseen: true}}
+	case "autoremove_wake_function":
+		return []part{{short: "again", title: "Then the counter is looked at again, and taken:", path: s.SleepPath, entry: s.Waiter, via: []string{"eventfd_ctx_do_read"}}}
+	}
+	return nil
+}
+
+// edges are those of a part, on this kernel.
+func (d *demonstration) edges(p part) []ktrace.Edge {
+	doc := d.lab.Kernel.Doc([]string{p.path}, nil)
+	if doc == nil {
+		return nil
+	}
+	return doc.Route(append([]string{"__x64_sys_" + p.entry, "__arm64_sys_" + p.entry}, p.via...)...)
+}
+
+// part shows one, with the verdicts that the trial gave its edges. What lies on
+// the way to the sleep is not shown again.
+func (d *demonstration) part(t *lab.Trial, p part, known *match.Chain) {
+	chain := &match.Chain{}
+	for _, e := range d.edges(p) {
+		s := match.Step{Edge: e, Verdict: render.Documented}
+		i := slices.IndexFunc(t.Edges(), func(o match.Step) bool { return o.Caller == e.Caller && o.Callee == e.Callee })
+		if i >= 0 && (!p.unseen || shared(known, e)) && shown(t.Edges()[i].Verdict) {
+			s = t.Edges()[i]
+			s.Note = e.Note
+			if s.Verdict == ktrace.Renamed {
+				s.Verdict = ktrace.Seen // the sleep's chain has the name
+			}
+		}
+		chain.Steps = append(chain.Steps, s)
+	}
+	from := 0
+	for known != nil && from < len(chain.Steps) && shared(known, chain.Steps[from].Edge) {
+		from++
+	}
+	if chain.Steps = chain.Steps[from:]; len(chain.Steps) > 0 {
+		d.chain(p.title, chain)
+	}
+}
+
+func shared(known *match.Chain, e ktrace.Edge) bool {
+	return known != nil && slices.ContainsFunc(known.Steps, func(s match.Step) bool { return s.Caller == e.Caller && s.Callee == e.Callee })
+}
+
+// shown: what a trial saw of an edge, or why it left no frame.
+func shown(v ktrace.Verdict) bool {
+	return v != ktrace.NotTaken && v != ktrace.NotObservable
+}
+
+// legend says what the signs of a chain and the names of objects mean.
+func (d *demonstration) legend() {
+	t := d.text
+	for _, l := range []struct {
+		v    ktrace.Verdict
+		text string
+	}{
+		{ktrace.Seen, "it was on the call stack, called by the function above it"},
+		{ktrace.Renamed, "the same, under the name that the compiler gave it"},
+		{ktrace.TailCall, "documented, and not on the stack: its last act is a jump to the next function"},
+		{ktrace.Inlined, "documented, and not on the stack: compiled into the function above it"},
+		{render.Documented, "documented, and not seen: no source here tells of it"},
+		{"", "where the part begins"},
+	} {
+		t.Legend(l.v, l.text)
+	}
+	t.Fold("functions that were shown before, left out")
+	t.Printf("\n")
+	t.Para("", "\"(id 3)\" is the kernel's own number of an eventfd, the same in every process: eventfd-id in /proc/PID/fdinfo/FD. \"<unfinished ...>\" and \"resumed\" are the two halves of a call that slept in between, as strace prints it.")
+}
+
+// routes prints documented parts as lines of functions.
+func (d *demonstration) routes(head string, parts []part) {
+	for _, p := range parts {
+		edges := d.edges(p)
+		if len(edges) == 0 {
+			continue
+		}
+		d.route(fmt.Sprintf("%s %-6s ", head, p.short), edges, entryOf(edges))
+	}
+}
+
+// entryOf is the function of the system call itself, from which a reader wants
+// to see a way.
+func entryOf(edges []ktrace.Edge) string {
+	for _, e := range edges {
+		if strings.HasPrefix(e.Callee, "__x64_sys_") || strings.HasPrefix(e.Callee, "__arm64_sys_") {
+			return e.Callee
+		}
+	}
+	return ""
+}
