@@ -46,6 +46,8 @@ var testPrograms = map[string]func(arg string){
 	"who":      whoProgram,
 	"waiter":   waiterProgram,
 	"observed": observedProgram,
+	"stress":   stressProgram,
+	"heir":     heirProgram,
 }
 
 // raw makes a call without Go's scheduler: the thread sleeps in this call and
