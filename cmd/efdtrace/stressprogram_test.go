@@ -136,8 +136,8 @@ func written(fd int) func() (string, int) {
 	}
 }
 
-// taken reads what woke, without waiting.
-func taken(fd int) func() {
+// emptied reads what woke, without waiting.
+func emptied(fd int) func() {
 	return func() {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		if n, _ := unix.Poll(p, 0); n == 1 {
@@ -162,24 +162,24 @@ func stands(all *stressed) []stand {
 		out = append(out, stand{waiters: w, act: act, source: source})
 	}
 	e := nonblocking()
-	add("eventfd_write", written(e), inPpoll(e, taken(e)))
+	add("eventfd_write", written(e), inPpoll(e, emptied(e)))
 	e = nonblocking()
-	add("eventfd_write", written(e), inSelect(e, taken(e)))
+	add("eventfd_write", written(e), inSelect(e, emptied(e)))
 	e = newEventfd()
 	add("eventfd_write", written(e), inRead(e))
 	for _, flags := range []uint32{0, unix.EPOLLET, unix.EPOLLEXCLUSIVE} {
 		e := nonblocking()
-		add("eventfd_write", written(e), inEpoll(epollOf(e, flags), taken(e)))
+		add("eventfd_write", written(e), inEpoll(epollOf(e, flags), emptied(e)))
 	}
 	e = nonblocking() // nested
-	add("eventfd_write", written(e), inEpoll(epollOf(epollOf(e, 0), 0), taken(e)))
+	add("eventfd_write", written(e), inEpoll(epollOf(epollOf(e, 0), 0), emptied(e)))
 	e = nonblocking() // polled from outside
-	add("eventfd_write", written(e), inPpoll(epollOf(e, 0), taken(e)))
+	add("eventfd_write", written(e), inPpoll(epollOf(e, 0), emptied(e)))
 	e = nonblocking() // two epolls, of which one is woken
-	add("eventfd_write", written(e), inEpoll(epollOf(e, unix.EPOLLEXCLUSIVE), taken(e)), inEpoll(epollOf(e, unix.EPOLLEXCLUSIVE), taken(e)))
+	add("eventfd_write", written(e), inEpoll(epollOf(e, unix.EPOLLEXCLUSIVE), emptied(e)), inEpoll(epollOf(e, unix.EPOLLEXCLUSIVE), emptied(e)))
 	e = nonblocking() // two threads in one epoll
 	ep := epollOf(e, 0)
-	a, b := inEpoll(ep, taken(e)), inEpoll(ep, taken(e))
+	a, b := inEpoll(ep, emptied(e)), inEpoll(ep, emptied(e))
 	all.Pairs = append(all.Pairs, [2]int{a.tid, b.tid})
 	add("eventfd_write", written(e), a, b)
 	e = nonblocking()
@@ -187,22 +187,22 @@ func stands(all *stressed) []stand {
 	if err != nil {
 		panic(err)
 	}
-	add("eventfd_write", written(d), inPpoll(e, taken(e)))
+	add("eventfd_write", written(d), inPpoll(e, emptied(e)))
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		panic(err)
 	}
-	add("pipe", written(p[1]), inPpoll(p[0], taken(p[0])))
+	add("pipe", written(p[1]), inPpoll(p[0], emptied(p[0])))
 	s, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		panic(err)
 	}
-	add("unix", written(s[1]), inEpoll(epollOf(s[0], 0), taken(s[0])))
+	add("unix", written(s[1]), inEpoll(epollOf(s[0], 0), emptied(s[0])))
 	t, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	if err != nil {
 		panic(err)
 	}
-	out = append(out, stand{[]waiting{inPpoll(t, taken(t))}, func() (string, int) {
+	out = append(out, stand{[]waiting{inPpoll(t, emptied(t))}, func() (string, int) {
 		if err := unix.TimerfdSettime(t, 0, &unix.ItimerSpec{Value: unix.Timespec{Nsec: 300_000}}, nil); err != nil {
 			panic(err)
 		}
@@ -246,7 +246,7 @@ func inherited() stand {
 
 // heirProgram waits for the eventfd that it was given.
 func heirProgram(string) {
-	w := inPpoll(3, taken(3))
+	w := inPpoll(3, emptied(3))
 	fmt.Println(w.tid)
 	select {}
 }
@@ -293,7 +293,7 @@ func stressProgram(arg string) {
 	}
 	for range idle {
 		e := nonblocking()
-		all.Waiters = append(all.Waiters, inPpoll(e, taken(e)).tid)
+		all.Waiters = append(all.Waiters, inPpoll(e, emptied(e)).tid)
 	}
 	all.From = source.Now()
 	var over atomic.Bool
