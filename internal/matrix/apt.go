@@ -92,7 +92,7 @@ func newApt(cache, arch string, m mirror, s suite) (*apt, error) {
 	conf := fmt.Sprintf(`Dir::State %[1]q; Dir::State::Lists "%[2]s/lists"; Dir::State::status "%[2]s/dpkg/status";
 Dir::Cache "%[2]s/cache"; Dir::Etc "%[2]s/etc"; Dir::Etc::Parts "%[2]s/etc/apt.conf.d";
 APT::Architecture %[3]q; APT::Architectures { %[3]q; };
-Acquire::Languages "none"; Acquire::Retries "3"; APT::Sandbox::User "";
+Acquire::Languages "none"; Acquire::Retries "2"; Acquire::http::Timeout "20"; Acquire::https::Timeout "20"; APT::Sandbox::User "";
 `, dir, dir, arch)
 	files := map[string]string{
 		"dpkg/status":                  "",

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // kernel is one stock kernel of the mirror, and where it lies once it is unpacked.
@@ -171,20 +172,30 @@ var specWord = regexp.MustCompile(`^\d+\.\d+(-plain)?$`)
 // find updates the lists of all suites and returns the newest kernel of each
 // series. Suites that cannot be had come back as notes; it fails where none can.
 func find(ctx context.Context, cache, arch string, m mirror) (list []*kernel, notes []string, err error) {
-	for _, s := range suites {
+	roots := make([]*apt, len(suites))
+	updated := make([]error, len(suites))
+	var wg sync.WaitGroup
+	for i, s := range suites {
 		a, err := newApt(cache, arch, m, s)
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := a.update(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil, nil, ctx.Err()
-			}
-			notes = append(notes, fmt.Sprintf("suite %s is not to be had: %v", s.name, err))
+		roots[i] = a
+		wg.Go(func() { updated[i] = a.update(ctx) })
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	lost := 0
+	for i, a := range roots {
+		if updated[i] != nil {
+			notes = append(notes, fmt.Sprintf("suite %s is not to be had: %v", suites[i].name, updated[i]))
+			lost++
 			continue
 		}
 		if a.note != "" {
-			notes = append(notes, fmt.Sprintf("suite %s: %s", s.name, a.note))
+			notes = append(notes, fmt.Sprintf("suite %s: %s", suites[i].name, a.note))
 		}
 		ks, err := a.list(ctx, arch)
 		if err != nil {
@@ -192,8 +203,11 @@ func find(ctx context.Context, cache, arch string, m mirror) (list []*kernel, no
 		}
 		list = append(list, ks...)
 	}
-	if len(list) == 0 {
-		return nil, notes, errors.New("the mirror has no kernel")
+	switch {
+	case lost == len(suites):
+		return nil, notes, fmt.Errorf("the mirror %s cannot be reached or has none of the suites: no kernel can be fetched", m.main)
+	case len(list) == 0:
+		return nil, notes, fmt.Errorf("the mirror %s has no kernel", m.main)
 	}
 	return newest(list), notes, nil
 }

@@ -53,27 +53,22 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 		pkgs, err = c.build(ctx, base, p)
 		built <- err
 	}()
-	fetched := make([]error, len(chosen))
-	for i, k := range chosen {
-		fresh, err := k.fetch(ctx, c.cache)
-		if fetched[i] = err; fresh {
-			p.say("%s: fetched %s", k.spec(), k.ABI)
-		}
-	}
+	fetched := c.fetchAll(ctx, chosen, p)
 	if err := <-built; err != nil {
 		return nil, err
 	}
 	slots := make(chan struct{}, c.jobs)
 	var wg sync.WaitGroup
 	for i, k := range chosen {
-		r := &result{Series: k.spec(), Arch: k.Arch, Kernel: k.ABI, Package: k.Version, required: k.has()}
+		r := &result{Series: k.spec(), Arch: k.Arch, Kernel: k.ABI, required: k.has()}
 		results = append(results, r)
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := fetched[i]; err != nil {
+			if err := <-fetched[i]; err != nil {
 				r.Status, r.Reason = statusFailed, err.Error()
 			} else {
+				r.Package = k.Version
 				c.runKernel(ctx, k, base, filepath.Join(tmp, k.ABI+".cpio"), c.job(k, pkgs), r)
 			}
 			p.say("%s", r.line())
@@ -81,6 +76,25 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 	}
 	wg.Wait()
 	return results, ctx.Err()
+}
+
+// fetchAll fetches the kernels one after the other, while the first of them run
+// already. Each has a channel that tells when it is there.
+func (c *config) fetchAll(ctx context.Context, chosen []*kernel, p *progress) []chan error {
+	fetched := make([]chan error, len(chosen))
+	for i := range fetched {
+		fetched[i] = make(chan error, 1)
+	}
+	go func() {
+		for i, k := range chosen {
+			fresh, err := k.fetch(ctx, c.cache)
+			if fresh {
+				p.say("%s: fetched %s", k.spec(), k.ABI)
+			}
+			fetched[i] <- err
+		}
+	}()
+	return fetched
 }
 
 // build makes the initramfs that all guests share and returns the packages

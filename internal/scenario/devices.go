@@ -35,8 +35,9 @@ var devices = []*Scenario{
 	},
 	{
 		Name: "kvm_ioeventfd_vhost", System: 6, Title: "a guest writes to two ports: one signals the eventfd that vhost waits on, the other that of a thread in ppoll",
-		Source: "kvm_ioeventfd", Callbacks: []string{"vhost_poll_wakeup"}, Worker: true, Paths: []string{"eventfd2", "eventfd_signal", "vhost"},
-		need: missing("KVM and vhost-net", func() error { return errors.Join(kvm.Available(), vhost.Available()) }),
+		Source: "kvm_ioeventfd", Callbacks: []string{"vhost_poll_wakeup"}, Worker: true, Without: []string{"kthread"}, // a device owns its worker unless asked otherwise
+		Paths: []string{"eventfd2", "eventfd_signal", "vhost"},
+		need:  missing("KVM and vhost-net", func() error { return errors.Join(kvm.Available(), vhost.Available()) }),
 		run: func(t *T) error {
 			e, err := t.EventFD(0, 0)
 			if err != nil {
@@ -86,8 +87,9 @@ var devices = []*Scenario{
 	},
 	{
 		Name: "vhost", System: 8, Title: "a write to the kick eventfd wakes vhost's worker, which signals the call eventfd of a thread in ppoll",
-		Source: "eventfd_write", Callbacks: []string{"vhost_poll_wakeup"}, Worker: true, Paths: []string{"eventfd2", "vhost", "eventfd_signal"},
-		need: missing("vhost-net", vhost.Available),
+		Source: "eventfd_write", Callbacks: []string{"vhost_poll_wakeup"}, Worker: true, Without: []string{"kthread"}, // a device owns its worker unless asked otherwise
+		Paths: []string{"eventfd2", "vhost", "eventfd_signal"},
+		need:  missing("vhost-net", vhost.Available),
 		run: func(t *T) error {
 			kick, call, n, err := t.vhost()
 			if err != nil {

@@ -46,6 +46,7 @@ func runPidfdThread(t *T) error {
 		th = newThread()
 		first.end()
 	}
+	t.joined(th.tid)
 	ended := false
 	t.Cleanup(func() {
 		if !ended {

@@ -30,6 +30,7 @@ type Scenario struct {
 	SleepPath string   // documented path of that sleep, "" where the call has its own
 	Callbacks []string // functions of the wait-queue entries on the way, outermost first; none: no wait queue
 	Context   string   // of the waking, "" for task
+	Without   []string // branches of Source that cannot be taken
 	Worker    bool     // who is woken is a task of the kernel's own, whatever our waiter does
 	Unwatched bool     // changes its wait queue more often than watchpoints can tell
 	Paths     []string // further documented paths that the scenario takes

@@ -35,7 +35,7 @@ type Rest struct {
 
 // Own is the wake that the scenario is about, less who and when.
 func (s *Scenario) Own() Wake {
-	return Wake{Source: s.Source, Call: s.Waiter, SleepPath: s.SleepPath, Callbacks: s.Callbacks, Context: s.Context, Worker: s.Worker}
+	return Wake{Source: s.Source, Call: s.Waiter, SleepPath: s.SleepPath, Callbacks: s.Callbacks, Context: s.Context, Worker: s.Worker, Without: s.Without}
 }
 
 // begin: from now on the scenario does what wakes the waiter.
@@ -90,12 +90,17 @@ func (t *T) Second(call func() error, nr ...int) (*waiter, error) {
 	t.mu.Lock()
 	t.more = append(t.more, th.tid)
 	t.mu.Unlock()
-	if t.res.Joined != nil {
-		t.res.Joined(th.tid)
-	}
+	t.joined(th.tid)
 	w := &waiter{t, th.tid, th.start(call)}
 	th.end() // when the call has returned
 	return w, asleep.Await(t.ctx, t.res.PID, w.tid, nr...)
+}
+
+// joined tells who observes of a further thread.
+func (t *T) joined(tid int) {
+	if t.res.Joined != nil {
+		t.res.Joined(tid)
+	}
 }
 
 // join waits for the call to return.

@@ -227,9 +227,8 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 		}
 	}
 	if source == "" || cut.Context == match.Unknown {
-		source = WakeSource(cut.Inner)
+		source = k.wakeAside(j, WakeSource(cut.Inner), waiter, cut.Inner)
 	}
-	source = k.wakeAside(j, source, waiter, cut.Inner)
 	j.WakePaths = WakePaths(source, waiter, w.Callbacks)
 	if match.Compat(w.Waking.Stack) {
 		j.WakePaths = nil // the documented ways in are those of 64-bit programs
