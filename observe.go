@@ -18,7 +18,7 @@ type Wake struct {
 	Object       string        // what it happened on: "eventfd 5 (id 12)", "" where not known
 	Callback     string        // the wait-queue entry's function that did the waking, by its kernel name; "" where no queue was walked, as for a time-out
 	Callbacks    []string      // all of them, the object's own first: ep_poll_callback, then the epoll's
-	Path         Path          // the call chain of the waking, held against the documented path
+	Path         Path          // the call chain of the waking, held against the documented path; with TraceFunctions every edge that is documented for the call
 	Sleep        Path          // the same of the chain with which the wakee had gone to sleep
 	Latency      time.Duration // from the waking to the running; -1 where the running was not seen
 	Time         time.Duration // of the waking, on CLOCK_MONOTONIC
@@ -133,7 +133,10 @@ func WatchEventfds() ObserveOption { return func(o *observeOptions) { o.watch = 
 // of a wake then have every edge that is documented for both calls, also those
 // that no call chain shows: what was reached by a tail call, what had returned
 // before. Such an edge's Evidence names the tracer. Where there is none, as on a
-// kernel in lockdown, or with [WakesOnly], [Report.Unobservable] says why.
+// kernel in lockdown, or with [WakesOnly], [Report.Unobservable] says why. It
+// slows calls down: where two threads did nothing but wake each other, on one
+// emulated CPU, they did so a third as often. What the tracer loses makes edges
+// inconclusive, and no wake.
 func TraceFunctions() ObserveOption { return func(o *observeOptions) { o.trace = true } }
 
 // Observe watches the kernel wake the threads of this process that wait for

@@ -233,3 +233,61 @@ func fdCount(t *testing.T) int {
 	}
 	return len(l)
 }
+
+// edgeTo is the edge of a path to a function, the one that was seen first.
+func edgeTo(p efd.Path, callee string) efd.Edge {
+	var found efd.Edge
+	for _, e := range p.Edges {
+		if e.Callee == callee && (found.Callee == "" || e.Verdict == "seen") {
+			found = e
+		}
+	}
+	return found
+}
+
+// With functions traced, both calls of a wake have the steps that no call chain
+// shows.
+func TestObserveTracesFunctions(t *testing.T) {
+	knownCalls(t)
+	o := startObserve(t, efd.TraceFunctions())
+	pingPong(t, 50, observedFD(t), observedFD(t))
+	r, err := o.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Unobservable) > 0 {
+		if !strings.HasPrefix(r.Unobservable[0], "entries of functions: ") {
+			t.Errorf("%q", r.Unobservable)
+		}
+		testenv.Require(t, "ftrace", errors.New(r.Unobservable[0]))
+	}
+	whole, lost := 0, r.LostBy["function_graph tracer"]+r.LostBy["function tracer"]
+	for _, w := range r.Wakes {
+		if w.Callback != "pollwake" || w.Waker.Syscall != "write" || w.Incomplete {
+			continue
+		}
+		free, wake := edgeTo(w.Sleep, "poll_freewait"), edgeTo(w.Path, "try_to_wake_up")
+		for _, e := range []efd.Edge{free, wake} {
+			switch e.Verdict {
+			case "seen", "inconclusive", "not_observable", "":
+			default:
+				t.Fatalf("%s -> %s: %s, %s", e.Caller, e.Callee, e.Verdict, e.Evidence)
+			}
+		}
+		if free.Verdict == "seen" && strings.Contains(free.Evidence, "tracer") && wake.Verdict == "seen" {
+			whole++
+		}
+	}
+	t.Logf("%d wakes, %d with the steps of both calls, %d records of the tracer lost", r.Total, whole, lost)
+	if whole == 0 || lost == 0 && whole < 50 {
+		t.Errorf("%d wakes of 100 have the steps of both calls, %d records of the tracer were lost", whole, lost)
+	}
+}
+
+func TestObserveTracesNoFunctionsOfWakesOnly(t *testing.T) {
+	knownCalls(t)
+	r, err := startObserve(t, efd.TraceFunctions(), efd.WakesOnly()).Stop()
+	if err != nil || len(r.Unobservable) != 1 || !strings.Contains(r.Unobservable[0], "left out") {
+		t.Errorf("%v, %q", err, r.Unobservable)
+	}
+}

@@ -63,6 +63,7 @@ func (v *view) replay(file string) error {
 	if v.kernel, err = lab.KernelOf(&h); err != nil {
 		return err
 	}
+	v.traced(observe.WitnessOf(&h))
 	p, err := observe.Replay(file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call, OnChange: v.change})
 	if errors.Is(err, record.ErrCut) {
 		fmt.Fprintf(v.env.stderr, "efdtrace replay: %v; this is what there is\n", err)

@@ -536,13 +536,23 @@ func TestRunWatches(t *testing.T) {
 // more than these seconds do.
 func TestRunMemory(t *testing.T) {
 	needPerf(t)
+	runMemory(t)
+}
+
+func TestRunTracedMemory(t *testing.T) {
+	needFtrace(t)
+	runMemory(t, "-trace")
+}
+
+func runMemory(t *testing.T, args ...string) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("takes 5 s")
 	}
 	if raceEnabled {
 		t.Skip("the race detector takes memory of its own")
 	}
-	cmd := efdtrace(t, "pingpong 5s", "run", "-o", os.DevNull, "--", os.Args[0])
+	cmd := efdtrace(t, "pingpong 5s", append(append([]string{"run"}, args...), "-o", os.DevNull, "--", os.Args[0])...)
 	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1", "EFDTRACE_TEST_HOLD=1")
 	said, err := cmd.StderrPipe()
 	if err != nil {

@@ -160,6 +160,29 @@ func TestRunTraced(t *testing.T) {
 	noInstances(t)
 }
 
+// The same of recordings of run, made with each kind of tracer.
+func TestReplayTraced(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/traced/*.jsonl.gz")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings: %v", err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			wakes, _, p := judgedIn(t, f)
+			checkTraced(t, wakes, lostOfTracer(p) > 0)
+			status, stdout, stderr := invoke(t, "replay", f)
+			if status != exitOK || !strings.Contains(stdout, "poll_freewait by the tracer") || !strings.Contains(stdout, "[write: way ") {
+				t.Errorf("status %d: %s%s", status, stdout, stderr)
+			}
+			for _, form := range pictures {
+				if status, stdout, stderr := invoke(t, "replay", "-format", form, f); status != exitOK || stdout == "" || form == "jsonl" && !strings.Contains(stdout, "poll_freewait") {
+					t.Errorf("-format %s: status %d: %s", form, status, stderr)
+				}
+			}
+		})
+	}
+}
+
 // With two threads that wake each other without a pause, and other programs
 // beside them, records of the tracer are lost. None of it makes a wrong verdict.
 func TestRunTracedBusy(t *testing.T) {

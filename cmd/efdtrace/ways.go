@@ -74,6 +74,13 @@ func unsure(way *observe.Way) (n int) {
 // byTracer reports whether the function tracer is the evidence of a step.
 func byTracer(way *observe.Way, s *match.Step) bool { return strings.HasPrefix(s.Evidence, way.Tracer) }
 
+// traced names the function tracer among what was observed with, nil for none.
+func (v *view) traced(t *match.Tracer) {
+	if t != nil {
+		v.tier = "tracepoints and " + t.Name
+	}
+}
+
 // took is the way that a call took, nil where the tracer saw nothing of it.
 type took struct {
 	call string

@@ -115,3 +115,52 @@ func TestProbe(t *testing.T) {
 	}
 	testenv.Require(t, ae.Tier, err)
 }
+
+// What does not fit into one reading is let go, said to be lost in that time,
+// and after it the tracer goes on.
+func TestBounded(t *testing.T) {
+	s := open(t, Config{Functions: []string{"eventfd_write"}, Tasks: []int{os.Getpid()}, NoGraph: true, Most: 1})
+	defer s.Close()
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	write := func(n int) {
+		for range n {
+			if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	before := source.Now()
+	const many = 5000
+	write(many)
+	after := source.Now()
+	ev, err := s.Read(source.End, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lost uint64
+	for _, l := range s.Losses() {
+		lost += l.Count
+		if l.From > after || l.To < after || l.Source != Function {
+			t.Errorf("lost %d from %d to %d, and the writes ended at %d", l.Count, l.From, l.To, after)
+		}
+		for _, e := range ev {
+			if e.Time < before-1000 || e.Time > l.From+1000 {
+				t.Errorf("an event at %d, and from %d on all is lost", e.Time, l.From)
+			}
+		}
+	}
+	if len(ev) == 0 || lost == 0 || uint64(len(ev))+lost < many {
+		t.Errorf("%d events and %d lost of %d", len(ev), lost, many)
+	}
+	write(1)
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if ev, err := s.Read(source.End, nil); err != nil || len(ev) == 0 {
+		t.Errorf("%d events after a loss, %v", len(ev), err)
+	}
+}
