@@ -177,6 +177,21 @@ func TestVerifyJSON(t *testing.T) {
 	}
 }
 
+// TestVerifyText: once what the columns and the verdicts mean, and what a
+// scenario shows beside the one wake.
+func TestVerifyText(t *testing.T) {
+	needPerf(t)
+	status, stdout, _ := invoke(t, "verify", "ppoll_two", "epoll_exclusive")
+	for _, once := range []string{"status       system  scenario ", "An edge is a documented call."} {
+		if n := strings.Count(stdout, once); n != 1 {
+			t.Errorf("%q is said %d times", once, n)
+		}
+	}
+	if n := strings.Count(stdout, "    also: Thread "); status != exitOK || n != 2 || !strings.Contains(stdout, " slept on in epoll_") {
+		t.Errorf("status %d, %d further wakes in\n%s", status, n, stdout)
+	}
+}
+
 func TestRunPassesTheStatusOn(t *testing.T) {
 	needPerf(t)
 	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -TERM $$": 128 + 15} {

@@ -19,7 +19,11 @@ import (
 
 var verifyCommand = command{name: "verify", args: "[-json] [-v] [-list] [-o FILE [-format F]] [SCENARIO…]", short: "run the scenarios on this kernel and give the verdict per edge of their paths", more: verifyMore}
 
-const verifyMore = `Coverage is the share of edges with the verdict seen, renamed, tail_call or inlined
+const verifyMore = `System is the part of the kernel that a scenario is of: 1 eventfd2, 2 an eventfd's
+read, 3 its write, 4 AIO, 5 io_uring, 6 KVM's ioeventfd, 7 KVM's irqfd, 8 vhost,
+9 select, 10 poll, 11 the wake of a poller, 12 epoll, 13 time-outs, 14 signals, 15 drivers
+(terminals, input), 16 TCP, 17 what else can be waited on, 18 try_to_wake_up.
+Coverage is the share of edges with the verdict seen, renamed, tail_call or inlined
 among those of the branches taken for which a source exists here.
   An edge is of the branches taken where its caller is known to have run, and the edge
   is on no branch, or on one of which another edge was shown. A call through a
@@ -178,7 +182,10 @@ func stepsJSON(steps []match.Step) []edgeJSON {
 // show prints the scenario that was added last.
 func (v *verification) show(t *lab.Trial, all bool) {
 	s := v.out.Scenarios[len(v.out.Scenarios)-1]
-	line := fmt.Sprintf("%-12s %2d  %-18s", s.Status, s.System, s.Name)
+	if len(v.out.Scenarios) == 1 {
+		v.text.Printf("%-12s %6s  %-18s %s\n", "status", "system", "scenario", "what became of the edges of its documented paths")
+	}
+	line := fmt.Sprintf("%-12s %6d  %-18s", s.Status, s.System, s.Name)
 	if t.Wake != nil {
 		line += " " + counts(s.Edges)
 		if l := t.Wake.Latency(); l >= 0 {
@@ -189,12 +196,34 @@ func (v *verification) show(t *lab.Trial, all bool) {
 	if d := v.lab.Denied; s.Reason != "" && (d == nil || s.Reason != d.Error()) { // the summary has that
 		v.text.Para("    ", s.Reason)
 	}
+	v.beside(t)
 	for _, e := range s.Edges {
 		if all || e.Verdict.Finding() {
 			v.text.Printf("    %-14s %s -> %s\n", e.Verdict, e.Caller, e.Callee)
 			v.text.Para(fmt.Sprintf("    %-14s   ", ""), e.Evidence)
 		}
 	}
+}
+
+// beside shows what else a trial brought: further wakes, and who was left
+// asleep.
+func (v *verification) beside(t *lab.Trial) {
+	if t.Result == nil || t.Wake == nil {
+		return
+	}
+	for _, w := range t.Wakes[1:] {
+		if w.Seen != nil {
+			v.text.Para("    ", "also: "+sentence(t, w.Seen))
+		}
+	}
+	for _, r := range t.Remarks() {
+		v.text.Para("    ", r)
+	}
+}
+
+// legend says what the verdicts mean that were counted.
+func (v *verification) legend() {
+	v.text.Para("", "An edge is a documented call. seen, renamed: an observed call chain has it, renamed under a compiler's name. tail call, inlined: it leaves no frame, for a cause that was found: a jump, or compiled into its caller. not taken: it is on another branch. not observable: nothing here tells of it; -v says why. Of these none is a finding: only contradicted and undocumented are.")
 }
 
 // verdicts in the order in which they are counted.
@@ -228,6 +257,9 @@ func (v *verification) summary() {
 		text += " Edges: " + counts(edges) + "."
 	}
 	v.text.Para("", text)
+	if len(edges) > 0 {
+		v.legend()
+	}
 	v.figures()
 	if v.lab.Denied != nil {
 		v.text.Para("", "Not observed: "+v.lab.Denied.Error()+".")
