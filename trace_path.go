@@ -10,6 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/reach"
 	"golang.org/x/sys/unix"
 )
 
@@ -97,7 +98,9 @@ func fdLink(fd int) string {
 // Path returns the documented path of the call, as it holds for the running
 // kernel. Its Name is "" for calls of which the catalogue has none, such as
 // rt_sigprocmask, and for the close of a descriptor that is neither an eventfd
-// nor an epoll. The first call reads the catalogue and /proc/kallsyms, which
+// nor an epoll. A call that failed has the edges that the kernel came to with
+// that error, and where the catalogue does not tell, those to the system call's
+// own function. The first call reads the catalogue and /proc/kallsyms, which
 // takes some tenths of a second.
 func (c *Call) Path() Path {
 	if c.path == "" {
@@ -107,6 +110,11 @@ func (c *Call) Path() Path {
 	doc, err := catalog.Default().Path(c.path, k.version, k.symbols)
 	if err != nil {
 		return Path{Name: c.path}
+	}
+	if c.Errno != 0 {
+		failed := *doc
+		failed.Edges = reach.Failed(doc, c.Syscall, unix.ErrnoName(c.Errno))
+		doc = &failed
 	}
 	return publicPath(doc)
 }

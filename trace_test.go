@@ -258,6 +258,40 @@ func TestCallPathOfRunningKernel(t *testing.T) {
 	t.Errorf("no edge calls eventfd_write: %+v", p.Edges)
 }
 
+// A call that failed has the path as far as the kernel got.
+func TestCallPathOfFailure(t *testing.T) {
+	empty, full, gone := newEventFD(t, 0, 0), newEventFD(t, 0, 0), newEventFD(t, 0, 0)
+	check(t, full.Write(efd.MaxCount))
+	p := newEpoll(t)
+	check(t, p.Add(empty.FD(), efd.EPOLLIN, 0))
+	closed := gone.FD()
+	check(t, gone.Close())
+	file := newEventFD(t, 0, 0)
+	for name, c := range map[string]struct {
+		call           func()
+		errno          unix.Errno
+		reached, never string
+	}{
+		"read":        {func() { empty.Read() }, unix.EAGAIN, "eventfd_read", "eventfd_ctx_do_read"},
+		"write":       {func() { full.Write(1) }, unix.EAGAIN, "eventfd_write", "__wake_up_common"},
+		"read, woken": {func() { full.Read() }, 0, "eventfd_ctx_do_read", ""},
+		"twice":       {func() { p.Add(empty.FD(), efd.EPOLLIN, 0) }, unix.EEXIST, "do_epoll_ctl", "ep_insert"},
+		"not in":      {func() { p.Delete(file.FD()) }, unix.ENOENT, "do_epoll_ctl", "ep_remove"},
+		"not open":    {func() { p.Add(closed, efd.EPOLLIN, 0) }, unix.EBADF, "do_epoll_ctl", "eventfd_poll"},
+		"select":      {func() { efd.Select(setOf(closed), nil, nil, 0, nil) }, unix.EBADF, "core_sys_select", "eventfd_poll"},
+	} {
+		call := traced(t, c.call)[0]
+		var callees []string
+		for _, e := range call.Path().Edges {
+			callees = append(callees, e.Callee)
+		}
+		entry := slices.ContainsFunc(callees, func(f string) bool { return strings.HasSuffix(f, "_sys_"+strings.TrimSuffix(call.Syscall, "_time64")) })
+		if call.Errno != c.errno || !entry || !slices.Contains(callees, c.reached) || slices.Contains(callees, c.never) {
+			t.Errorf("%s: %v reaches %v; want %v, %s in it and %q not", name, call, callees, c.errno, c.reached, c.never)
+		}
+	}
+}
+
 func ExampleAddTracer() {
 	remove := efd.AddTracer(func(c *efd.Call) { fmt.Println(c.Syscall, "=", c.Ret) })
 	defer remove()

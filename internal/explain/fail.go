@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 
+	"github.com/efd-go/efd/internal/ktrace/reach"
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
@@ -23,7 +24,7 @@ func (n *Note) wrote() bool {
 	for _, w := range n.Ways {
 		if w == "EFAULT:write" || w == "EFAULT:copy" {
 			wrote = true
-		} else if isErrno(w) {
+		} else if reach.IsErrno(w) {
 			return false
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/reach"
 )
 
 // Taken returns a test for the edges that a call with these branches takes.
@@ -47,16 +48,7 @@ func Taken(p *ktrace.Path, branches, maybe []string) func(e *ktrace.Edge) bool {
 // TreeOf writes as much of a path as one of its ways takes; title says when
 // that is so.
 func TreeOf(w io.Writer, p *ktrace.Path, way, title string) {
-	taken := func(*ktrace.Edge) bool { return true }
-	for i := range p.Ways {
-		switch w := &p.Ways[i]; {
-		case w.Name != way:
-		case w.Limited:
-			taken = only(p, w.Only, taken)
-		default:
-			taken = without(w.Without, taken)
-		}
-	}
+	taken, _ := reach.Ways(p, []string{way}, func(*ktrace.Edge) bool { return true })
 	part := *p
 	part.Title, part.Edges = title, nil
 	for _, e := range p.Edges {

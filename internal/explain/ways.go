@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/reach"
 )
 
 // way is the path as far as the call went through it: with the calls that its
@@ -26,21 +27,10 @@ func way(p *ktrace.Path, n *Note, paths func(string) *ktrace.Path) *ktrace.Path 
 
 // taken returns a test for the edges of p that the call took.
 func (n *Note) taken(p *ktrace.Path) func(*ktrace.Edge) bool {
-	on := n.entered(p, Taken(p, slices.Concat(n.Branches, n.implied(p)), n.Maybe))
-	known := false
-	for i := range p.Ways {
-		w := &p.Ways[i]
-		if !slices.Contains(n.Ways, w.Name) {
-			continue
-		}
-		if known = known || isErrno(w.Name); w.Limited {
-			on = only(p, w.Only, on)
-		} else if len(w.Without) > 0 {
-			on = without(w.Without, on)
-		}
-	}
+	on := reach.Entered(p, n.call, Taken(p, slices.Concat(n.Branches, n.implied(p)), n.Maybe))
+	on, known := reach.Ways(p, n.Ways, on)
 	if n.Outcome == Failed && !known && len(n.Paths) > 0 && p.Name == n.Paths[0] {
-		on = only(p, nil, on) // where it ended is not known: the entry alone is certain
+		on = reach.Only(p, nil, on) // where it ended is not known: the entry alone is certain
 	}
 	return on
 }
@@ -63,62 +53,6 @@ func (n *Note) implied(p *ktrace.Path) (out []string) {
 		}
 	}
 	return out
-}
-
-// entered leaves out the entries of other system calls than the one that was
-// made, where the path has its own.
-func (n *Note) entered(p *ktrace.Path, on func(*ktrace.Edge) bool) func(*ktrace.Edge) bool {
-	name := strings.TrimSuffix(n.call, "_time64")
-	mine := func(f string) bool { return isEntry(f) && strings.HasSuffix(f, "_sys_"+name) }
-	if !slices.ContainsFunc(p.Edges, func(e ktrace.Edge) bool { return mine(e.Callee) }) {
-		return on
-	}
-	other := func(f string) bool { return isEntry(f) && !mine(f) }
-	return func(e *ktrace.Edge) bool { return on(e) && !other(e.Callee) && !other(e.Caller) }
-}
-
-// isErrno reports whether a way is named after how a call failed.
-func isErrno(way string) bool { return way[0] == 'E' }
-
-func isEntry(function string) bool {
-	return strings.HasPrefix(function, "__x64_sys_") || strings.HasPrefix(function, "__arm64_sys_")
-}
-
-// only leaves the edges to the named functions and those on the way to them.
-func only(p *ktrace.Path, names []string, on func(*ktrace.Edge) bool) func(*ktrace.Edge) bool {
-	reached, below := map[string]bool{}, map[string]bool{}
-	for _, name := range names {
-		name, all := strings.CutSuffix(name, "*")
-		reached[name] = true
-		if all {
-			below[name] = true
-		}
-	}
-	for grew := true; grew; {
-		grew = false
-		for i := range p.Edges {
-			e := &p.Edges[i]
-			if !on(e) {
-				continue
-			}
-			if (reached[e.Callee] || isEntry(e.Callee)) && !reached[e.Caller] {
-				reached[e.Caller], grew = true, true
-			}
-			if below[e.Caller] && !below[e.Callee] {
-				below[e.Callee], grew = true, true
-			}
-		}
-	}
-	return func(e *ktrace.Edge) bool {
-		return on(e) && (reached[e.Callee] || isEntry(e.Callee) || below[e.Caller])
-	}
-}
-
-// without leaves out the named functions and what they call.
-func without(names []string, on func(*ktrace.Edge) bool) func(*ktrace.Edge) bool {
-	return func(e *ktrace.Edge) bool {
-		return on(e) && !slices.Contains(names, e.Callee) && !slices.Contains(names, e.Caller)
-	}
 }
 
 // own is how a tree names a poll operation that the log does not tell.
