@@ -264,21 +264,21 @@ func TestCallPathOfFailure(t *testing.T) {
 	check(t, full.Write(efd.MaxCount))
 	p := newEpoll(t)
 	check(t, p.Add(empty.FD(), efd.EPOLLIN, 0))
+	file := newEventFD(t, 0, 0)
 	closed := gone.FD()
 	check(t, gone.Close())
-	file := newEventFD(t, 0, 0)
 	for name, c := range map[string]struct {
 		call           func()
 		errno          unix.Errno
 		reached, never string
 	}{
-		"read":        {func() { empty.Read() }, unix.EAGAIN, "eventfd_read", "eventfd_ctx_do_read"},
-		"write":       {func() { full.Write(1) }, unix.EAGAIN, "eventfd_write", "__wake_up_common"},
-		"read, woken": {func() { full.Read() }, 0, "eventfd_ctx_do_read", ""},
-		"twice":       {func() { p.Add(empty.FD(), efd.EPOLLIN, 0) }, unix.EEXIST, "do_epoll_ctl", "ep_insert"},
-		"not in":      {func() { p.Delete(file.FD()) }, unix.ENOENT, "do_epoll_ctl", "ep_remove"},
-		"not open":    {func() { p.Add(closed, efd.EPOLLIN, 0) }, unix.EBADF, "do_epoll_ctl", "eventfd_poll"},
-		"select":      {func() { efd.Select(setOf(closed), nil, nil, 0, nil) }, unix.EBADF, "core_sys_select", "eventfd_poll"},
+		"read":       {func() { empty.Read() }, unix.EAGAIN, "eventfd_read", "eventfd_ctx_do_read"},
+		"write":      {func() { full.Write(1) }, unix.EAGAIN, "eventfd_write", "__wake_up_common"},
+		"not failed": {func() { file.Write(1) }, 0, "__wake_up_common", ""},
+		"twice":      {func() { p.Add(empty.FD(), efd.EPOLLIN, 0) }, unix.EEXIST, "do_epoll_ctl", "ep_insert"},
+		"not in":     {func() { p.Delete(file.FD()) }, unix.ENOENT, "do_epoll_ctl", "ep_remove"},
+		"not open":   {func() { p.Add(closed, efd.EPOLLIN, 0) }, unix.EBADF, "do_epoll_ctl", "eventfd_poll"},
+		"select":     {func() { efd.Select(setOf(closed), nil, nil, 0, nil) }, unix.EBADF, "core_sys_select", "eventfd_poll"},
 	} {
 		call := traced(t, c.call)[0]
 		var callees []string

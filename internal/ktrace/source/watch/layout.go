@@ -30,9 +30,21 @@ var reviewed = []struct {
 	{"5.2", "", layout{size: 48, count: 32, lock: 8}},     // ends in id
 }
 
-// thisLayout is read once: the type information takes more than a thousand
-// reads, which every observation of this process would see.
-var thisLayout = sync.OnceValues(findLayout)
+var foundLayout struct {
+	once sync.Once
+	layout
+	err error
+}
+
+// thisLayout is found once: the type information takes more than a thousand
+// reads, which every observation of this process would see. Nothing of it is a
+// variable that is computed at start, which every program with the library would
+// carry.
+func thisLayout() (layout, error) {
+	f := &foundLayout
+	f.once.Do(func() { f.layout, f.err = findLayout() })
+	return f.layout, f.err
+}
 
 // findLayout takes the layout from the kernel's own type information, or from
 // the table where there is none.
