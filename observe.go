@@ -135,7 +135,7 @@ func WatchEventfds() ObserveOption { return func(o *observeOptions) { o.watch = 
 // before. Such an edge's Evidence names the tracer. Where there is none, as on a
 // kernel in lockdown, or with [WakesOnly], [Report.Unobservable] says why. It
 // slows calls down: where two threads did nothing but wake each other, on one
-// emulated CPU, they did so a third as often. What the tracer loses makes edges
+// emulated CPU, they did so half to a ninth as often. What the tracer loses makes edges
 // inconclusive, and no wake.
 func TraceFunctions() ObserveOption { return func(o *observeOptions) { o.trace = true } }
 

@@ -74,6 +74,7 @@ type Source struct {
 	except  []int               // and of this process these threads
 	aliases map[string][]string // traced symbol → symbols of other functions with the same code
 	stacks  map[int][]string    // TID → functions entered and not left, outermost first
+	found   map[int]int         // TID → how many of these an interrupt found that is on top of them
 	comm    map[string]string
 	process map[int]int
 	rest    []byte
@@ -105,7 +106,7 @@ func Open(c Config) (*Source, error) {
 }
 
 func newSource(fs *tracefs.FS, most int) *Source {
-	return &Source{fs: fs, pipe: -1, most: cmp.Or(most, maxRead), stacks: map[int][]string{}, comm: map[string]string{}, process: map[int]int{},
+	return &Source{fs: fs, pipe: -1, most: cmp.Or(most, maxRead), stacks: map[int][]string{}, found: map[int]int{}, comm: map[string]string{}, process: map[int]int{},
 		ways: map[string][]ktrace.Frame{}, seen: map[int]int64{}, empty: source.Now()}
 }
 
@@ -191,7 +192,7 @@ func (s *Source) Resume(threads, except []int) error {
 	}
 	clear(s.seen)
 	s.except, s.all = except, len(threads) == 0
-	clear(s.stacks)
+	s.forget()
 	s.rest, s.pending, s.losses = nil, nil, nil
 	tids := make([]string, len(threads))
 	for i, tid := range threads {

@@ -66,6 +66,37 @@ func TestGraph(t *testing.T) {
 	}
 }
 
+// With the flags an interrupt is known as such, and the thread goes on where it
+// was, though the tracer saw less of the interrupt's end than of its begin.
+func TestGraphInterrupted(t *testing.T) {
+	s := newSource(nil, 0)
+	s.tracer, s.process = Graph, map[int]int{82: 1}
+	for line := range strings.Lines(`   37.177400 |   1)    init-82     |  ..... |               |  default_wake_function() {
+   37.177410 |   1)    init-82     |  d.h1. |               |    hrtimer_interrupt() {
+   37.177411 |   1)    init-82     |  d.h2. |               |      __hrtimer_run_queues() {
+   37.177412 |   1)    init-82     |  d.h2. |   2.473 us    |      } /* __hrtimer_run_queues */
+   37.177420 |   1)    init-82     |  d..1. |               |    try_to_wake_up() {
+   37.177430 |   1)    init-82     |  d..1. |   1.367 us    |      select_task_rq_fair();
+`) {
+		s.line(strings.TrimSuffix(line, "\n"))
+	}
+	ev, err := s.Read(1<<62, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range ev {
+		got = append(got, strings.TrimSpace(names(e.Stack)+" "+e.IRQ))
+	}
+	want := []string{
+		"default_wake_function", "hrtimer_interrupt < default_wake_function hardirq", "__hrtimer_run_queues < hrtimer_interrupt < default_wake_function hardirq",
+		"try_to_wake_up < default_wake_function", "select_task_rq_fair < try_to_wake_up < default_wake_function",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("stacks:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestLost(t *testing.T) {
 	s := newSource(nil, 0)
 	s.tracer = Function

@@ -102,7 +102,7 @@ func (s *Source) skip() error {
 		}
 		lines += uint64(bytes.Count(s.buf[:n], []byte{'\n'}))
 	}
-	clear(s.stacks)
+	s.forget()
 	s.rest = nil
 	if err := s.in.write("tracing_on", on); err != nil {
 		return err
@@ -125,7 +125,7 @@ func (s *Source) line(line string) {
 		// The next line of this CPU is younger than what was lost.
 		from := max(s.seen[e.cpu], s.empty)
 		s.losses = append(s.losses, ktrace.Loss{Source: s.tracer, Count: e.lost, From: from, To: max(from, source.Now())})
-		clear(s.stacks)
+		s.forget()
 		return
 	}
 	if s.tracer == Graph {
@@ -143,18 +143,40 @@ func (s *Source) line(line string) {
 	s.take(&e, t)
 }
 
-func (s *Source) take(e *entry, t int64) {
+// forget drops what was entered and not left.
+func (s *Source) forget() {
+	clear(s.stacks)
+	clear(s.found)
+}
+
+// interrupted is a thread's stack as an entry finds it. That of the thread's own
+// says that an interrupt on top of it is over, though leaves may be missing.
+func (s *Source) interrupted(e *entry) []string {
 	stack := s.stacks[e.tid]
+	n, in := s.found[e.tid]
+	switch {
+	case e.irq != "" && !in:
+		s.found[e.tid] = len(stack)
+	case e.irq == "" && in:
+		stack = stack[:min(n, len(stack))]
+		s.stacks[e.tid] = stack
+		delete(s.found, e.tid)
+	}
+	return stack
+}
+
+func (s *Source) take(e *entry, t int64) {
 	if !e.enter {
-		s.stacks[e.tid] = left(stack, e.name)
+		s.stacks[e.tid] = left(s.stacks[e.tid], e.name)
 		return
 	}
+	stack := s.interrupted(e)
 	ev := ktrace.Event{Kind: ktrace.FuncEntry, Source: s.tracer, Time: t, CPU: e.cpu, TID: e.tid, PID: s.processOf(e.tid), Comm: s.text(e.comm), IRQ: e.irq}
 	ev.Stack = s.way(e, stack)
 	s.pending = append(s.pending, ev)
 	if !e.leave && len(stack) < 128 {
 		if len(s.stacks) > 1<<12 {
-			clear(s.stacks)
+			s.forget()
 		}
 		s.stacks[e.tid] = append(stack, e.name)
 	}
