@@ -53,6 +53,21 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// untilClosed makes a call over and over, until it is told that the handle was
+// closed. It may fail with one of two errors meanwhile.
+func untilClosed(t *testing.T, call func() error, mayBe, orBe error) {
+	for ; ; runtime.Gosched() {
+		err := call()
+		if err == os.ErrClosed {
+			return
+		}
+		if err != nil && !errors.Is(err, mayBe) && !errors.Is(err, orBe) {
+			t.Errorf("%v, want os.ErrClosed, or %v or %v before it", err, mayBe, orBe)
+			return
+		}
+	}
+}
+
 // A handle is used by all its methods while it closes, and its number is taken
 // at once.
 func TestCloseRacesEventFD(t *testing.T) {
@@ -62,20 +77,7 @@ func TestCloseRacesEventFD(t *testing.T) {
 		var s efd.PollSet
 		p := must(efd.NewEpoll())
 		var wg sync.WaitGroup
-		until := func(call func() error) {
-			wg.Go(func() {
-				for ; ; runtime.Gosched() {
-					err := call()
-					if err == os.ErrClosed {
-						return
-					}
-					if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EEXIST) {
-						t.Errorf("%v, want os.ErrClosed or EAGAIN", err)
-						return
-					}
-				}
-			})
-		}
+		until := func(call func() error) { wg.Go(func() { untilClosed(t, call, unix.EAGAIN, unix.EEXIST) }) }
 		ctx := context.Background()
 		until(func() error { _, err := e.Read(); return err })
 		until(func() error { return e.Write(3) })
@@ -130,20 +132,7 @@ func TestCloseRacesEpoll(t *testing.T) {
 	for range *closeRounds {
 		p, e := must(efd.NewEpoll()), must(efd.New(0, 0))
 		var wg sync.WaitGroup
-		until := func(call func() error) {
-			wg.Go(func() {
-				for ; ; runtime.Gosched() {
-					err := call()
-					if err == os.ErrClosed {
-						return
-					}
-					if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOENT) {
-						t.Errorf("%v, want os.ErrClosed", err)
-						return
-					}
-				}
-			})
-		}
+		until := func(call func() error) { wg.Go(func() { untilClosed(t, call, unix.EEXIST, unix.ENOENT) }) }
 		ctx := context.Background()
 		until(func() error { _, err := p.Wait(make([]efd.EpollEvent, 2), efd.Forever, nil); return err })
 		until(func() error { _, err := p.Wait(make([]efd.EpollEvent, 2), time.Hour, nil); return err })
@@ -171,20 +160,7 @@ func TestCloseRacesPollSet(t *testing.T) {
 		var s efd.PollSet
 		e, f := must(efd.New(0, 0)), must(efd.New(0, 0))
 		var wg sync.WaitGroup
-		until := func(call func() error) {
-			wg.Go(func() {
-				for ; ; runtime.Gosched() {
-					err := call()
-					if err == os.ErrClosed {
-						return
-					}
-					if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOENT) {
-						t.Errorf("%v, want os.ErrClosed", err)
-						return
-					}
-				}
-			})
-		}
+		until := func(call func() error) { wg.Go(func() { untilClosed(t, call, unix.EEXIST, unix.ENOENT) }) }
 		until(func() error { _, err := s.Wait(efd.Forever, nil); return err })
 		until(func() error { return s.Add(e, efd.POLLIN) })
 		until(func() error { return s.Remove(e) })

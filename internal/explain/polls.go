@@ -80,16 +80,25 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	case limit != 0 && (n.Outcome != Failed || n.wrote()):
 		n.branch("registered")
 	}
+	if n.sayReady(c) {
+		x.sayAnswers(fds)
+	}
+	n.sayOutcome(c)
+	x.nval(rec, th, fds)
+}
+
+// sayReady says how many descriptors are ready, and reports whether any is.
+func (n *Note) sayReady(c *strace.Call) bool {
 	if c.HasValue && c.Errno == "" && c.Value > 0 {
 		n.say(": ")
 		n.sayInt(c.Value)
 		n.say(" ready")
-		x.sayAnswers(fds)
-	} else if n.Outcome == AtOnce {
+		return true
+	}
+	if n.Outcome == AtOnce {
 		n.say(": nothing ready")
 	}
-	n.sayOutcome(c)
-	x.nval(rec, th, fds)
+	return false
 }
 
 // limitWays is what a call without a time-out, or with one of 0, leaves out.
@@ -358,10 +367,7 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 	case limit != 0 && (n.Outcome != Failed || n.wrote()):
 		n.branch("registered")
 	}
-	if c.HasValue && c.Errno == "" && c.Value > 0 {
-		n.say(": ")
-		n.sayInt(c.Value)
-		n.say(" ready")
+	if n.sayReady(c) {
 		note := c.Note
 		if i := bytes.Index(note, []byte(", left {")); i >= 0 {
 			note = note[:i]
@@ -370,8 +376,6 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 			n.say(", ")
 			n.sayBytes(bytes.ReplaceAll(note, []byte("]]"), []byte("]"))) // strace prints one too many
 		}
-	} else if n.Outcome == AtOnce {
-		n.say(": nothing ready")
 	}
 	n.sayOutcome(c)
 }
