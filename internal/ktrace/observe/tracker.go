@@ -268,6 +268,10 @@ func (t *Tracker) leave(ev *ktrace.Event) {
 		return
 	}
 	th := t.self(ev)
+	if ev.State&exited != 0 {
+		t.end(ev.TID, th)
+		return
+	}
 	if ev.Preempted || ev.State == 0 {
 		return
 	}
@@ -278,6 +282,18 @@ func (t *Tracker) leave(ev *ktrace.Event) {
 			th.call.Sleeps = slices.Delete(th.call.Sleeps, 0, 32)
 		}
 		th.call.Sleeps = append(th.call.Sleeps, *th.asleep)
+	}
+}
+
+// exited are the bits of sched_switch's prev_state of a thread that has ended:
+// EXIT_DEAD and EXIT_ZOMBIE.
+const exited = 0x10 | 0x20
+
+// end forgets a thread, whose number may be given anew.
+func (t *Tracker) end(tid int, th *thread) {
+	delete(t.threads, tid)
+	if th.call != nil && t.OnCall != nil {
+		t.OnCall(th.call)
 	}
 }
 
