@@ -68,6 +68,8 @@ func Parse(r io.Reader) (*Table, error) {
 		return nil, errors.New("no function symbols in it")
 	}
 	t.hidden = p.zero
+	// Room was made for the largest kernels, and a table lives long.
+	t.names, t.syms = bytes.Clone(t.names), slices.Clone(t.syms)
 	if !p.sorted && !t.hidden {
 		slices.SortStableFunc(t.syms, func(a, b symbol) int {
 			switch {
