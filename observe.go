@@ -197,7 +197,7 @@ func (o *Observation) Stop() (*Report, error) {
 	if o.s.NoTrace != nil {
 		r.Unobservable = append(r.Unobservable, "entries of functions: "+o.s.NoTrace.Error())
 	}
-	r.Unobservable = append(r.Unobservable, p.Unwatchable()...)
+	r.Unobservable = append(r.Unobservable, p.Unobservable()...)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r.Wakes, r.Changes = o.wakes.all(), o.changes.all()

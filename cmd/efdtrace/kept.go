@@ -123,10 +123,8 @@ func (s *shownTrials) add(t *lab.Trial) error {
 
 func (s *shownTrials) close() error { return s.view.finish(s.lost) }
 
-// ours: done by a trial's two threads before all was over.
-func ours(t *lab.Trial, tid int, at int64) bool {
-	return (tid == t.Result.Waiter || tid == t.Result.Waker) && at <= t.Result.Ended
-}
+// ours: done by a trial's threads before all was over.
+func ours(t *lab.Trial, tid int, at int64) bool { return t.Ours(tid) && at <= t.Result.Ended }
 
 // watching: a call that the observation made on one of the threads, to read
 // what it watches and what /proc says. The scenario knows its own.

@@ -196,6 +196,12 @@ func wakeLine(j *observe.Judged) string {
 	if l := j.Latency(); l >= 0 {
 		fmt.Fprintf(&b, ", running after %s", micro(l))
 	}
+	if j.WakeAside != "" {
+		fmt.Fprintf(&b, " [for %s, beside what the call is for]", j.WakeAside)
+	}
+	if j.SleepAside != "" {
+		fmt.Fprintf(&b, " [had waited for %s]", j.SleepAside)
+	}
 	if j.Runtime {
 		b.WriteString(" [the Go runtime's poller]")
 	}
@@ -293,7 +299,7 @@ func (v *view) call(c *observe.Call) {
 // end writes what comes at the end of an observation.
 func (v *view) end(p *observe.Pipeline) error {
 	v.losses = p.LostBy
-	v.unseen = append(v.unseen, p.Unwatchable()...)
+	v.unseen = append(v.unseen, p.Unobservable()...)
 	return v.finish(p.Lost)
 }
 

@@ -121,12 +121,13 @@ func (p *Pipeline) tell(h *held) {
 	p.o.OnChange(h.change)
 }
 
-// Unwatchable says which eventfds could not be watched, and why.
-func (p *Pipeline) Unwatchable() []string {
-	if p.Unwatched == 0 {
-		return nil
+// Unobservable says what could not be observed, and why.
+func (p *Pipeline) Unobservable() []string {
+	out := p.execs.unseen()
+	if p.Unwatched > 0 {
+		out = append(out, fmt.Sprintf("changes of %d further eventfds: all watchpoints of the processor were in use, and each eventfd takes two", p.Unwatched))
 	}
-	return []string{fmt.Sprintf("changes of %d further eventfds: all watchpoints of the processor were in use, and each eventfd takes two", p.Unwatched)}
+	return out
 }
 
 // ReleasesLock reports whether a lock is given back. Its taking told all of

@@ -34,6 +34,7 @@ type Pipeline struct {
 	t       *Tracker
 	objects *Objects
 	pollers goPollers
+	execs   execs
 	follows func(pid int) bool // whether a process is one of those observed
 	calling map[int]bool       // processes that made calls: only calls of those observed are recorded
 	held    []*held
@@ -139,6 +140,9 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 			p.calling[events[i].PID] = true
 		}
 		p.objects.event(&events[i])
+		if p.execs.event(p.k.Arch, &events[i]) {
+			p.pollers.forget(events[i].PID)
+		}
 		p.t.Event(&events[i])
 		p.watch(&events[i])
 	}

@@ -10,27 +10,41 @@ import (
 // goPollers tells the Go runtime's own epoll of a process from those that the
 // program made. The runtime registers its own eventfd with a pointer into the
 // program's data as the event's data; nobody else does.
-type goPollers struct{ known map[int]int } // process -> descriptor, -1: none
+type goPollers struct{ known map[int]*goPoller } // by process
 
-func (g *goPollers) is(pid, epfd int) bool {
-	if g.known == nil {
-		g.known = map[int]int{}
-	}
-	fd, ok := g.known[pid]
-	if !ok || fd < 0 && len(g.known) < 1<<12 {
-		fd = findGoPoller(pid)
-		g.known[pid] = fd
-	}
-	return fd >= 0 && fd == epfd
+type goPoller struct {
+	goes bool // it is a Go program
+	fd   int  // -1: not found yet
+	asks int
 }
 
-// findGoPoller returns the descriptor of the runtime's epoll, -1 where the
-// process is no Go program or has not waited yet.
+// maxPollers bounds the memory; what is forgotten is looked at anew.
+const maxPollers = 1 << 12
+
+func (g *goPollers) is(pid, epfd int) bool {
+	k := g.known[pid]
+	if k == nil {
+		if g.known == nil || len(g.known) >= maxPollers {
+			g.known = map[int]*goPoller{}
+		}
+		_, err := buildinfo.ReadFile("/proc/" + strconv.Itoa(pid) + "/exe")
+		k = &goPoller{goes: err == nil, fd: -1}
+		g.known[pid] = k
+	}
+	// A runtime that does not wait may never do: it is asked less and less often.
+	if k.asks++; k.goes && k.fd < 0 && k.asks&(k.asks-1) == 0 {
+		k.fd = findGoPoller(pid)
+	}
+	return k.fd >= 0 && k.fd == epfd
+}
+
+// forget: the process is another program from now on.
+func (g *goPollers) forget(pid int) { delete(g.known, pid) }
+
+// findGoPoller returns the descriptor of the runtime's epoll in a Go program,
+// -1 where it has not waited yet.
 func findGoPoller(pid int) int {
 	dir := "/proc/" + strconv.Itoa(pid)
-	if _, err := buildinfo.ReadFile(dir + "/exe"); err != nil {
-		return -1
-	}
 	data := dataRanges(dir)
 	entries, err := os.ReadDir(dir + "/fd")
 	if err != nil {

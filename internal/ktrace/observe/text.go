@@ -96,19 +96,16 @@ func (n *TextNotes) Note() record.Note {
 }
 
 // restore takes the answers from a note that has some: one of its own, or one
-// on a trial.
+// of several things.
 func (n *TextNotes) restore(note record.Note) {
 	var v struct {
 		Text TextFacts `json:"text"`
 	}
-	switch note.Key {
-	case textNote:
-		if json.Unmarshal([]byte(note.Value), &v.Text) == nil {
-			n.Add(v.Text)
-		}
-	case "trial":
-		if json.Unmarshal([]byte(note.Value), &v) == nil {
-			n.Add(v.Text)
-		}
+	to := any(&v)
+	if note.Key == textNote {
+		to = &v.Text
+	}
+	if json.Unmarshal([]byte(note.Value), to) == nil {
+		n.Add(v.Text)
 	}
 }

@@ -43,8 +43,8 @@ func (l *Lab) Header() record.Header {
 	return h
 }
 
-// ours reports whether a thread is one of the scenario's.
-func (t *Trial) ours(tid int) bool {
+// Ours reports whether a thread is one of the scenario's.
+func (t *Trial) Ours(tid int) bool {
 	r := t.Result
 	return tid != 0 && (tid == r.Waiter || tid == r.Waker ||
 		slices.ContainsFunc(r.Wakes, func(w scenario.Wake) bool { return tid == w.Waiter || tid == w.Waker }) ||
@@ -56,7 +56,7 @@ func (t *Trial) ours(tid int) bool {
 func (t *Trial) Record(w *record.Writer) error {
 	var events []ktrace.Event
 	for _, e := range t.Events {
-		if e.Kind == ktrace.FuncEntry && (t.ours(e.TID) || t.waking(&e)) || e.Time <= t.Result.Ended && (t.ours(e.TID) || t.ours(e.Target)) {
+		if e.Kind == ktrace.FuncEntry && (t.Ours(e.TID) || t.waking(&e)) || e.Time <= t.Result.Ended && (t.Ours(e.TID) || t.Ours(e.Target)) {
 			events = append(events, e)
 		}
 	}

@@ -76,7 +76,7 @@ func (l *Lab) cover(t *Trial) []match.Step {
 	for _, p := range t.Scenario.Paths {
 		more = append(more, observe.Taken{Paths: []string{p}})
 	}
-	all := t.entries(func(e *ktrace.Event) bool { return t.ours(e.TID) })
+	all := t.entries(func(e *ktrace.Event) bool { return t.Ours(e.TID) })
 	for i := range more {
 		more[i].Traced = all
 	}
