@@ -80,6 +80,23 @@ func ChainSyscall(stack []ktrace.Frame) string {
 // Syscall names the call that one side of a wake was in, "" for none. The
 // chain counts for more than the number: it cannot be another call's.
 func (k *Kernel) syscall(s *Side, stack []ktrace.Frame) string {
+	name := k.syscallOf(s, stack)
+	if name != "restart_syscall" {
+		return name
+	}
+	// It goes on with one of several calls.
+	for _, f := range stack {
+		switch match.BaseName(f.Name) {
+		case "hrtimer_nanosleep_restart", "alarm_timer_nsleep_restart", "posix_cpu_nsleep_restart", "do_nanosleep":
+			return "nanosleep"
+		case "futex_wait_restart", "futex_wait", "__futex_wait":
+			return "futex"
+		}
+	}
+	return name
+}
+
+func (k *Kernel) syscallOf(s *Side, stack []ktrace.Frame) string {
 	byChain := ChainSyscall(stack)
 	if s.Call == nil || match.Compat(stack) {
 		return byChain
