@@ -6,6 +6,7 @@ package observe
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
@@ -94,6 +95,8 @@ type Tracker struct {
 	Lost    uint64 // records, of all sources
 
 	lostCalls, lostRuns losses
+	final               func(nr int) bool // whether a call ends its thread; nil: not known
+	ending              []*Call           // such calls of late, the oldest first
 	cuts                map[chainKey]cut
 	callName            func(nr int) string // nil: what the function tracer saw is not tied to calls
 }
@@ -204,11 +207,15 @@ func (t *Tracker) doubt(c *Call, now int64) bool {
 // Event takes the next event.
 func (t *Tracker) Event(ev *ktrace.Event) {
 	t.now = max(t.now, ev.Time)
+	t.bury()
 	switch ev.Kind {
 	case ktrace.SysEnter:
 		th := t.self(ev)
 		th.call = &Call{PID: ev.PID, TID: ev.TID, Comm: ev.Comm, Nr: ev.Nr, Args: ev.Args, Enter: ev.Time}
 		th.join(t)
+		if t.final != nil && t.final(ev.Nr) {
+			t.ending = append(t.ending, th.call)
+		}
 	case ktrace.FuncEntry:
 		t.entered(ev)
 	case ktrace.SysExit:
@@ -288,6 +295,23 @@ func (t *Tracker) leave(ev *ktrace.Event) {
 // exited are the bits of sched_switch's prev_state of a thread that has ended:
 // EXIT_DEAD and EXIT_ZOMBIE.
 const exited = 0x10 | 0x20
+
+// lastRites is how long a thread in its last call is kept: it wakes others
+// there. That it left the CPU for good is not recorded where the events are
+// its own, which the kernel takes away before.
+const lastRites = int64(time.Second)
+
+// bury forgets the threads whose last call is long ago.
+func (t *Tracker) bury() {
+	n := 0
+	for ; n < len(t.ending) && t.ending[n].Enter < t.now-lastRites; n++ {
+		c := t.ending[n]
+		if th := t.threads[c.TID]; th != nil && th.call == c && th.asleep == nil && th.pending == nil {
+			t.end(c.TID, th)
+		}
+	}
+	t.ending = slices.Delete(t.ending, 0, n)
+}
 
 // end forgets a thread, whose number may be given anew.
 func (t *Tracker) end(tid int, th *thread) {
