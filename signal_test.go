@@ -19,17 +19,40 @@ import (
 // is the wait's.
 func sigBlk(t testing.TB, tid int) uint64 {
 	t.Helper()
+	mask, _ := maskAndSwitches(t, tid)
+	return mask
+}
+
+// maskAndSwitches is the mask of thread tid, and how often it has slept.
+func maskAndSwitches(t testing.TB, tid int) (mask uint64, switches string) {
+	t.Helper()
 	status, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(status), "SigBlk:")
 	field, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
-	mask, err := strconv.ParseUint(field[max(0, len(field)-16):], 16, 64)
+	_, switches, _ = strings.Cut(rest, "\nvoluntary_ctxt_switches:")
+	switches, _, _ = strings.Cut(switches, "\n")
+	mask, err = strconv.ParseUint(field[max(0, len(field)-16):], 16, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mask
+	return mask, switches
+}
+
+// sleepersMask is the mask of thread tid in one sleep in one of the calls: the
+// thread slept before the mask was read, and had not woken meanwhile.
+func sleepersMask(t testing.TB, tid int, calls []int) uint64 {
+	t.Helper()
+	for {
+		waitAsleep(t, tid, calls)
+		mask, before := maskAndSwitches(t, tid)
+		waitAsleep(t, tid, calls)
+		if _, after := maskAndSwitches(t, tid); after == before {
+			return mask
+		}
+	}
 }
 
 // While a wait sleeps its thread has the wait's mask, with 32 to 34 left out
@@ -62,8 +85,7 @@ func TestMaskIsTheThreadsDuringWait(t *testing.T) {
 					t.Errorf("%s: the thread's mask is %#x after the wait, %#x before", w.name, now, before)
 				}
 			})
-			waitAsleep(t, tid, w.calls)
-			if got := sigBlk(t, tid); got != c.want {
+			if got := sleepersMask(t, tid, w.calls); got != c.want {
 				t.Errorf("%s with %v: the thread blocks %#x, want %#x", w.name, c.mask, got, c.want)
 			}
 			e.Signal()
