@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -134,13 +133,17 @@ func TestDemo(t *testing.T) {
 // function below its caller once.
 func demoCounts(t *testing.T, stdout string) {
 	t.Helper()
-	var total int
-	verdicts := [4]int{}
 	i := strings.Index(stdout, " documented calls held against")
 	end := strings.Join(strings.Fields(stdout[strings.LastIndex(stdout[:i], "\n"):]), " ")
-	if _, err := fmt.Sscanf(end, "%d documented calls held against this kernel, each counted once: %d seen, %d renamed, %d tail call, %d inlined,", &total, &verdicts[0], &verdicts[1], &verdicts[2], &verdicts[3]); err != nil {
-		t.Fatalf("%v in %s", err, end)
+	figure := func(format string) (n int) {
+		if m := regexp.MustCompile(strings.ReplaceAll(format, "N", `(\d+)`)).FindStringSubmatch(end); m != nil {
+			n, _ = strconv.Atoi(m[1])
+		}
+		return n
 	}
+	total := figure("N documented calls held")
+	// Nothing is renamed on some kernels.
+	verdicts := [4]int{figure("N seen,"), figure("N renamed,"), figure("N tail call,"), figure("N inlined,")}
 	var shown [4]int
 	for l := range strings.Lines(stdout) {
 		for i, sign := range []string{"  ✓ seen ", "  ✓ renamed ", "  ↪ tail call ", "  ⊂ inlined "} {
@@ -150,13 +153,13 @@ func demoCounts(t *testing.T, stdout string) {
 		}
 	}
 	for i, n := range verdicts {
-		if n == 0 || n > shown[i] {
+		if n > shown[i] || n == 0 && shown[i] > 0 {
 			t.Errorf("%d calls with verdict %d are counted, and %d are shown", n, i, shown[i])
 		}
 		total -= n
 	}
-	if total != 0 {
-		t.Errorf("the figures differ by %d from their sum", total)
+	if total != 0 || verdicts[0] == 0 {
+		t.Errorf("the figures differ by %d from their sum: %s", total, end)
 	}
 }
 

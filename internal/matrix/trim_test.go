@@ -15,7 +15,7 @@ import (
 
 // A trimmed recording gives every edge the verdict that the whole one gives it.
 func TestTrim(t *testing.T) {
-	const golden = "../../testdata/matrix/6.12.117.jsonl.gz"
+	const golden = "../../testdata/matrix/5.10.262.jsonl.gz"
 	dir := t.TempDir()
 	whole, small := filepath.Join(dir, "whole.jsonl"), filepath.Join(dir, "small.jsonl.gz")
 	entries := repeat(t, golden, whole, 3)
@@ -27,7 +27,7 @@ func TestTrim(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the verdicts of %d and of %d edges differ", len(got), len(want))
 	}
-	if entries == 0 || n > entries {
+	if entries == 0 || n > 2*entries { // once more after itself
 		t.Errorf("%d entries of functions are left of three times %d", n, entries)
 	}
 }
