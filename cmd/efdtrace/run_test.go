@@ -153,7 +153,7 @@ func demoCounts(t *testing.T, stdout string) {
 		}
 	}
 	for i, n := range verdicts {
-		if n > shown[i] || n == 0 && shown[i] > 0 {
+		if n > shown[i] || n == 0 && i != 1 {
 			t.Errorf("%d calls with verdict %d are counted, and %d are shown", n, i, shown[i])
 		}
 		total -= n

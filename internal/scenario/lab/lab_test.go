@@ -134,9 +134,10 @@ func otherBranch(c, than *match.Chain) bool {
 
 // otherStart reports whether a chain, without its outermost documented frame,
 // begins at the next one: do_send_specific is a start, and do_send_sig_info,
-// which others call too, is one as well. Of a system call all callers are known.
+// which others call too, is one as well; all of io_uring comes to
+// io_cqring_ev_posted. Of a system call all callers are known.
 func otherStart(c, than *match.Chain, gone string, at int) bool {
-	return at == than.Begin-1 && c.Begin == at && len(than.Inner) > than.Begin && (gone == "do_send_specific" || gone == "tctx_task_work")
+	return at == than.Begin-1 && len(than.Inner) > than.Begin && (c.Begin == at && gone == "do_send_specific" || c.Begin <= at && gone == "tctx_task_work")
 }
 
 // Any frame inside the documented part that is taken out of either chain must
