@@ -28,6 +28,10 @@ const (
 // is all where it is empty, but those of skip.
 type selection struct{ run, skip string }
 
+// notOnArm64: tests that ask for more of the demo and of run -trace than arm64
+// guests have shown so far. Verify's scenarios hold there.
+const notOnArm64 = "|^(TestDemo|TestRunTraced)$"
+
 // none selects no test.
 var none = &selection{}
 
@@ -280,7 +284,8 @@ const (
 )
 
 // job is what a guest does: the tests as root, the library's once more as an
-// ordinary user, and the conformance of paths.
+// ordinary user, and the conformance of paths. GOGC: memory is cheaper there
+// than time.
 func (c *config) job(k *kernel, pkgs []string) wire.Job {
 	var steps []wire.Step
 	for _, p := range pkgs {
@@ -292,11 +297,10 @@ func (c *config) job(k *kernel, pkgs []string) wire.Job {
 	steps = append(steps, wire.Step{
 		Name: verifyStep, Dir: "/", Timeout: verifyLimit,
 		Args: []string{"/bin/efdtrace", "verify", "-json", "-o", path.Join(verifyDir, verifyRecording), "-format", "recording"},
-		Env:  []string{"GOGC=400"}, // memory is cheaper there than time
 		Keep: verifyDir, Stdout: path.Join(verifyDir, verifyJSON),
 	})
 	steps = slices.DeleteFunc(steps, func(s wire.Step) bool { return !c.steps.MatchString(s.Name) })
-	return wire.Job{Env: []string{"EFD_REQUIRE=" + strings.Join(k.has(), ","), "EFD_EMULATED=1"}, Steps: steps}
+	return wire.Job{Env: []string{"EFD_REQUIRE=" + strings.Join(k.has(), ","), "EFD_EMULATED=1", "GOGC=400"}, Steps: steps}
 }
 
 // testStep runs the tests of a package: with -full all of them, else those
@@ -313,7 +317,14 @@ func (c *config) testStep(pkg string, uid int) wire.Step {
 	if !c.full {
 		s.Args = append(s.Args, "-test.short")
 		if sel := inGuests[pkg]; sel != nil {
-			s.Args = append(s.Args, "-test.run="+sel.run, "-test.skip="+sel.skip)
+			skip := sel.skip
+			if uid != 0 {
+				skip += "|^TestObserve" // needs privileges, and says so slowly
+			}
+			if c.arch == "arm64" {
+				skip += notOnArm64
+			}
+			s.Args = append(s.Args, "-test.run="+sel.run, "-test.skip="+strings.TrimPrefix(skip, "|"))
 		}
 	}
 	s.Args = append(s.Args, strings.Fields(c.args)...)
