@@ -161,7 +161,7 @@ func TestReplayTraced(t *testing.T) {
 	traced(t, 1, func(t *testing.T, p *taped) {
 		w, _ := match.Witness(p.trial.Edges())
 		c := match.Coverage(p.trial.Edges())
-		if w.Shown < 5 || w.Shown*100 < w.Edges*75 || c.Shown*100 < c.Edges*75 {
+		if w.Shown == 0 || w.Shown*100 < w.Edges*75 || c.Shown*100 < c.Edges*75 {
 			t.Errorf("the tracer saw %d of %d: %+v; %d of %d are shown: %+v", w.Shown, w.Edges, w.Open, c.Shown, c.Edges, c.Open)
 		}
 		kernel, _, _ := strings.Cut(p.name, "/")
@@ -200,7 +200,7 @@ func TestReplayWithoutEntry(t *testing.T) {
 				noticed++
 			}
 		}
-		if noticed < 5 {
+		if noticed < min(10, whole.Shown) {
 			t.Errorf("of %d functions whose entries were taken out, %d were missed", len(gone), noticed)
 		}
 	})
