@@ -113,10 +113,20 @@ func (n *Net) setup(kick, call int) (err error) {
 	return n.Settle()
 }
 
-// own makes the device this process's, which starts its worker.
+// own makes the device this process's, which starts its worker. Signals are
+// blocked meanwhile: copy_process makes no worker while one is pending, and
+// Go's runtime sends some, which vhost then calls ENOMEM.
 func (n *Net) own() (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	var all, old unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
+		return err
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(n.dev), setOwner, 0); errno != 0 {
 		return fmt.Errorf("ioctl VHOST_SET_OWNER: %w", errno)
 	}

@@ -2,6 +2,7 @@ package ftrace
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -49,11 +50,7 @@ func TestWrite(t *testing.T) {
 	for name, noGraph := range map[string]bool{"best": false, "function": true} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, Config{Functions: []string{"eventfd_write", "__wake_up_locked_key", "__wake_up_common", "no_such_function"}, Tasks: []int{os.Getpid()}, NoGraph: noGraph})
-			fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer unix.Close(fd)
+			fd := eventfd(t)
 			ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 			if err != nil {
 				t.Fatal(err)
@@ -65,7 +62,7 @@ func TestWrite(t *testing.T) {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			tid, before := unix.Gettid(), source.Now()
-			if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+			if err := add(fd); err != nil {
 				t.Fatal(err)
 			}
 			after := source.Now()
@@ -102,6 +99,79 @@ func TestWrite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two threads take turns, and of each the tracer tells what it entered, though
+// the pipe is read meanwhile and one's entry is often the last before the
+// other's.
+func TestEachThreadsEntries(t *testing.T) {
+	s := open(t, Config{Functions: []string{"eventfd_read", "eventfd_write"}, Paused: true})
+	const rounds = 3000
+	ping, pong := eventfd(t), eventfd(t)
+	tids, begin, ended := make(chan int), make(chan struct{}), make(chan error)
+	turns := func(step func() error) {
+		runtime.LockOSThread()
+		tids <- unix.Gettid()
+		<-begin
+		var err error
+		for i := 0; i < rounds && err == nil; i++ {
+			err = step()
+		}
+		ended <- err
+	}
+	go turns(func() error { return errors.Join(add(ping), take(pong)) })
+	go turns(func() error { return errors.Join(take(ping), add(pong)) })
+	threads := []int{<-tids, <-tids}
+	if err := s.Resume(threads, nil); err != nil {
+		t.Fatal(err)
+	}
+	entered, lost := map[string]int{}, []ktrace.Loss(nil)
+	done, read := make(chan struct{}), make(chan error)
+	go func() {
+		read <- source.Run(s, time.Millisecond, done, func(ev []ktrace.Event, l []ktrace.Loss) error {
+			lost = append(lost, l...)
+			for _, e := range ev {
+				entered[fmt.Sprint(e.TID, " ", e.Stack[0].Name)]++
+			}
+			return nil
+		})
+	}()
+	close(begin)
+	err := errors.Join(<-ended, <-ended)
+	close(done)
+	if err := errors.Join(err, <-read, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if lost != nil {
+		t.Skipf("records were lost: %v", lost)
+	}
+	for _, tid := range threads {
+		for _, f := range s.Traced() {
+			if n := entered[fmt.Sprint(tid, " ", f)]; n != rounds {
+				t.Errorf("thread %d entered %s %d times of %d", tid, f, n, rounds)
+			}
+		}
+	}
+}
+
+func eventfd(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+func add(fd int) error {
+	_, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	return err
+}
+
+func take(fd int) error {
+	_, err := unix.Read(fd, make([]byte, 8))
+	return err
 }
 
 func TestProbe(t *testing.T) {

@@ -33,13 +33,19 @@ func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 // maxRead bounds the bytes of one reading.
 const maxRead = 4 << 20
 
+// pipeRead is how much is read from trace_pipe at a time: less than the page
+// that the kernel prints into, by more than a line. An entry that does not fit
+// into the rest of it is printed by the next read, under the thread and the time
+// of whatever comes behind it (print_graph_function_flags).
+const pipeRead = 3 << 10
+
 // drain reads what the pipe has, and lets go what is beyond most bytes.
 func (s *Source) drain(most int) error {
 	if s.pipe < 0 {
 		return nil
 	}
 	if s.buf == nil {
-		s.buf = make([]byte, 64<<10)
+		s.buf = make([]byte, pipeRead)
 	}
 	for began := source.Now(); most > 0; {
 		n, err := s.readPipe()
