@@ -61,7 +61,11 @@ func (d *demonstration) edges(p part) []ktrace.Edge {
 	if doc == nil {
 		return nil
 	}
-	return doc.Route(append([]string{"__x64_sys_" + p.entry, "__arm64_sys_" + p.entry}, p.via...)...)
+	entry := "__x64_sys_"
+	if d.lab.Kernel.Arch == "arm64" {
+		entry = "__arm64_sys_"
+	}
+	return doc.Route(append([]string{entry + p.entry}, p.via...)...)
 }
 
 // part shows one, with the verdicts that the trial gave its edges. What lies on

@@ -28,16 +28,12 @@ const (
 // is all where it is empty, but those of skip.
 type selection struct{ run, skip string }
 
-// notOnArm64: tests that ask for more of the demo and of run -trace than arm64
-// guests have shown so far. Verify's scenarios hold there.
-const notOnArm64 = "|^(TestDemo|TestRunTraced)$"
-
 // none selects no test.
 var none = &selection{}
 
 // inGuests are the packages of which not all tests run in guests: some say the
-// same on every kernel, or are long and about races of Go code, some need what a guest has not, the go command or a
-// shell.
+// same on every kernel, or are long and about races of Go code, some need what
+// a guest has not, the go command or a shell.
 var inGuests = map[string]*selection{
 	".":                      {skip: "^(ExampleEventFD_File_exec|TestHandlesAloneAreSmall|TestCallPathNames|TestCloseRaces.*|TestPollSetChangeKeepsTheLimit|TestTracerRemoveWhileCalling|Fuzz.*)$"},
 	"cmd/efdtrace":           {run: "^(TestDemo|TestDoctor|TestRunAndReplay|TestRunTraced|TestWaiter)$"},
@@ -320,9 +316,6 @@ func (c *config) testStep(pkg string, uid int) wire.Step {
 			skip := sel.skip
 			if uid != 0 {
 				skip += "|^TestObserve" // needs privileges, and says so slowly
-			}
-			if c.arch == "arm64" {
-				skip += notOnArm64
 			}
 			s.Args = append(s.Args, "-test.run="+sel.run, "-test.skip="+strings.TrimPrefix(skip, "|"))
 		}
