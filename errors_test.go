@@ -40,10 +40,15 @@ func TestKernelErrorsNameTheArgument(t *testing.T) {
 		cases["Poll, with a mask"] = attempt{func() error { _, err := efd.Poll(many, efd.Forever, &mask); return err }, unix.EINVAL, text}
 	}
 	for name, c := range cases {
-		err := c.call()
-		var sys *os.SyscallError
-		if !errors.Is(err, c.errno) || !errors.As(err, &sys) || !strings.Contains(err.Error(), c.text) {
-			t.Errorf("%s: %v, want %q and %v", name, err, c.text, c.errno)
-		}
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(name, "high number") {
+				native(t, "select above 1023")
+			}
+			err := c.call()
+			var sys *os.SyscallError
+			if !errors.Is(err, c.errno) || !errors.As(err, &sys) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("%v, want %q and %v", err, c.text, c.errno)
+			}
+		})
 	}
 }
