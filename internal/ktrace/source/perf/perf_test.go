@@ -118,7 +118,9 @@ func check(t *testing.T, events []ktrace.Event, waker, wakee, fd int) {
 				t.Errorf("wake: stack is %s", n)
 			}
 		case e.Kind == ktrace.Switch && e.TID == wakee && !e.Preempted && strings.Contains(names(e.Stack), "eventfd_read"):
-			order = append(order, "sleep")
+			if len(order) == 0 || order[len(order)-1] != "sleep" { // again: a signal of Go's runtime had it start over
+				order = append(order, "sleep")
+			}
 		case e.Kind == ktrace.Switch && e.Target == wakee && wakes > 0 && order[len(order)-1] == "wake":
 			order = append(order, "run")
 		case e.Kind == ktrace.SysEnter && e.TID == waker && e.Nr == unix.SYS_WRITE && int(e.Args[0]) == fd:
