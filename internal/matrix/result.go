@@ -67,6 +67,7 @@ type tests struct {
 	Seconds float64  `json:"seconds"`
 	Passed  int      `json:"passed"`
 	Failed  []string `json:"failed,omitempty"`
+	Once    []string `json:"once,omitempty"`    // that failed, before the whole ran once more
 	Skipped []string `json:"skipped,omitempty"` // "TestX: why"
 	Output  string   `json:"output,omitempty"`  // its end, where it failed
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -138,5 +140,36 @@ func TestUsage(t *testing.T) {
 		if status := realMain(t.Context(), c.args, nil, &stderr); status != 2 || !strings.Contains(stderr.String(), c.want) {
 			t.Errorf("KERNELS=%q matrix %q: status %d, %q", c.kernels, c.args, status, stderr.String())
 		}
+	}
+}
+
+// A test program that failed and ran once more counts as it ended, and what
+// failed is kept.
+func TestOnceMore(t *testing.T) {
+	in := &intake{r: &result{}, dir: t.TempDir()}
+	run := func(status int, output string) {
+		in.frame(wire.Frame{Kind: wire.Start, Step: "test ."}, nil)
+		in.frame(wire.Frame{Kind: wire.Output, Step: "test ."}, []byte(output))
+		in.frame(wire.Frame{Kind: wire.End, Step: "test .", Status: status}, nil)
+	}
+	run(1, "--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.00s)\nFAIL\n")
+	run(0, "--- PASS: TestA (0.00s)\n--- PASS: TestB (0.00s)\nPASS\n")
+	if in.r.finish(); in.r.Status != statusOK || in.err != nil {
+		t.Errorf("%s: %s, %v", in.r.Status, in.r.Reason, in.err)
+	}
+	want := []tests{{Name: "test .", Status: statusOK, Passed: 2, Once: []string{"TestB", "exit status 1"}}}
+	if !reflect.DeepEqual(in.r.Tests, want) {
+		t.Errorf("%+v, want %+v", in.r.Tests, want)
+	}
+	for _, name := range []string{"test-..log", "test-.-again.log"} {
+		if b, err := os.ReadFile(filepath.Join(in.dir, name)); err != nil || !strings.Contains(string(b), "TestB") {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+	in = &intake{r: &result{}, dir: t.TempDir()}
+	run(1, "--- FAIL: TestB (0.00s)\n")
+	run(1, "--- FAIL: TestB (0.00s)\n")
+	if in.r.finish(); in.r.Status != statusFailed || in.r.Reason != "test ." {
+		t.Errorf("twice: %s: %s", in.r.Status, in.r.Reason)
 	}
 }

@@ -218,7 +218,7 @@ func (in *intake) frame(f wire.Frame, body []byte) {
 			in.verifyErr = in.r.readVerify(body)
 		}
 	case wire.End:
-		in.fail(in.save(strings.NewReplacer(" ", "-", "/", "-").Replace(f.Step)+".log", []byte(in.output.String())))
+		in.fail(in.save(in.logName(f.Step), []byte(in.output.String())))
 		in.end(f)
 		in.current = ""
 	}
@@ -228,7 +228,12 @@ func (in *intake) frame(f wire.Frame, body []byte) {
 func (in *intake) end(f wire.Frame) {
 	out := in.output.String()
 	if f.Step != verifyStep {
-		in.r.Tests = append(in.r.Tests, readTests(f.Step, f, out))
+		t := readTests(f.Step, f, out)
+		if n := len(in.r.Tests); n > 0 && in.r.Tests[n-1].Name == t.Name {
+			t.Once = append(in.r.Tests[n-1].Failed, fmt.Sprintf("exit status %d", in.r.Tests[n-1].Exit))
+			in.r.Tests = in.r.Tests[:n-1]
+		}
+		in.r.Tests = append(in.r.Tests, t)
 		return
 	}
 	// Status 1 is a finding, which the scenarios tell.
@@ -240,6 +245,16 @@ func (in *intake) end(f wire.Frame) {
 		t.Status = statusFailed
 		in.r.Tests = append(in.r.Tests, t)
 	}
+}
+
+// logName is the file for what a step wrote. That of a test program that failed
+// and runs once more has a name of its own.
+func (in *intake) logName(step string) string {
+	name := strings.NewReplacer(" ", "-", "/", "-").Replace(step)
+	if n := len(in.r.Tests); n > 0 && in.r.Tests[n-1].Name == step {
+		name += "-again"
+	}
+	return name + ".log"
 }
 
 func (in *intake) save(name string, body []byte) error {

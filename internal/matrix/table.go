@@ -74,6 +74,9 @@ func details(w io.Writer, r *result) {
 		fmt.Fprintf(w, "\n%s: %s: %s\n", r.Series, r.Status, r.Reason)
 	}
 	for _, t := range r.Tests {
+		if t.Once != nil {
+			fmt.Fprintf(w, "-- %s: %s failed and ran once more: %s\n", r.Series, t.Name, strings.Join(t.Once, ", "))
+		}
 		if t.Status != statusOK {
 			fmt.Fprintf(w, "-- %s, exit status %d\n%s\n", t.Name, t.Exit, t.Output)
 		}

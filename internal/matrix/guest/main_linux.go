@@ -50,7 +50,9 @@ func run() error {
 	s.send(wire.Frame{Kind: wire.Hello, Text: unix.ByteSliceToString(uts.Release[:]), Detail: notes}, nil)
 	go s.heartbeat()
 	for _, step := range job.Steps {
-		s.step(job.Env, step)
+		if status := s.step(job.Env, step); status > 0 && step.Twice {
+			s.step(job.Env, step)
+		}
 	}
 	s.send(wire.Frame{Kind: wire.Bye}, nil)
 	if err := s.failure(); err != nil {

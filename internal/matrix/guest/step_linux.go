@@ -57,8 +57,9 @@ func (o *stepOutput) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// step runs one command and sends its output, its files and its end.
-func (s *sender) step(env []string, step wire.Step) {
+// step runs one command and sends its output, its files and its end. It
+// returns the command's status.
+func (s *sender) step(env []string, step wire.Step) int {
 	s.send(wire.Frame{Kind: wire.Start, Step: step.Name}, nil)
 	begin := time.Now()
 	status, err := runStep(env, step, &stepOutput{s, step.Name})
@@ -70,6 +71,7 @@ func (s *sender) step(env []string, step wire.Step) {
 		s.keep(step)
 	}
 	s.send(end, nil)
+	return status
 }
 
 func runStep(env []string, step wire.Step, out io.Writer) (status int, err error) {
