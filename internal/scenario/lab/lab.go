@@ -57,9 +57,10 @@ func Open() *Lab {
 		l.Denied = access.Complete(err)
 		return l
 	}
-	src.Close()
-	// What is not held takes longer, and no more than that.
+	// What is not held takes longer, and no more than that. Held before the
+	// probe closes: the last to let go of a tracepoint waits for the kernel.
 	l.held, _ = perf.Hold("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree")
+	src.Close()
 	// Without it only what was reviewed before is known of jumps and inlining.
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
