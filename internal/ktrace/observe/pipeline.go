@@ -75,7 +75,7 @@ func NewPipeline(k *Kernel, o Options) *Pipeline {
 	p.follows = func(pid int) bool { return len(p.calling) == 0 || p.calling[pid] }
 	p.objects = newObjects(k.Arch, nil)
 	p.t.OnWake = p.wake
-	p.t.final = func(nr int) bool { return slices.Contains([]string{"exit", "exit_group"}, SyscallName(k.Arch, nr)) }
+	p.t.final = syscallNumbers(k.Arch, "exit", "exit_group")
 	if o.Witness != nil {
 		p.t.callName = func(nr int) string { return SyscallName(k.Arch, nr) }
 	}

@@ -61,6 +61,16 @@ func SyscallName(arch string, nr int) string {
 	return calls[i].name
 }
 
+// syscallNumbers are the numbers of the calls named.
+func syscallNumbers(arch string, names ...string) (nrs []int) {
+	for _, c := range numbers(arch) {
+		if slices.Contains(names, c.name) {
+			nrs = append(nrs, c.nr)
+		}
+	}
+	return nrs
+}
+
 // ChainSyscall names the system call that a chain was made in, by the
 // function that the kernel's table calls.
 func ChainSyscall(stack []ktrace.Frame) string {

@@ -95,8 +95,8 @@ type Tracker struct {
 	Lost    uint64 // records, of all sources
 
 	lostCalls, lostRuns losses
-	final               func(nr int) bool // whether a call ends its thread; nil: not known
-	ending              []*Call           // such calls of late, the oldest first
+	final               []int   // the numbers of the calls that end their thread
+	ending              []*Call // such calls of late, the oldest first
 	cuts                map[chainKey]cut
 	callName            func(nr int) string // nil: what the function tracer saw is not tied to calls
 }
@@ -213,7 +213,7 @@ func (t *Tracker) Event(ev *ktrace.Event) {
 		th := t.self(ev)
 		th.call = &Call{PID: ev.PID, TID: ev.TID, Comm: ev.Comm, Nr: ev.Nr, Args: ev.Args, Enter: ev.Time}
 		th.join(t)
-		if t.final != nil && t.final(ev.Nr) {
+		if slices.Contains(t.final, ev.Nr) {
 			t.ending = append(t.ending, th.call)
 		}
 	case ktrace.FuncEntry:
