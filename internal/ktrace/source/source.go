@@ -69,16 +69,22 @@ func (m *Merged) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 			m.upTo = min(m.upTo, b.UpTo())
 		}
 	}
-	slices.SortStableFunc(m.held, func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
-	n, _ := slices.BinarySearchFunc(m.held, m.upTo, func(e ktrace.Event, t int64) int {
+	m.held, buf = Cut(m.held, m.upTo, buf)
+	return buf, nil
+}
+
+// Cut puts events into the order of their times, and moves those up to the
+// time until to the end of buf.
+func Cut(events []ktrace.Event, until int64, buf []ktrace.Event) (left, cut []ktrace.Event) {
+	slices.SortStableFunc(events, func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
+	n, _ := slices.BinarySearchFunc(events, until, func(e ktrace.Event, t int64) int {
 		if e.Time <= t {
 			return -1
 		}
 		return 1
 	})
-	buf = append(buf, m.held[:n]...)
-	m.held = slices.Delete(m.held, 0, n)
-	return buf, nil
+	buf = append(buf, events[:n]...)
+	return slices.Delete(events, 0, n), buf
 }
 
 // readOnly reads the only source: there is nothing to put into order.

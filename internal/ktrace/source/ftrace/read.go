@@ -2,7 +2,6 @@ package ftrace
 
 import (
 	"bytes"
-	"cmp"
 	"os"
 	"slices"
 	"strings"
@@ -18,15 +17,7 @@ func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 	if err := s.drain(s.most); err != nil {
 		return buf, err
 	}
-	slices.SortStableFunc(s.pending, func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
-	n, _ := slices.BinarySearchFunc(s.pending, until, func(e ktrace.Event, t int64) int {
-		if e.Time <= t {
-			return -1
-		}
-		return 1
-	})
-	buf = append(buf, s.pending[:n]...)
-	s.pending = slices.Delete(s.pending, 0, n)
+	s.pending, buf = source.Cut(s.pending, until, buf)
 	return buf, nil
 }
 
