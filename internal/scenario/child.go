@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd/internal/asleep"
+	"github.com/efd-go/efd/internal/sigblock"
 	"golang.org/x/sys/unix"
 )
 
@@ -120,15 +121,12 @@ func (c *child) stopped() error {
 // forkSteps forks the calling thread. The child starts with every signal
 // blocked, so that no handler of Go's ever runs in it.
 func forkSteps(prog []step) (int, error) {
-	var all, old unix.Sigset_t
-	for i := range all.Val {
-		all.Val[i] = ^all.Val[i]
-	}
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
+	restore, err := sigblock.All()
+	if err != nil {
 		return 0, err
 	}
 	pid, errno := fork(prog)
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil); err != nil {
+	if err := restore(); err != nil {
 		return 0, err
 	}
 	if errno != 0 {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/efd-go/efd/internal/sigblock"
 	"golang.org/x/sys/unix"
 )
 
@@ -119,14 +120,11 @@ func (n *Net) setup(kick, call int) (err error) {
 func (n *Net) own() (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var all, old unix.Sigset_t
-	for i := range all.Val {
-		all.Val[i] = ^all.Val[i]
-	}
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
+	restore, err := sigblock.All()
+	if err != nil {
 		return err
 	}
-	defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+	defer restore()
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(n.dev), setOwner, 0); errno != 0 {
 		return fmt.Errorf("ioctl VHOST_SET_OWNER: %w", errno)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/sigblock"
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -112,11 +113,7 @@ func TestEachThreadsEntries(t *testing.T) {
 	turns := func(step func() error) {
 		runtime.LockOSThread() // and not unlocked: the thread ends with its mask
 		// A signal of Go's runtime would have a read enter eventfd_read once more.
-		var all unix.Sigset_t
-		for i := range all.Val {
-			all.Val[i] = ^all.Val[i]
-		}
-		err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil)
+		_, err := sigblock.All()
 		tids <- unix.Gettid()
 		<-begin
 		for i := 0; i < rounds && err == nil; i++ {
