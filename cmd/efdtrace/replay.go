@@ -54,16 +54,12 @@ func replay(e *env, args []string) int {
 
 // replay shows a recording. One that was cut off is shown as far as it goes.
 func (v *view) replay(file string) error {
-	r, err := record.Open(file)
+	k, h, err := lab.Opened(file)
 	if err != nil {
 		return err
 	}
-	h := r.Header
-	r.Close()
-	if v.kernel, err = lab.KernelOf(&h); err != nil {
-		return err
-	}
-	v.traced(observe.WitnessOf(&h))
+	v.kernel = k
+	v.traced(observe.WitnessOf(h))
 	p, err := observe.Replay(file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call, OnChange: v.change})
 	if errors.Is(err, record.ErrCut) {
 		fmt.Fprintf(v.env.stderr, "efdtrace replay: %v; this is what there is\n", err)

@@ -15,7 +15,6 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
-	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -37,13 +36,7 @@ func needFtrace(t *testing.T) {
 // judgedIn are the wakes and the calls of a recording.
 func judgedIn(t *testing.T, file string) (wakes []*observe.Judged, calls []*observe.Call, p *observe.Pipeline) {
 	t.Helper()
-	r, err := record.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := r.Header
-	r.Close()
-	k, err := lab.KernelOf(&h)
+	k, _, err := lab.Opened(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
-	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -24,13 +23,7 @@ func TestNoFindings(t *testing.T) {
 		name, _ := filepath.Rel("../../../testdata", path)
 		t.Run(strings.TrimSuffix(filepath.ToSlash(name), ".jsonl.gz"), func(t *testing.T) {
 			t.Parallel()
-			r, err := record.Open(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			h := r.Header
-			r.Close()
-			k, err := lab.KernelOf(&h)
+			k, _, err := lab.Opened(path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,6 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
-	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -17,13 +16,7 @@ const recordings = "../../../testdata/recordings/6.18.44/"
 // kernelOf is the kernel that a recording was made on.
 func kernelOf(t *testing.T, name string) *observe.Kernel {
 	t.Helper()
-	r, err := record.Open(recordings + name + ".jsonl.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := r.Header
-	r.Close()
-	k, err := lab.KernelOf(&h)
+	k, _, err := lab.Opened(recordings + name + ".jsonl.gz")
 	if err != nil {
 		t.Fatal(err)
 	}

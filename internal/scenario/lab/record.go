@@ -93,6 +93,18 @@ func KernelOf(h *record.Header) (*observe.Kernel, error) {
 	return k, nil
 }
 
+// Opened is the kernel and the header of a recording's file.
+func Opened(file string) (*observe.Kernel, *record.Header, error) {
+	r, err := record.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	h := r.Header
+	r.Close()
+	k, err := KernelOf(&h)
+	return k, &h, err
+}
+
 // goarch is Go's name for a machine as uname -m prints it.
 func goarch(machine string) string {
 	switch machine {
