@@ -9,7 +9,7 @@ import (
 
 func TestDoctor(t *testing.T) {
 	var out, errs bytes.Buffer
-	if status := run(&env{strings.NewReader(""), &out, &errs}, []string{"doctor", "-json"}); status != exitOK || errs.Len() > 0 {
+	if status := run(&env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}, []string{"doctor", "-json"}); status != exitOK || errs.Len() > 0 {
 		t.Fatalf("status %d, %s", status, errs.String())
 	}
 	var r doctorJSON
@@ -22,7 +22,7 @@ func TestDoctor(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	var text bytes.Buffer
-	if status := run(&env{strings.NewReader(""), &text, &errs}, []string{"doctor"}); status != exitOK {
+	if status := run(&env{stdin: strings.NewReader(""), stdout: &text, stderr: &errs}, []string{"doctor"}); status != exitOK {
 		t.Fatalf("status %d, %s", status, errs.String())
 	}
 	flat := strings.Join(strings.Fields(text.String()), " ")
@@ -42,7 +42,7 @@ func TestDoctor(t *testing.T) {
 func TestDoctorUsage(t *testing.T) {
 	for _, args := range [][]string{{"doctor", "x"}, {"doctor", "-nonsense"}} {
 		var out, errs bytes.Buffer
-		if status := run(&env{strings.NewReader(""), &out, &errs}, args); status != exitUsage || out.Len() > 0 || errs.Len() == 0 {
+		if status := run(&env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}, args); status != exitUsage || out.Len() > 0 || errs.Len() == 0 {
 			t.Errorf("%v: status %d, %q, %q", args, status, out.String(), errs.String())
 		}
 	}

@@ -67,7 +67,7 @@ func runExplain(e *env, args []string) int {
 			return exitCannot
 		}
 		defer f.Close()
-		e = &env{e.stdin, f, e.stderr}
+		e = e.to(f)
 	}
 	if *kernel == "" {
 		*kernel = runningKernel()

@@ -13,7 +13,7 @@ import (
 func explainOf(t *testing.T, stdin string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	status = run(&env{strings.NewReader(stdin), &out, &errs}, append([]string{"explain"}, args...))
+	status = run(&env{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs}, append([]string{"explain"}, args...))
 	return status, out.String(), errs.String()
 }
 

@@ -32,13 +32,27 @@ type command struct {
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+
+	alone bool // nothing else is in this process, and its memory may be limited
+}
+
+// ofProcess is the outside as this process has it.
+func ofProcess() *env {
+	return &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, alone: true}
+}
+
+// to is the same outside with another standard output.
+func (e *env) to(stdout io.Writer) *env {
+	other := *e
+	other.stdout = stdout
+	return &other
 }
 
 // commands is the list in the order in which help shows it.
 var commands = []command{}
 
 func main() {
-	os.Exit(run(&env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+	os.Exit(run(ofProcess(), os.Args[1:]))
 }
 
 func run(e *env, args []string) int {
@@ -68,7 +82,7 @@ func run(e *env, args []string) int {
 // said once and makes the status exitCannot.
 func (e *env) checked(c command, args []string) int {
 	out := &output{Writer: e.stdout}
-	status := c.run(&env{e.stdin, out, e.stderr}, args)
+	status := c.run(e.to(out), args)
 	if out.err != nil && status != exitCannot {
 		fmt.Fprintf(e.stderr, "efdtrace %s: %v\n", c.name, out.err)
 		status = exitCannot

@@ -22,7 +22,7 @@ func TestFullOutputIsSaid(t *testing.T) {
 		{"verify", "-list"}, {"verify", "ppoll"}, {"verify", "-json", "ppoll"}, {"learn"}, {"learn", "counter"},
 	} {
 		var errs bytes.Buffer
-		status := run(&env{strings.NewReader(""), full, &errs}, args)
+		status := run(&env{stdin: strings.NewReader(""), stdout: full, stderr: &errs}, args)
 		// Where nothing can be observed verify has that to say, and the same status.
 		if said := strings.Contains(errs.String(), unix.ENOSPC.Error()); status != exitCannot || !said && args[0] != "verify" {
 			t.Errorf("%v > /dev/full: status %d, %q", args, status, errs.String())

@@ -19,7 +19,7 @@ var updatePath = flag.Bool("update-path", false, "write the golden files of path
 func runPath(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	status = path(&env{strings.NewReader(""), &out, &errs}, args)
+	status = path(&env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}, args)
 	return status, out.String(), errs.String()
 }
 

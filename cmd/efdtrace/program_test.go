@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	name, rest, _ := strings.Cut(os.Getenv("EFDTRACE_TEST_PROGRAM"), " ")
 	if name == "efdtrace" {
 		os.Setenv("EFDTRACE_TEST_PROGRAM", rest)
-		os.Exit(run(&env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+		os.Exit(run(ofProcess(), os.Args[1:]))
 	}
 	if p, ok := testPrograms[name]; ok {
 		p(rest)

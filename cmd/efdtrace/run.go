@@ -110,12 +110,10 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 		return exitCannot, err
 	}
 	// The reader finds a processor of Go's free when it comes back from its sleep.
-	runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0)))
-	if o.format == "text" || o.format == "recording" {
-		// Nothing of these is kept: what gathers is garbage.
-		if os.Getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(textMemory)
-		}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0))))
+	// Nothing of these is kept: what gathers is garbage.
+	if kept := o.format != "text" && o.format != "recording"; !kept && e.alone && os.Getenv("GOMEMLIMIT") == "" {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(textMemory))
 	}
 	v.title, v.origin = strings.Join(o.program, " "), "observed"
 	if p == nil {

@@ -67,9 +67,10 @@ func stepTo(w *observe.Way, callee string) (match.Step, bool) {
 
 // checkTraced holds the wakes of threads in ppoll by writes against what these
 // calls always do: it is seen, or records are missing, and never anything else.
-func checkTraced(t *testing.T, wakes []*observe.Judged, lost bool) {
+// It returns the number of wakes that are seen whole.
+func checkTraced(t *testing.T, wakes []*observe.Judged, lost bool) (whole int) {
 	t.Helper()
-	n, whole := 0, 0
+	n := 0
 	for _, j := range wakes {
 		if j.WakeeSyscall != "ppoll" || j.WakerSyscall != "write" || j.Callback != "pollwake" || j.Lost {
 			continue
@@ -116,9 +117,10 @@ func checkTraced(t *testing.T, wakes []*observe.Judged, lost bool) {
 		}
 	}
 	t.Logf("%d wakes of ppoll by a write, of which %d are seen whole", n, whole)
-	if n == 0 || whole == 0 || !lost && whole < n-2 { // one may lie at either end
+	if n == 0 || !lost && whole < max(1, n-2) { // one may lie at either end
 		t.Errorf("%d wakes of ppoll by a write, of which %d are seen whole", n, whole)
 	}
+	return whole
 }
 
 func lostOfTracer(p *observe.Pipeline) (n uint64) {
@@ -134,11 +136,21 @@ func TestRunTraced(t *testing.T) {
 	needFtrace(t)
 	t.Setenv("EFDTRACE_TEST_WAITER", "1")
 	file := filepath.Join(t.TempDir(), "r.jsonl.gz")
-	if status, _, stderr := invoke(t, "run", "-trace", "-o", file, "-format", "recording", "--", os.Args[0], "-test.run=^TestWaiter$"); status != 0 {
-		t.Fatalf("status %d: %s", status, stderr)
+	var calls []*observe.Call
+	var p *observe.Pipeline
+	for tries := 1; ; tries++ {
+		if status, _, stderr := invoke(t, "run", "-trace", "-o", file, "-format", "recording", "--", os.Args[0], "-test.run=^TestWaiter$"); status != 0 {
+			t.Fatalf("status %d: %s", status, stderr)
+		}
+		var wakes []*observe.Judged
+		wakes, calls, p = judgedIn(t, file)
+		if whole := checkTraced(t, wakes, lostOfTracer(p) > 0); whole > 0 {
+			break
+		}
+		if tries == 3 {
+			t.Fatalf("the tracer lost something of each wake, three times: %v", p.LostBy)
+		}
 	}
-	wakes, calls, p := judgedIn(t, file)
-	checkTraced(t, wakes, lostOfTracer(p) > 0)
 	made := map[string]bool{}
 	for _, c := range calls {
 		if c.Way != nil && slices.ContainsFunc(c.Way.Steps, func(s match.Step) bool { return s.Verdict == ktrace.Seen && byTracer(c.Way, &s) }) {
@@ -167,7 +179,9 @@ func TestReplayTraced(t *testing.T) {
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
 			wakes, _, p := judgedIn(t, f)
-			checkTraced(t, wakes, lostOfTracer(p) > 0)
+			if whole := checkTraced(t, wakes, lostOfTracer(p) > 0); whole == 0 {
+				t.Error("no wake is seen whole")
+			}
 			status, stdout, stderr := invoke(t, "replay", f)
 			if status != exitOK || !strings.Contains(stdout, "poll_freewait by the tracer") || !strings.Contains(stdout, "[write: way ") {
 				t.Errorf("status %d: %s%s", status, stdout, stderr)
@@ -197,7 +211,9 @@ func TestRunTracedBusy(t *testing.T) {
 	told(t, stderr, "sides", &sides)
 	wakes, _, p := judgedIn(t, file)
 	t.Logf("%d and %d writes, lost %v", sides[0].Wrote, sides[1].Wrote, p.LostBy)
-	checkTraced(t, wakes, lostOfTracer(p) > 0)
+	if whole := checkTraced(t, wakes, lostOfTracer(p) > 0); whole == 0 {
+		t.Error("no wake is seen whole")
+	}
 }
 
 // global is the state of the tracer that is not an instance's.
