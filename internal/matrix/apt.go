@@ -71,6 +71,7 @@ func namedMirror(uri string) (mirror, error) {
 // mirror fails alone, and nothing of the host's package system is touched.
 type apt struct {
 	dir  string
+	uri  string // of the archive
 	env  []string
 	note string // why the lists may be old
 }
@@ -104,7 +105,7 @@ Acquire::Languages "none"; Acquire::Retries "2"; Acquire::http::Timeout "20"; Ac
 			return nil, err
 		}
 	}
-	return &apt{dir: dir, env: append(os.Environ(), "APT_CONFIG="+filepath.Join(dir, "apt.conf"), "LC_ALL=C")}, nil
+	return &apt{dir: dir, uri: uri, env: append(os.Environ(), "APT_CONFIG="+filepath.Join(dir, "apt.conf"), "LC_ALL=C")}, nil
 }
 
 // run runs one of apt's programs in dir and returns what it printed.
@@ -125,11 +126,13 @@ func (a *apt) run(ctx context.Context, dir, name string, args ...string) ([]byte
 func (a *apt) update(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	_, err := a.run(ctx, a.dir, "apt-get", "-q", "update")
+	_, err := a.run(ctx, a.dir, "apt-get", "-q", "--error-on=any", "update")
 	if err == nil {
 		return nil
 	}
-	if old, _ := filepath.Glob(filepath.Join(a.dir, "lists", "*_Packages*")); len(old) > 0 {
+	_, host, _ := strings.Cut(a.uri, "://")
+	list := strings.ReplaceAll(host, "/", "_") + "_dists_*_Packages*" // as apt names them
+	if old, _ := filepath.Glob(filepath.Join(a.dir, "lists", list)); len(old) > 0 {
 		a.note = "the mirror does not answer, its lists are those of an earlier run"
 		return nil
 	}
