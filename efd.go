@@ -188,8 +188,9 @@ func (e *EventFD) Signal() error {
 	return nil
 }
 
-// Drain is Read, for which an empty counter is 0 and no error. A [Blocking]
-// handle sleeps until the counter is above 0. Errors: [os.ErrClosed].
+// Drain is Read, for which an empty counter is 0 and no error: with [Semaphore]
+// it takes 1. A [Blocking] handle sleeps until the counter is above 0. Errors:
+// [os.ErrClosed].
 func (e *EventFD) Drain() (uint64, error) {
 	if !e.d.acquire() {
 		return 0, os.ErrClosed

@@ -79,10 +79,10 @@ func NewEpoll() (*Epoll, error) {
 // Add registers fd for events, to be reported with data. It is one epoll_ctl(2),
 // EPOLL_CTL_ADD.
 //
-// Refused before the call: EBADF, fd is negative; EINVAL, fd is the epoll
-// itself, or EPOLLEXCLUSIVE goes with something else than EPOLLIN, EPOLLOUT,
-// EPOLLERR, EPOLLHUP, EPOLLWAKEUP and EPOLLET. Errors from the kernel: EBADF;
-// EEXIST, fd is registered; ELOOP (for depth EINVAL on 5.10), epolls in a
+// Refused before the call: EBADF, fd is negative or above 2^31-1; EINVAL, fd is
+// the epoll itself, or EPOLLEXCLUSIVE goes with something else than EPOLLIN,
+// EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLWAKEUP and EPOLLET. Errors from the kernel:
+// EBADF; EEXIST, fd is registered; ELOOP (for depth EINVAL on 5.10), epolls in a
 // circle or more than five deep; EPERM, fd is a file or directory, which is
 // always ready: use [Poll]; EINVAL, EPOLLEXCLUSIVE for an epoll; ENOSPC,
 // fs.epoll.max_user_watches; ENOMEM.
@@ -113,7 +113,7 @@ func (p *Epoll) ctl(op, fd int, events EpollEvents, data uint64) error {
 
 func (p *Epoll) ctlAcquired(op, fd int, events EpollEvents, data uint64) error {
 	switch {
-	case fd < 0:
+	case fd < 0 || fd > math.MaxInt32: // the kernel would take the low 32 bits
 		return badArg(unix.EBADF, "Epoll: fd %d: want an open descriptor", fd)
 	case fd == int(p.d.fd):
 		return badArg(unix.EINVAL, "Epoll: fd %d is the epoll's own", fd)
@@ -172,12 +172,8 @@ func (p *Epoll) ctlConn(op int, c syscall.Conn, events EpollEvents, data uint64)
 	case nil:
 		return badArg(unix.EBADF, "Epoll: Conn is nil")
 	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
 	var ctlErr error
-	if err := raw.Control(func(fd uintptr) { ctlErr = p.ctl(op, int(fd), events, data) }); err != nil {
+	if err := control(c, func(fd uintptr) { ctlErr = p.ctl(op, int(fd), events, data) }); err != nil {
 		return err
 	}
 	return ctlErr
@@ -242,7 +238,8 @@ var errNoRoom = badArg(unix.EINVAL, "Epoll.Wait: events has no room")
 // It is one epoll_pwait(2), repeated with the time left where a signal ended
 // it. A limit that is no whole number of milliseconds, or above 24.8 days, is
 // epoll_pwait2(2). On kernels before 5.11, and under filters that refuse that
-// call, such a limit is rounded up to the next millisecond.
+// call, such a limit is rounded up to the next millisecond. With timeout 0 the
+// kernel looks for no signal, so that a pending one does not end it.
 //
 // Errors: EINVAL, events has no room; *[InterruptedError]; [os.ErrClosed].
 func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (n int, err error) {
@@ -439,7 +436,7 @@ func (p *Epoll) setupPoller(g *poller) {
 // Interest is one registration of an [Epoll].
 type Interest struct {
 	FD     int         // under which it was added; it may be closed by now, or another file
-	Events EpollEvents // as the kernel keeps them: with EPOLLERR|EPOLLHUP added
+	Events EpollEvents // as the kernel keeps them: with EPOLLERR|EPOLLHUP added, the flags alone once EPOLLONESHOT is spent
 	Data   uint64
 }
 

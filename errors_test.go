@@ -3,8 +3,11 @@ package efd_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/efd-go/efd"
@@ -51,4 +54,70 @@ func TestKernelErrorsNameTheArgument(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A number above 31 bits is refused. The kernel would take its low 32 bits, and
+// so some other descriptor.
+func TestNumbersAreNotCut(t *testing.T) {
+	if strconv.IntSize < 64 {
+		t.Skip("int has 32 bits here")
+	}
+	p, e := newEpoll(t), newEventFD(t, 0, 0)
+	check(t, p.Add(e.FD(), efd.EPOLLIN, 1))
+	high := int(uint64(e.FD()) | 1<<32)
+	other := newEventFD(t, 0, 0)
+	for name, err := range map[string]error{
+		"FromFD": func() error { _, err := efd.FromFD(high); return err }(),
+		"Add":    p.Add(int(uint64(other.FD())|1<<32), efd.EPOLLIN, 2),
+		"Modify": p.Modify(high, efd.EPOLLOUT, 2),
+		"Delete": p.Delete(high),
+	} {
+		if !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), "want an open descriptor") {
+			t.Errorf("%s: %v, want EBADF", name, err)
+		}
+	}
+	if l, err := p.Interest(); err != nil || len(l) != 1 || l[0].Data != 1 {
+		t.Errorf("the epoll has %v, %v; want what was added first", l, err)
+	}
+}
+
+// A Conn of another package that is closed is os.ErrClosed, and says what its
+// own package says.
+func TestClosedConns(t *testing.T) {
+	r, w, err := os.Pipe()
+	check(t, err)
+	check(t, r.Close())
+	check(t, w.Close())
+	l, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	check(t, err)
+	check(t, l.Close())
+	p, s := newEpoll(t), newPollSet(t, efd.POLLIN)
+	for name, c := range map[string]struct {
+		conn syscall.Conn
+		says string
+	}{"os.File": {r, "use of closed file"}, "net.UDPConn": {l, "use of closed network connection"}} {
+		for call, err := range map[string]error{
+			"AddConn":    p.AddConn(c.conn, efd.EPOLLIN, 0),
+			"ModifyConn": p.ModifyConn(c.conn, efd.EPOLLIN, 0),
+			"DeleteConn": p.DeleteConn(c.conn),
+			"Add":        s.Add(c.conn, efd.POLLIN),
+		} {
+			if !errors.Is(err, os.ErrClosed) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s of a closed %s: %v, want os.ErrClosed that says %q", call, name, err, c.says)
+			}
+		}
+	}
+}
+
+// A function that is nil is refused where it is given, not where it is called.
+func TestNilFunctions(t *testing.T) {
+	if o, err := efd.Observe(efd.OnWake(nil)); err == nil || !strings.Contains(err.Error(), "OnWake: fn is nil") {
+		t.Errorf("Observe(OnWake(nil)) = %v, %v", o, err)
+	}
+	defer func() {
+		if r := fmt.Sprint(recover()); !strings.Contains(r, "AddTracer: fn is nil") {
+			t.Errorf("AddTracer(nil): %s", r)
+		}
+	}()
+	efd.AddTracer(nil)()
 }

@@ -2,6 +2,7 @@ package efd
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -9,7 +10,7 @@ import (
 
 // readFDInfo returns /proc/self/fdinfo/fd. See proc_pid_fdinfo(5).
 func readFDInfo(fd int) ([]byte, error) {
-	if fd < 0 {
+	if fd < 0 || fd > math.MaxInt32 {
 		return nil, badArg(unix.EBADF, "fd %d: want an open descriptor", fd)
 	}
 	path := append(strconv.AppendInt([]byte("/proc/self/fdinfo/"), int64(fd), 10), 0)

@@ -160,6 +160,11 @@ func Observe(opts ...ObserveOption) (*Observation, error) {
 		}
 		opt(&o)
 	}
+	for _, fn := range o.onWake {
+		if fn == nil {
+			return nil, errors.New("efd: Observe: OnWake: fn is nil")
+		}
+	}
 	ob := &Observation{}
 	s, err := observe.Start(observe.Options{PIDs: o.pids, Calls: !o.light, Watch: o.watch, Trace: o.trace, OnWake: func(j *observe.Judged) {
 		w := ob.wakeOf(j)

@@ -96,7 +96,8 @@ func (s *PollSet) make() *pollCore {
 
 // Add makes c a member that is waited for with events. POLLERR, POLLHUP and
 // POLLNVAL are waited for in any case. Errors: EEXIST, c is a member already;
-// EINVAL, c cannot be compared; [os.ErrClosed]; and those of dup(2).
+// EINVAL, c is nil or cannot be compared; [os.ErrClosed], the set or c is
+// closed; and those of dup(2).
 func (s *PollSet) Add(c syscall.Conn, events PollEvents) error {
 	if !isKey(c) {
 		return errNoConn
@@ -166,12 +167,8 @@ func (m *member) unpin() {
 
 // dupConn duplicates the descriptor of any Conn.
 func dupConn(conn syscall.Conn) (fd int, err error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
 	var errno unix.Errno
-	err = raw.Control(func(n uintptr) { fd, errno = sysFcntl(int(n), unix.F_DUPFD_CLOEXEC, 0) })
+	err = control(conn, func(n uintptr) { fd, errno = sysFcntl(int(n), unix.F_DUPFD_CLOEXEC, 0) })
 	if err == nil && errno != 0 {
 		err = opFcntl.fail(errno)
 	}

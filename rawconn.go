@@ -2,6 +2,8 @@ package efd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
@@ -55,6 +57,24 @@ func (c rawConn) run(f func(fd uintptr) bool, side func(*poller) *waitSide) erro
 	err = s.wait(f)
 	if err != nil && c.d.closed() {
 		return os.ErrClosed
+	}
+	return err
+}
+
+// control runs f on the number of a Conn of another package. One that is closed
+// does not run it, and what os and net then say is not os.ErrClosed.
+func control(c syscall.Conn, f func(fd uintptr)) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	ran := false
+	err = raw.Control(func(fd uintptr) {
+		ran = true
+		f(fd)
+	})
+	if err != nil && !ran && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("efd: Conn: %w: %w", os.ErrClosed, err)
 	}
 	return err
 }

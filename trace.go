@@ -59,8 +59,11 @@ var tracersMu sync.Mutex
 // before it, of which nothing is told.
 //
 // remove takes fn out again. Calls under way on other goroutines may still be
-// told. A second remove does nothing.
+// told. A second remove does nothing. A nil fn panics.
 func AddTracer(fn func(*Call)) (remove func()) {
+	if fn == nil {
+		panic("efd: AddTracer: fn is nil")
+	}
 	t := &tracer{fn}
 	changeTracers(func(list []*tracer) []*tracer { return append(list, t) })
 	return func() {
