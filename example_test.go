@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -341,4 +342,50 @@ func ExampleWithSigMask() {
 	// Output:
 	// true
 	// <nil>
+}
+
+// A test that a write wakes the thread that polls, and through what. Without the
+// privileges to observe it is skipped.
+func ExampleObserve() {
+	e, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	o, err := efd.Observe()
+	if errors.Is(err, os.ErrPermission) {
+		fmt.Println("skipped:", err)
+		return
+	} else if err != nil {
+		log.Fatal(err)
+	}
+
+	tid, done := make(chan int), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // a wake names threads
+		defer close(done)
+		tid <- unix.Gettid()
+		efd.Poll([]efd.PollFD{{FD: int32(e.FD()), Events: efd.POLLIN}}, efd.Forever, nil)
+	}()
+	waiter := <-tid
+	for asleep := false; !asleep; { // what does not sleep is not woken
+		call, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", waiter))
+		if err != nil {
+			log.Fatal(err)
+		}
+		asleep = strings.HasPrefix(string(call), fmt.Sprint(unix.SYS_PPOLL, " "))
+	}
+	e.Signal()
+	<-done
+
+	report, err := o.Stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, w := range report.Wakes {
+		if w.Wakee.TID == waiter && w.Object != "" {
+			fmt.Println(w.Waker.Syscall, "woke", w.Wakee.Syscall, "through", w.Callback)
+		}
+	}
+	// prints: write woke ppoll through pollwake
 }

@@ -52,7 +52,7 @@ type Report struct {
 	Kernel string // uname -r
 	Wakes  []Wake // the newest, up to a bound of 4096
 	Total  int    // of all wakes that concern an eventfd, poll, select or epoll
-	Lost   int    // records that never arrived
+	Lost   int    // records that never arrived: above 0, what is not among Wakes may have happened
 
 	LostBy       map[string]int // the same by the source that they are of, such as "sched:sched_waking"
 	Changes      []Change       // of watched eventfds, the newest, up to a bound of 4096
@@ -123,8 +123,9 @@ func WakesOnly() ObserveOption { return func(o *observeOptions) { o.light = true
 // it starts make from then on: their counters, and the locks of their wait
 // queues, so that [Report.Changes] shows who enters and leaves a queue and who
 // changes a counter. An x86 processor can watch two eventfds at a time. One is
-// watched from a few milliseconds after its making on, and each of its changes
-// costs some 20 µs. Where watching is not to be had, [Report.Unobservable]
+// watched from a few milliseconds after its making on, on a busy machine later:
+// once [Observation.Changes] counts a write to it, of 0 too, it is. Each of its
+// changes costs some 20 µs. Where watching is not to be had, [Report.Unobservable]
 // says why. With [WakesOnly] the eventfds have no names.
 func WatchEventfds() ObserveOption { return func(o *observeOptions) { o.watch = true } }
 
@@ -144,7 +145,8 @@ func TraceFunctions() ObserveOption { return func(o *observeOptions) { o.trace =
 // scheduler tracepoints with their call chains and the names of kernel
 // functions: root has them, or CAP_PERFMON and CAP_SYSLOG where root has made a
 // mounted tracefs readable. [WatchEventfds] takes root. The error says all that
-// is missing and the smallest change that gives it. See perf_event_open(2).
+// is missing and the smallest change that gives it; it is [os.ErrPermission] where
+// a privilege is. See perf_event_open(2).
 //
 // Each wake then costs the program some 15 µs more, about 2 µs with
 // [WakesOnly]: one that does nothing but hand an eventfd to and fro runs five

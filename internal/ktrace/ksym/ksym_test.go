@@ -97,6 +97,9 @@ func TestHiddenAddresses(t *testing.T) {
 	if f := tab.Resolve(0x10, true); f.Name != "" {
 		t.Errorf("Resolve found %q among hidden addresses", f.Name)
 	}
+	if err := hiddenError(); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("%v is no os.ErrPermission", err)
+	}
 	// Without addresses nothing may pass for an alias.
 	if got := tab.Variants("b"); !slices.Equal(got, []string{"b.isra.0"}) {
 		t.Errorf("Variants(b) = %q", got)

@@ -33,7 +33,7 @@ func Load() (*Table, error) {
 }
 
 // ErrHidden is wrapped by the error of Load where all addresses are zero.
-var ErrHidden = errors.New("all addresses in /proc/kallsyms are zero")
+var ErrHidden = fmt.Errorf("all addresses in /proc/kallsyms are zero: %w", os.ErrPermission)
 
 func hiddenError() error {
 	change := "give the process CAP_SYSLOG, or as root set kernel.kptr_restrict to 0 and kernel.perf_event_paranoid to 1"
