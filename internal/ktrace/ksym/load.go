@@ -33,7 +33,14 @@ func Load() (*Table, error) {
 }
 
 // ErrHidden is wrapped by the error of Load where all addresses are zero.
-var ErrHidden = fmt.Errorf("all addresses in /proc/kallsyms are zero: %w", os.ErrPermission)
+var ErrHidden error = hidden{}
+
+// hidden is a type, since a wrapping error would be made when a program starts,
+// also in one that uses handles alone.
+type hidden struct{}
+
+func (hidden) Error() string { return "all addresses in /proc/kallsyms are zero" }
+func (hidden) Unwrap() error { return os.ErrPermission }
 
 func hiddenError() error {
 	change := "give the process CAP_SYSLOG, or as root set kernel.kptr_restrict to 0 and kernel.perf_event_paranoid to 1"
