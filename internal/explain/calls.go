@@ -470,7 +470,7 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	if ep.kind == "" && c.Errno != "EBADF" && c.Errno != "EINVAL" {
 		ep.kind = "epoll"
 	}
-	if ep.kind == "epoll" {
+	if ep.kind == "epoll" && rec.Type != strace.Unfinished {
 		ep.waits++
 	}
 	n.Runtime = ep.runtime
