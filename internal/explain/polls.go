@@ -317,7 +317,8 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 		a := arg(c, 1+set)
 		known := strace.FDSet(a, func(fd strace.FD) {
 			d := x.state.use(th, fd)
-			if rec.Type != strace.Unfinished {
+			if rec.Type != strace.Unfinished && d.asked != rec.Line { // once for all sets
+				d.asked = rec.Line
 				d.file.polled++
 			}
 			n.fd(fd.N)

@@ -51,6 +51,7 @@ type descriptor struct {
 	source int // the number that it is a duplicate of, where duped is set
 	duped  int // line of the dup, 0 where it is none
 	warned bool
+	asked  int // line of the last select that asks it
 	place  aged.Node[*descriptor]
 }
 

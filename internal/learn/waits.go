@@ -103,7 +103,8 @@ var mask = &Lesson{
 	Name: "mask", System: 14, Title: "The mask of ppoll",
 	Question: "SIGUSR1 waits, since the thread blocks it. It calls ppoll for 2 ms with a mask that holds USR1, then for 2 ms with an empty mask. Which of the two does the signal end?",
 	Answer: "The second. The mask names the signals that are blocked during the wait, not those that may end it. With USR1 in the mask the signal stays pending and the time runs out; " +
-		"with the empty mask it is let in as the wait begins, in one step with it, and ppoll ends with EINTR. Inside, the kernel returned ERESTARTNOHAND: a handler ran, so the program gets EINTR; SA_RESTART would change nothing.",
+		"with the empty mask it is let in as the wait begins, in one step with it, and ppoll ends with EINTR. Inside, the kernel returned ERESTARTNOHAND: a handler ran, so the program gets EINTR; SA_RESTART would change nothing. " +
+		"URG is in both masks: the library keeps SIGURG, by which Go's runtime preempts goroutines, out of every wait with a mask.",
 	Paths:    []string{"ppoll", "signal"},
 	Topics:   []string{"SA_RESTART", "Ctrl-C", "names the signals", "nanosecond-level"},
 	Scenario: "signal_ppoll",
