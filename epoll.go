@@ -464,7 +464,8 @@ type BusyPoll struct {
 }
 
 // BusyPoll returns what SetBusyPoll set. It is ioctl(2) with EPIOCGPARAMS.
-// Errors: ENOTTY or EINVAL, before Linux 6.9; [os.ErrClosed].
+// Errors: ENOTTY or EINVAL, before Linux 6.9; EOPNOTSUPP, a kernel without
+// CONFIG_NET_RX_BUSY_POLL; [os.ErrClosed].
 func (p *Epoll) BusyPoll() (BusyPoll, error) {
 	var k epollParams
 	if err := p.params(unix.EPIOCGPARAMS, &k); err != nil {
@@ -474,8 +475,8 @@ func (p *Epoll) BusyPoll() (BusyPoll, error) {
 }
 
 // SetBusyPoll is ioctl(2) with EPIOCSPARAMS. Errors: EINVAL, Usecs is above
-// 2^31-1; EPERM, Budget is above 64 without CAP_NET_ADMIN; ENOTTY or EINVAL,
-// before Linux 6.9; [os.ErrClosed].
+// 2^31-1; EPERM, Budget is above 64 without CAP_NET_ADMIN; and those of
+// BusyPoll.
 func (p *Epoll) SetBusyPoll(b BusyPoll) error {
 	if b.Usecs > math.MaxInt32 {
 		return badArg(unix.EINVAL, "SetBusyPoll: Usecs %d: want at most %d", b.Usecs, math.MaxInt32)
