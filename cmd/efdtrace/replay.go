@@ -56,6 +56,7 @@ func replay(e *env, args []string) int {
 func (v *view) replay(file string) error {
 	k, h, err := lab.Opened(file)
 	if err != nil {
+		v.abandon()
 		return err
 	}
 	v.kernel = k
@@ -66,6 +67,7 @@ func (v *view) replay(file string) error {
 		err = nil
 	}
 	if err != nil {
+		v.abandon()
 		return err
 	}
 	return v.end(p)

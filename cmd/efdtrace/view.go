@@ -42,6 +42,7 @@ type view struct {
 	rec         *record.Writer
 
 	file *os.File // nil: standard output
+	made bool     // out was not there before
 	w    *bufio.Writer
 	text *render.Text
 	live bool // somebody may read along
@@ -71,6 +72,10 @@ type group struct {
 func newView(e *env, out, format string, goRuntime bool) (*view, error) {
 	v := &view{env: e, out: out, format: format, goRuntime: goRuntime, groups: map[kind]*group{}}
 	to := e.stdout
+	if out != "" {
+		_, err := os.Lstat(out)
+		v.made = errors.Is(err, os.ErrNotExist)
+	}
 	if out != "" && format != "recording" {
 		f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 		if err != nil {
@@ -90,9 +95,16 @@ func newView(e *env, out, format string, goRuntime bool) (*view, error) {
 	return v, nil
 }
 
+// abandon leaves no file that was made for nothing. What was there before,
+// a device for one, stays.
 func (v *view) abandon() {
+	if v.rec != nil {
+		v.rec.Close()
+	}
 	if v.file != nil {
 		v.file.Close()
+	}
+	if v.made {
 		os.Remove(v.out)
 	}
 }

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// zombie is a process that has ended and that nobody has waited for.
+func zombie(t *testing.T) int {
+	t.Helper()
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Wait() })
+	var info unix.Siginfo
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	return cmd.Process.Pid
+}
+
+// TestOutputThatWasThere: where nothing could be observed no file is left that
+// was made for it, and none is gone that was there before: root may have named
+// a device.
+func TestOutputThatWasThere(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(at("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"link", "link.rec"} {
+		if err := os.Symlink("file", at(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := strconv.Itoa(zombie(t))
+	for _, args := range [][]string{
+		{"run", "-o", at("link"), "-p", gone},
+		{"run", "-o", at("link.rec"), "-format", "recording", "-p", gone},
+		{"run", "-o", at("new"), "-p", gone},
+		{"run", "-o", at("new"), "-format", "recording", "-p", gone},
+		{"replay", "-o", at("link"), at("none")},
+		{"replay", "-o", at("new"), at("none")},
+	} {
+		if status, _, stderr := invoke(t, args...); status != exitCannot {
+			t.Errorf("%v: status %d: %s", args, status, stderr)
+		}
+		for name, want := range map[string]bool{"file": true, "link": true, "link.rec": true, "new": false} {
+			if _, err := os.Lstat(at(name)); (err == nil) != want {
+				t.Fatalf("%v: %s: %v; want it there: %v", args, name, err, want)
+			}
+		}
+	}
+}
