@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -57,4 +58,34 @@ func TestOutputThatWasThere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNotAProcess: what -p cannot attach to is named as what it is.
+func TestNotAProcess(t *testing.T) {
+	needPerf(t)
+	thread := strconv.Itoa(otherThread(t))
+	for what, want := range map[string]string{
+		strconv.Itoa(zombie(t)): "has ended",
+		thread:                  "is a thread of process " + strconv.Itoa(os.Getpid()),
+	} {
+		if status, _, stderr := invoke(t, "run", "-p", what); status != exitCannot || !strings.Contains(stderr, want) {
+			t.Errorf("-p %s: status %d: %s; want %q", what, status, stderr, want)
+		}
+	}
+}
+
+// otherThread is a thread of this process that does not lead it.
+func otherThread(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if tid, err := strconv.Atoi(e.Name()); err == nil && tid != os.Getpid() {
+			return tid
+		}
+	}
+	t.Fatal("no thread beside the first")
+	return 0
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,6 +91,9 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	if o.pid != 0 {
 		if err := unix.Kill(o.pid, 0); err == unix.ESRCH {
 			return exitCannot, fmt.Errorf("no process %d", o.pid)
+		}
+		if pid := perf.ProcessOf(o.pid); pid != 0 && pid != o.pid {
+			return exitCannot, fmt.Errorf("-p %d: is a thread of process %d, and -p attaches to a process", o.pid, pid)
 		}
 	}
 	// The program starts stopped, so that nothing of it goes unseen; the stop is

@@ -185,7 +185,7 @@ func (s *Source) openTasks(specs []*Spec, cpus, pids []int) error {
 		}
 	}
 	if len(s.rings.events) == 0 {
-		return fmt.Errorf("no process has a PID of %v", pids)
+		return fmt.Errorf("the process has ended, or there is none: no thread to observe of PID %v", pids)
 	}
 	return nil
 }
