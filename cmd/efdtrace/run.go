@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -108,6 +109,8 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 		}
 		pid = p.cmd.Process.Pid
 	}
+	signals := endings()
+	defer signal.Stop(signals)
 	v, err := newView(e, o.out, o.format, o.runtime)
 	if err != nil {
 		p.kill()
@@ -129,28 +132,42 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 		v.abandon()
 		return exitCannot, err
 	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
 	ended := make(chan struct{})
 	if p != nil {
 		if err := p.release(); err != nil {
 			p.kill()
-			return exitCannot, err
+			return exitCannot, cmp.Or(err, v.close(s))
 		}
 		go func() { p.wait(); close(ended) }()
 	} else {
 		go func() { awaitExit(pid); close(ended) }()
 	}
 	v.progress(s, ended, signals, p)
-	pipe, serr := s.Stop()
-	if err := errors.Join(serr, v.end(pipe)); err != nil {
+	if err := v.close(s); err != nil {
 		return exitCannot, err
 	}
 	if p != nil {
 		return p.status(), nil
 	}
 	return exitOK, nil
+}
+
+// endings are the signals that end an observation with its report. Where a
+// hangup was to be ignored, as under nohup, it stays so.
+func endings() chan os.Signal {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// close ends the observation and shows what comes at its end. Its error is the
+// first: what could not be read or written once mostly cannot later.
+func (v *view) close(s *observe.Session) error {
+	pipe, err := s.Stop()
+	return cmp.Or(err, v.end(pipe))
 }
 
 // textMemory is where the collector begins to work harder, of the 64 MB that
@@ -268,8 +285,14 @@ func as(cmd *exec.Cmd, name string) error {
 	return nil
 }
 
-// release lets the program run, no longer traced.
-func (p *program) release() error { return unix.PtraceDetach(p.cmd.Process.Pid) }
+// release lets the program run, no longer traced. It may have been killed
+// meanwhile.
+func (p *program) release() error {
+	if err := unix.PtraceDetach(p.cmd.Process.Pid); err != unix.ESRCH {
+		return err
+	}
+	return nil
+}
 
 func (p *program) wait() { p.err = p.cmd.Wait() }
 
@@ -331,12 +354,18 @@ func (v *view) progress(s *observe.Session, ended <-chan struct{}, signals <-cha
 	var asked int
 	var patience <-chan time.Time
 	var last os.Signal
+	observed := s.Ended()
 	for {
 		select {
 		case <-ended:
 			return
-		case <-s.Ended():
-			return // with an error that Stop has
+		case <-observed:
+			if p == nil {
+				return // with an error that Stop has
+			}
+			observed = nil
+			_, err := s.Stop()
+			fmt.Fprintf(v.env.stderr, "efdtrace run: %v; the program goes on, no longer observed\n", err)
 		case last = <-signals:
 			if p == nil {
 				return

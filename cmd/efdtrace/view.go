@@ -325,16 +325,17 @@ func (v *view) finish(lost uint64) error {
 		if text, ok := v.kernel.Text.(*observe.TextNotes); ok {
 			err = v.rec.Note(text.Note())
 		}
-		err = errors.Join(err, v.rec.Close())
-		fmt.Fprintf(v.env.stderr, "efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, lost, v.out)
+		if err = cmp.Or(err, v.rec.Close()); err == nil {
+			fmt.Fprintf(v.env.stderr, "efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, lost, v.out)
+		}
 	case v.line != nil:
 		err = v.writeTimeline(lost)
 	default:
 		v.summary(lost)
 	}
-	err = errors.Join(err, v.w.Flush())
+	err = cmp.Or(err, v.w.Flush()) // which has the same error again
 	if v.file != nil {
-		err = errors.Join(err, v.file.Close())
+		err = cmp.Or(err, v.file.Close())
 	}
 	return err
 }

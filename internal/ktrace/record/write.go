@@ -2,6 +2,7 @@ package record
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -191,7 +192,7 @@ func (w *Writer) Close() error {
 	w.put(&line{End: &w.n})
 	err := w.Flush()
 	for _, c := range w.close {
-		err = errors.Join(err, c())
+		err = cmp.Or(err, c()) // what the first could not write the others cannot either
 	}
 	w.close = nil
 	return err
