@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/efd-go/efd/internal/ktrace/observe"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,4 +89,20 @@ func otherThread(t *testing.T) int {
 	}
 	t.Fatal("no thread beside the first")
 	return 0
+}
+
+// TestNamesOnATerminal: a program's name for itself and a file's reach no
+// terminal as they are.
+func TestNamesOnATerminal(t *testing.T) {
+	const name = "\x1b[2J\n\u009b1m"
+	var w observe.Wake
+	w.FD, w.Object = -1, name
+	w.Waker, w.Wakee = observe.Side{TID: 1, Comm: name}, observe.Side{TID: 2, Comm: name}
+	line := wakeLine(&observe.Judged{Wake: &w, WakeeSyscall: "poll"})
+	if want := strings.Repeat(`\x1b[2J\n\u009b1m `, 3); strings.Count(line, `\x1b[2J\n\u009b1m`) != 3 || strings.ContainsAny(line, name[:1]+"\n\u009b") {
+		t.Errorf("%q, want %q three times", line, want)
+	}
+	if s := plain(`a "name" of c:\`); s != `a "name" of c:\` {
+		t.Errorf("%q", s)
+	}
 }

@@ -158,7 +158,7 @@ func (v *view) wake(j *observe.Judged) {
 func (v *view) found(steps ...match.Step) {
 	for _, s := range steps {
 		v.findings++
-		v.text.Printf("%14s%s %s -> %s: %s\n", "", s.Verdict, s.Caller, s.Callee, s.Evidence)
+		v.text.Printf("%14s%s %s -> %s: %s\n", "", s.Verdict, plain(s.Caller), plain(s.Callee), plain(s.Evidence))
 	}
 }
 
@@ -171,7 +171,7 @@ func (v *view) change(c *observe.Change) {
 	if !c.Interrupted {
 		who = sideName(c.Side.TID, c.Side.Comm, c.Syscall, c.FD)
 	}
-	line := fmt.Sprintf("%s %s %s", who, c.What, c.Object)
+	line := fmt.Sprintf("%s %s %s", who, c.What, plain(c.Object))
 	if v.line != nil {
 		v.line.change(c, line)
 		return
@@ -187,7 +187,7 @@ func (v *view) change(c *observe.Change) {
 func chainText(c *observe.Change) string {
 	var names []string
 	for _, f := range c.Event.Stack {
-		names = append(names, f.Name)
+		names = append(names, plain(f.Name))
 		if strings.Contains(f.Name, "_sys_") {
 			break
 		}
@@ -203,7 +203,7 @@ func wakeLine(j *observe.Judged) string {
 		fmt.Fprintf(&b, " through %s", strings.Join(j.Callbacks, ", "))
 	}
 	if j.Object != "" {
-		fmt.Fprintf(&b, " on %s", j.Object)
+		fmt.Fprintf(&b, " on %s", plain(j.Object))
 	}
 	if l := j.Latency(); l >= 0 {
 		fmt.Fprintf(&b, ", running after %s", micro(l))
@@ -240,13 +240,13 @@ func wakerName(j *observe.Judged) string {
 	case j.Interrupted:
 		return fmt.Sprintf("a %s (%s)", j.Context, cmp.Or(what, "unknown"))
 	case j.Context == match.KWorker:
-		return fmt.Sprintf("%d %s (%s)", j.Waker.TID, j.Waker.Comm, cmp.Or(what, "kworker"))
+		return fmt.Sprintf("%d %s (%s)", j.Waker.TID, plain(j.Waker.Comm), cmp.Or(what, "kworker"))
 	}
 	return sideName(j.Waker.TID, j.Waker.Comm, j.WakerSyscall, j.FD)
 }
 
 func sideName(tid int, comm, call string, fd int) string {
-	s := strings.TrimSpace(fmt.Sprintf("%d %s", tid, comm))
+	s := strings.TrimSpace(fmt.Sprintf("%d %s", tid, plain(comm)))
 	if tid == 0 {
 		s = "a thread elsewhere"
 	}
@@ -384,7 +384,7 @@ func (v *view) summary(lost uint64) {
 		t.Para("", fmt.Sprintf("%d changes of watched eventfds.", v.changes))
 	}
 	for _, n := range v.unseen {
-		t.Para("", "not observable: "+n+".")
+		t.Para("", "not observable: "+plain(n)+".")
 	}
 	if lost > 0 {
 		t.Para("", lostText(lost, v.losses))

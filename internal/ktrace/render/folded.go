@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Folded writes stacks that flame graph tools read: frames joined by ';', then
@@ -55,8 +56,18 @@ func frames(names ...string) []string {
 	return names
 }
 
-// clean takes out what separates frames.
-func clean(s string) string { return strings.NewReplacer(";", ",", "\n", " ").Replace(s) }
+// clean takes out what separates frames, and what a terminal would act on.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ';':
+			return ','
+		case !unicode.IsGraphic(r):
+			return ' '
+		}
+		return r
+	}, s)
+}
 
 func (t *Timeline) trackName(tid int) string {
 	if th := t.thread(tid); th != nil {
