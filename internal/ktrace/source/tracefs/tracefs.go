@@ -43,7 +43,9 @@ func Open() (*FS, error) {
 
 func accessError(err, detached error) error {
 	e := &ktrace.AccessError{Tier: "tracefs", Missing: "tracefs is out of reach: " + err.Error(), Err: err}
-	switch {
+	switch both := errors.Join(err, detached); {
+	case errors.Is(both, unix.EMFILE), errors.Is(both, unix.ENFILE):
+		e.Missing, e.Change = "too many open files for tracefs", "raise the limit of open files (ulimit -n)"
 	case errors.Is(detached, unix.ENODEV):
 		e.Missing, e.Change = "this kernel has no tracefs", "run a kernel with CONFIG_EVENT_TRACING"
 	case errors.Is(detached, unix.ENOSYS):

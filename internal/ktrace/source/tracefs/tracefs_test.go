@@ -11,6 +11,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/testenv"
+	"golang.org/x/sys/unix"
 )
 
 func open(t *testing.T) *FS {
@@ -136,4 +137,32 @@ func FuzzParseFormat(f *testing.F) {
 			fd.Bytes(raw)
 		}
 	})
+}
+
+// TestNoDescriptor: who has no descriptor left is told that, and not to become
+// root.
+func TestNoDescriptor(t *testing.T) {
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := f.Fd()
+	f.Close()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next), Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	fs, err := Open()
+	if rerr := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); rerr != nil {
+		t.Fatal(rerr)
+	}
+	if err == nil {
+		fs.Close()
+	}
+	if a, ok := errors.AsType[*ktrace.AccessError](err); !ok || !strings.Contains(a.Change, "ulimit -n") || a.Root {
+		t.Errorf("%v", err)
+	}
 }
