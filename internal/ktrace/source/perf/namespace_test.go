@@ -50,3 +50,33 @@ func TestPIDNamespace(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+const besideProc = "EFD_TEST_OTHER_PROC"
+
+// TestOtherProc: with the /proc of another PID namespace, where a PID is
+// another process's, nothing is observed that would be attributed to it.
+func TestOtherProc(t *testing.T) {
+	if os.Getenv(besideProc) != "" {
+		s, err := Open(Config{Tasks: []int{os.Getpid()}})
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "/proc is not that of this PID namespace") {
+			t.Errorf("%v", err)
+		}
+		return
+	}
+	runtime.LockOSThread() // Pdeathsig looks at the thread
+	defer runtime.UnlockOSThread()
+	open(t, Config{}).Close()
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestOtherProc$", "-test.v")
+	cmd.Env = append(os.Environ(), besideProc+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil && len(out) == 0 {
+		testenv.Require(t, "namespaces", err)
+	}
+	if err != nil || !strings.Contains(string(out), "--- PASS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

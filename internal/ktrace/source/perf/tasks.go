@@ -19,6 +19,20 @@ const initialPIDNS = "pid:[4026531836]"
 // the initial PID namespace.
 func InitialPIDNamespace(link string) bool { return link == initialPIDNS }
 
+// ownProc says where /proc numbers processes otherwise than this one is
+// numbered: what it says of a PID is then said of another process.
+func ownProc() error {
+	is, err := os.Readlink("/proc/self")
+	if err == nil && is == strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	e := &ktrace.AccessError{Tier: "perf", Missing: "/proc is not that of this PID namespace", Change: "mount it there, as unshare --mount-proc does", Err: err}
+	if err != nil {
+		e.Missing, e.Change = "/proc cannot be read: "+err.Error(), "mount /proc"
+	}
+	return e
+}
+
 // tasks is what was learned of tasks on the way: their names, their processes,
 // and under which numbers the observer's PID namespace knows them. The kernel
 // puts its own numbers into the fields of a tracepoint and the observer's into
