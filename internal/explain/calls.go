@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
@@ -50,7 +51,7 @@ func (x *Explainer) eventfd(rec *strace.Record, th *thread) {
 	if !ok {
 		return
 	}
-	x.state.open(th.table, fd.N, f)
+	x.state.open(th.table, fd.N, f).cloexec = saysCloexec(c)
 	x.made(th, "eventfd2", fd.N)
 	n.fd(fd.N)
 	n.Kind = "eventfd"
@@ -239,6 +240,9 @@ func (x *Explainer) sayRead(c *strace.Call, fd int, f *file, v uint64, valued bo
 		}
 		n.say(" the counter of eventfd ")
 		n.sayInt(int64(fd))
+	case f.made > 0 && !f.blocking, c.Errno != "" && c.Errno != "EINTR" && !strings.HasPrefix(c.Errno, "ERESTART"):
+		n.say("wants to take from the counter of eventfd ")
+		n.sayInt(int64(fd))
 	default:
 		n.say("waits for the counter of eventfd ")
 		n.sayInt(int64(fd))
@@ -268,7 +272,7 @@ func (x *Explainer) epollCreate(rec *strace.Record, th *thread) {
 	if !ok {
 		return
 	}
-	x.state.open(th.table, fd.N, &file{kind: "epoll", made: rec.Line, call: c.Name})
+	x.state.open(th.table, fd.N, &file{kind: "epoll", made: rec.Line, call: c.Name}).cloexec = saysCloexec(c)
 	x.made(th, c.Name, fd.N)
 	n.fd(fd.N)
 	n.Kind = "epoll"
@@ -370,7 +374,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	switch branch {
 	case "add":
 		n.say("; from now on its wait queue calls ep_poll_callback")
-		ep.register(td.file, registration{epoll: ep, table: th.table, fd: tfd.N, data: data, edge: evOK && strace.Has(events, "EPOLLET", 1<<31), line: rec.Line})
+		ep.register(td.file, registration{epoll: ep, table: th.table, fd: tfd.N, data: data, edge: evOK && strace.Has(events, "EPOLLET", 1<<31), once: evOK && strace.Has(events, "EPOLLONESHOT", 1<<30), line: rec.Line})
 		x.goRuntime(rec, th, efd.N, tfd.N, events, data)
 		n.Runtime = ep.runtime && td.file.runtime
 		if n.Runtime {
@@ -379,7 +383,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	case "modify":
 		for i := range td.file.regs {
 			if r := &td.file.regs[i]; r.epoll == ep && r.fd == tfd.N {
-				r.data, r.edge = data, evOK && strace.Has(events, "EPOLLET", 1<<31)
+				r.data, r.edge, r.once = data, evOK && strace.Has(events, "EPOLLET", 1<<31), evOK && strace.Has(events, "EPOLLONESHOT", 1<<30)
 				ep.item(data, td.file)
 			}
 		}
@@ -562,7 +566,7 @@ func (n *Note) sayLimit(limit int64) {
 }
 
 // sayReady names what epoll_wait handed out and reports whether all of it is
-// registered edge-triggered, or unknown.
+// registered edge-triggered or one-shot, or unknown.
 func (x *Explainer) sayReady(c *strace.Call, ep *file, ready int64) (edge bool) {
 	n := &x.note
 	if ready <= 0 {
@@ -577,7 +581,7 @@ func (x *Explainer) sayReady(c *strace.Call, ep *file, ready int64) (edge bool) 
 		f := ep.items[data]
 		if f != nil {
 			for _, r := range f.regs {
-				if r.epoll == ep && r.data == data && !r.edge {
+				if r.epoll == ep && r.data == data && !r.edge && !r.once {
 					edge = false
 				}
 			}

@@ -52,11 +52,11 @@ func badTime(a []byte, unit int64) bool {
 		return true
 	}
 	i := bytes.LastIndexAny(a, "=, ")
-	if unit != 1 || i < 0 {
+	if i < 0 {
 		return false
 	}
 	v, ok := strace.Int(bytes.TrimRight(a[i+1:], "}"))
-	return ok && v >= 1e9
+	return ok && (v < 0 || unit == 1 && v >= 1e9) // what is negative, strace prints as 2^64 and less
 }
 
 // badSize reports whether the size of a signal mask is given and is that of no

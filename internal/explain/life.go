@@ -21,7 +21,7 @@ func (x *Explainer) opens(rec *strace.Record, th *thread) {
 		made = kind
 	}
 	kind = made
-	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd)})
+	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd)}).cloexec = saysCloexec(c)
 	x.made(th, c.Name, fd.N)
 	x.note.fd(fd.N)
 	x.note.Kind = kind
@@ -138,7 +138,7 @@ func (x *Explainer) pair(rec *strace.Record, th *thread) {
 	set = bytes.Replace(set, []byte(", "), []byte(" "), 1)
 	strace.FDSet(set, func(fd strace.FD) {
 		if fd.N >= 0 {
-			x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name})
+			x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name}).cloexec = saysCloexec(c)
 			x.made(th, c.Name, fd.N)
 			x.note.fd(fd.N)
 			x.note.Kind = kind
@@ -243,6 +243,12 @@ func (x *Explainer) fcntl(rec *strace.Record, th *thread) {
 	switch {
 	case bytes.HasPrefix(cmd, []byte("F_DUPFD")):
 		x.duplicate(rec, th)
+	case bytes.Equal(cmd, []byte("F_SETFD")):
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
+			if d := th.table.get(fd.N); d != nil {
+				d.cloexec = strace.Has(arg(c, 2), "FD_CLOEXEC", 1)
+			}
+		}
 	case bytes.HasPrefix(cmd, []byte("F_SETFL")):
 		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
 			if d := th.table.get(fd.N); d != nil && d.file.kind == "eventfd" {
@@ -273,7 +279,7 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 	f := d.file
 	was := f.lastFD
 	copied := x.state.open(th.table, to.N, f)
-	copied.source, copied.duped = from.N, rec.Line
+	copied.source, copied.duped, copied.cloexec = from.N, rec.Line, saysCloexec(c)
 	f.lastFD = was
 	if f.kind == "eventfd" || f.kind == "epoll" {
 		n.say("makes ")
@@ -320,13 +326,25 @@ func sharesFiles(c *strace.Call) bool {
 	return false
 }
 
-// exec closes what is close-on-exec. Which those are is known for few, so the
-// table starts anew.
+// exec closes what is close-on-exec. Which those are is not known of all, so
+// the table starts anew.
 func (x *Explainer) exec(rec *strace.Record, th *thread) {
 	if c := &rec.Call; c.Errno == "" && c.HasValue {
-		th.table = &table{}
+		th.table.leaves(rec.Line, true)
+		th.table = &table{threads: 1, before: th.table}
 		th.quiet()
 	}
+}
+
+// saysCloexec reports whether a call's flags, by their names, make what it
+// opens close-on-exec.
+func saysCloexec(c *strace.Call) bool {
+	for _, a := range c.Args {
+		if bytes.Contains(a, []byte("_CLOEXEC")) && a[0] != '"' {
+			return true
+		}
+	}
+	return false
 }
 
 func (x *Explainer) restart(rec *strace.Record, th *thread) {
@@ -405,6 +423,9 @@ func (x *Explainer) exit(rec *strace.Record) {
 	}
 	if th != nil {
 		x.state.dropThread(th)
+		if len(x.state.threads) > 0 { // else the log is at its end, and tells what is open
+			th.table.leaves(rec.Line, false)
+		}
 	}
 }
 

@@ -44,15 +44,16 @@ type made struct {
 
 // descriptor is a number in a table, open or closed a while ago.
 type descriptor struct {
-	table  *table
-	fd     int
-	file   *file
-	closed int // line of its close, 0 while open
-	source int // the number that it is a duplicate of, where duped is set
-	duped  int // line of the dup, 0 where it is none
-	warned bool
-	asked  int // line of the last select that asks it
-	place  aged.Node[*descriptor]
+	table   *table
+	fd      int
+	file    *file
+	closed  int // line of its close, 0 while open
+	source  int // the number that it is a duplicate of, where duped is set
+	duped   int // line of the dup, 0 where it is none
+	warned  bool
+	asked   int  // line of the last select that asks it
+	cloexec bool // known to be close-on-exec
+	place   aged.Node[*descriptor]
 }
 
 // file is an open file description: what dup and fork share.
@@ -87,6 +88,7 @@ type registration struct {
 	fd    int
 	data  uint64
 	edge  bool
+	once  bool
 	line  int
 }
 
@@ -148,6 +150,7 @@ func (s *state) thread(pid int) *thread {
 func (s *state) addThread(pid int, t *table) *thread {
 	th := &thread{pid: pid, table: t, againFD: -1, spinEpoll: -1}
 	th.place.Of = th
+	t.threads++
 	s.threads[pid] = th
 	s.byUse.Add(&th.place)
 	for len(s.threads) > maxThreads {
@@ -189,7 +192,7 @@ func (s *state) copyTable(t *table) *table {
 	n := 0
 	for d := range t.all() {
 		if d.closed == 0 {
-			s.open(c, d.fd, d.file)
+			s.open(c, d.fd, d.file).cloexec = d.cloexec
 			if n++; n >= 256 {
 				break
 			}

@@ -11,6 +11,8 @@ type table struct {
 	low     []*descriptor       // by number
 	high    map[int]*descriptor // from maxLow, and negative numbers
 	guessed bool                // that these threads share it was not in the log
+	threads int                 // that have it
+	before  *table              // of the process before its execve
 	newest  [2]made
 }
 
@@ -53,6 +55,22 @@ func (t *table) all() iter.Seq[*descriptor] {
 		for _, fd := range slices.Sorted(maps.Keys(t.high)) {
 			if d := t.high[fd]; d != nil && !yield(d) {
 				return
+			}
+		}
+	}
+}
+
+// leaves takes a thread from the table. With the last one, what the process
+// held and others hold too is let go: all of it, or what is close-on-exec.
+func (t *table) leaves(line int, onExec bool) {
+	if t.threads--; t.threads > 0 {
+		return
+	}
+	for at := t; at != nil; at = at.before {
+		for d := range at.all() {
+			if d.closed == 0 && d.file.open > 1 && (d.cloexec || !onExec) {
+				d.closed = line
+				d.file.open--
 			}
 		}
 	}

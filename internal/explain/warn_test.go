@@ -61,6 +61,10 @@ func TestNoFalseWarnings(t *testing.T) {
 		"deleted before the close of a duplicate":  make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\ndup(3) = 5\nepoll_ctl(4, EPOLL_CTL_DEL, 3, NULL) = 0\nclose(3) = 0\n",
 		"the parent closes what its child waits for": "7 socket(AF_INET, SOCK_STREAM, 0) = 3\n7 clone(child_stack=NULL, flags=SIGCHLD) = 8\n8 epoll_create1(0) = 4\n" +
 			"8 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\n7 close(3) = 0\n",
+		"a child that had it ended": "7 socket(AF_INET, SOCK_STREAM, 0) = 3\n7 epoll_create1(0) = 4\n7 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\n" +
+			"7 fork() = 8\n8 +++ exited with 0 +++\n7 close(3) = 0\n",
+		"a child gave it away by execve": "7 socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0) = 3\n7 epoll_create1(0) = 4\n7 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\n" +
+			"7 fork() = 8\n8 execve(\"/bin/true\", [\"true\"], 0x7f) = 0\n7 close(3) = 0\n",
 		"the duplicate is closed, the original not": make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\ndup(3) = 5\nclose(5) = 0\n",
 	} {
 		if got := warnings(t, log); len(got) > 0 {
