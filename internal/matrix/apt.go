@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // keyring holds Debian's archive keys; apt checks every list against it.
@@ -60,10 +62,11 @@ func hostMirror(ctx context.Context) (mirror, error) {
 // namedMirror is the mirror that MIRROR names: the URI of the main archive,
 // whose security tree lies beside it.
 func namedMirror(uri string) (mirror, error) {
-	uri = strings.TrimSuffix(uri, "/")
-	if !strings.Contains(uri, "://") {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme == "" || u.Host+u.Path == "" || strings.ContainsFunc(uri, unicode.IsSpace) {
 		return mirror{}, fmt.Errorf("MIRROR=%q: want a URI, such as http://HOST/debian", uri)
 	}
+	uri = strings.TrimSuffix(uri, "/")
 	return mirror{main: uri, security: uri + "-security"}, nil
 }
 

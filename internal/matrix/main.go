@@ -14,7 +14,8 @@
 // changed.
 //
 // Exit status: 0 all kernels are well (a series that the mirror lacks is
-// skipped), 1 one of them is not, 2 bad usage, 3 it could not run.
+// skipped), 1 one of them is not, 2 bad usage, 3 it could not run, or the mirror
+// lacks all that were asked for.
 package main
 
 import (
@@ -112,11 +113,16 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	if c.steps, err = regexp.Compile(*steps); err != nil {
 		return usage("-steps: %v", err)
 	}
-	if c.kernels == "" {
+	if strings.TrimSpace(c.kernels) == "" {
 		c.kernels = defaultKernels
 	}
 	if _, _, err := choose(nil, strings.Fields(c.kernels)); err != nil {
 		return usage("%v", err)
+	}
+	if c.mirror != "" {
+		if _, err := namedMirror(c.mirror); err != nil {
+			return usage("%v", err)
+		}
 	}
 	base, err := os.UserCacheDir()
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,20 +127,37 @@ func TestLastWords(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
-		kernels, want string
-		args          []string
+		kernels, mirror, want string
+		args                  []string
 	}{
-		{"", "-arch", []string{"-arch", "mips"}},
-		{"", "-jobs", []string{"-jobs", "0"}},
-		{"", "takes no arguments", []string{"6.1"}},
-		{"six", "KERNELS", nil},
-		{"", "-steps", []string{"-steps", "("}},
+		{"", "", "-arch", []string{"-arch", "mips"}},
+		{"", "", "-jobs", []string{"-jobs", "0"}},
+		{"", "", "takes no arguments", []string{"6.1"}},
+		{"six", "", "KERNELS", nil},
+		{"", "", "-steps", []string{"-steps", "("}},
+		{"", "localhost", "MIRROR", nil},
+		{"", "http://", "MIRROR", nil},
+		{"", "http://localhost/debian\nTrusted: yes", "MIRROR", nil},
 	} {
 		t.Setenv("KERNELS", c.kernels)
+		t.Setenv("MIRROR", c.mirror)
 		var stderr bytes.Buffer
 		if status := realMain(t.Context(), c.args, nil, &stderr); status != 2 || !strings.Contains(stderr.String(), c.want) {
 			t.Errorf("KERNELS=%q matrix %q: status %d, %q", c.kernels, c.args, status, stderr.String())
 		}
+	}
+}
+
+// A run in which no kernel would boot is none that is well.
+func TestNothingToRun(t *testing.T) {
+	t.Setenv("KERNELS", " ")
+	if c, _ := parseArgs(nil, io.Discard); c == nil || c.kernels != defaultKernels {
+		t.Errorf("KERNELS of blanks: %+v, want the default series", c)
+	}
+	c := &config{kernels: "5.4 9.9"}
+	p := &progress{w: io.Discard}
+	if results, err := c.runAll(t.Context(), kernels(t, "6.1.0-56-cloud-amd64"), p); err == nil || !strings.Contains(err.Error(), "the mirror has none of them") {
+		t.Errorf("KERNELS=%q: %d results, %v", c.kernels, len(results), err)
 	}
 }
 

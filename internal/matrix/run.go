@@ -40,6 +40,9 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 		p.say("%s: skipped: the mirror does not have this series", w)
 		results = append(results, &result{Series: w, Arch: c.arch, Status: statusSkipped, Reason: "the mirror does not have this series"})
 	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("KERNELS=%q: the mirror has none of them", c.kernels)
+	}
 	tmp, err := os.MkdirTemp("", "efd-matrix-")
 	if err != nil {
 		return nil, err
