@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/matrix/wire"
+	"github.com/efd-go/efd/internal/scenario"
 )
 
 // What became of a kernel or of one of its steps.
@@ -191,7 +192,18 @@ func (r *result) readVerify(output []byte) error {
 				v.Open = append(v.Open, e)
 			}
 		}
+		if n := v.Edges["contradicted"] + v.Edges["undocumented"]; n > 0 && v.Status == statusOK {
+			v.Status, v.Reason = statusFailed, fmt.Sprintf("%d findings", n)
+		}
 		r.Verify = append(r.Verify, v)
+	}
+	if r.Verify == nil {
+		return nil // verify itself failed
+	}
+	for _, name := range scenario.Names() {
+		if slices.Contains(r.required, name) && !slices.ContainsFunc(r.Verify, func(v verdict) bool { return v.Name == name }) {
+			r.Verify = append(r.Verify, verdict{Name: name, Status: statusFailed, Reason: "this kernel has it, and verify does not tell of it"})
+		}
 	}
 	return nil
 }

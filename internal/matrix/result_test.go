@@ -161,6 +161,52 @@ func TestNothingToRun(t *testing.T) {
 	}
 }
 
+// What a guest did not do, or did not tell of, is not well.
+func TestMissingPieces(t *testing.T) {
+	test, verify := wire.Step{Name: "test ."}, wire.Step{Name: verifyStep}
+	const (
+		passes  = "--- PASS: TestA (0.00s)\nPASS\n"
+		fine    = `{"scenarios":[{"name":"ppoll","status":"ok","edges":[{"caller":"a","callee":"b","verdict":"seen"}]}]}`
+		finding = `{"scenarios":[{"name":"ppoll","status":"ok","edges":[{"caller":"a","callee":"b","verdict":"contradicted"}]}]}`
+	)
+	for _, c := range []struct {
+		name     string
+		job      []wire.Step
+		tests    string // "" for a guest that does not run them
+		verify   string
+		status   int
+		required []string
+		want     string // of the reason, "" where the kernel is well
+	}{
+		{name: "all", job: []wire.Step{test, verify}, tests: passes, verify: fine, required: []string{"perf", "ppoll"}},
+		{name: "no job", want: "nothing to do"},
+		{name: "no tests", job: []wire.Step{test, verify}, verify: fine, want: `without the step "test ."`},
+		{name: "no verify", job: []wire.Step{test, verify}, tests: passes, want: `without the step "efdtrace verify"`},
+		{name: "no test ran", job: []wire.Step{test}, tests: "testing: warning: no tests to run\nPASS\n", want: "test ."},
+		{name: "JSON cut short", job: []wire.Step{verify}, verify: fine[:len(fine)/2], want: verifyStep},
+		{name: "a scenario less", job: []wire.Step{verify}, verify: fine, required: []string{"ppoll", "read"}, want: "scenario read"},
+		{name: "a finding of a scenario that is ok", job: []wire.Step{verify}, verify: finding, want: "scenario ppoll"},
+		{name: "status 1 without a finding", job: []wire.Step{verify}, verify: fine, status: 1, want: verifyStep},
+	} {
+		r := &result{required: c.required}
+		in := &intake{r: r, dir: t.TempDir()}
+		if c.tests != "" {
+			in.frame(wire.Frame{Kind: wire.Start, Step: test.Name}, nil)
+			in.frame(wire.Frame{Kind: wire.Output, Step: test.Name}, []byte(c.tests))
+			in.frame(wire.Frame{Kind: wire.End, Step: test.Name}, nil)
+		}
+		if c.verify != "" {
+			in.frame(wire.Frame{Kind: wire.Start, Step: verifyStep}, nil)
+			in.frame(wire.Frame{Kind: wire.File, Step: verifyStep, Text: verifyJSON}, []byte(c.verify))
+			in.frame(wire.Frame{Kind: wire.End, Step: verifyStep, Status: c.status}, nil)
+		}
+		in.close(wire.Job{Steps: c.job})
+		if r.finish(); (r.Status == statusOK) != (c.want == "") || !strings.Contains(r.Reason, c.want) {
+			t.Errorf("%s: %s: %q, want %q", c.name, r.Status, r.Reason, c.want)
+		}
+	}
+}
+
 // A test program that failed and ran once more counts as it ended, and what
 // failed is kept.
 func TestOnceMore(t *testing.T) {
