@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,6 +53,34 @@ func initrd(t *testing.T, add func(c *cpioWriter)) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// What is no frame ends a guest with the reason, and is not waited for as for one that hangs.
+func TestGarbage(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "port"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	guest, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guest.Close()
+	var sent bytes.Buffer
+	wire.Write(&sent, wire.Frame{Kind: wire.Hello}, nil)
+	sent.WriteString("BUG: sleeping function\n")
+	wire.Write(&sent, wire.Frame{Kind: wire.Bye}, nil)
+	if _, err := guest.Write(sent.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	frames := 0
+	timer := time.NewTimer(time.Minute)
+	defer timer.Stop()
+	finished, err := receive(l, timer, time.Minute, func(wire.Frame, []byte) { frames++ })
+	if finished || !errors.Is(err, wire.ErrNoFrame) || !strings.Contains(err.Error(), "BUG: sleeping") || frames != 1 {
+		t.Errorf("receive = %v, %v after %d frames", finished, err, frames)
+	}
 }
 
 func TestPanic(t *testing.T) {

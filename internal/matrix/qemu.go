@@ -102,11 +102,14 @@ func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(
 	defer silence.Stop()
 	done := make(chan bool, 1)
 	go func() {
-		finished := receive(l, silence, lim.silence, frame)
-		done <- finished
-		if finished {
+		finished, err := receive(l, silence, lim.silence, frame)
+		switch {
+		case finished:
 			fail(errDone)
+		case errors.Is(err, wire.ErrNoFrame):
+			fail(fmt.Errorf("what the guest sent is not to be read: %w", err))
 		}
+		done <- finished
 	}()
 
 	werr := cmd.Wait()
@@ -126,22 +129,23 @@ func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(
 	return log, errors.New("the guest ended before its job was done")
 }
 
-// receive reads the guest's frames up to the last; it reports whether the guest said that it was done.
-func receive(l net.Listener, silence *time.Timer, limit time.Duration, frame func(wire.Frame, []byte)) bool {
+// receive reads the guest's frames up to the last; it reports whether the guest
+// said that it was done, and where it did not, why nothing more is read.
+func receive(l net.Listener, silence *time.Timer, limit time.Duration, frame func(wire.Frame, []byte)) (finished bool, err error) {
 	conn, err := l.Accept()
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	for {
 		f, body, err := wire.Read(r)
 		if err != nil {
-			return false
+			return false, err
 		}
 		silence.Reset(limit)
 		if f.Kind == wire.Bye {
-			return true
+			return true, nil
 		}
 		frame(f, body)
 	}

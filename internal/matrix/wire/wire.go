@@ -6,6 +6,7 @@ package wire
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -61,8 +62,14 @@ type Frame struct {
 // TimedOut is the status of a step that was killed because its time was up.
 const TimedOut = -1
 
-// maxBody bounds a frame's body, so that a broken guest cannot fill the host.
-const maxBody = 64 << 20
+// maxHeader and maxBody bound a frame, so that a broken guest cannot fill the host.
+const (
+	maxHeader = 1 << 20
+	maxBody   = 64 << 20
+)
+
+// ErrNoFrame is what Read returns of bytes that are no frame.
+var ErrNoFrame = errors.New("no frame")
 
 // Write sends one frame in one piece.
 func Write(w io.Writer, f Frame, body []byte) error {
@@ -80,7 +87,7 @@ func Write(w io.Writer, f Frame, body []byte) error {
 
 // Read receives the next frame; io.EOF after the last whole one.
 func Read(r *bufio.Reader) (Frame, []byte, error) {
-	line, err := r.ReadBytes('\n')
+	line, err := header(r)
 	if err != nil {
 		if err == io.EOF && len(line) > 0 {
 			err = io.ErrUnexpectedEOF
@@ -89,14 +96,29 @@ func Read(r *bufio.Reader) (Frame, []byte, error) {
 	}
 	var f Frame
 	if err := json.Unmarshal(line, &f); err != nil {
-		return Frame{}, nil, fmt.Errorf("frame header %q: %w", line, err)
+		return Frame{}, nil, fmt.Errorf("%w: header %.100q: %v", ErrNoFrame, line, err)
 	}
 	if f.Size < 0 || f.Size > maxBody {
-		return Frame{}, nil, fmt.Errorf("frame of %d bytes: at most %d", f.Size, maxBody)
+		return Frame{}, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrNoFrame, f.Size, maxBody)
 	}
 	body := make([]byte, f.Size)
 	if _, err := io.ReadFull(r, body); err != nil {
 		return Frame{}, nil, fmt.Errorf("frame %q cut short: %w", f.Kind, err)
 	}
 	return f, body, nil
+}
+
+// header reads a line.
+func header(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		if len(line) > maxHeader {
+			return nil, fmt.Errorf("%w: header of more than %d bytes: %.100q", ErrNoFrame, maxHeader, line)
+		}
+		if err != bufio.ErrBufferFull {
+			return line, err
+		}
+	}
 }

@@ -37,8 +37,12 @@ func TestFrames(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"no json\n", `{"size":-1}` + "\n", `{"size":999999999999}` + "\n"} {
-		if _, _, err := Read(bufio.NewReader(strings.NewReader(bad))); err == nil {
-			t.Errorf("Read(%q): no error", bad)
+		if _, _, err := Read(bufio.NewReader(strings.NewReader(bad))); !errors.Is(err, ErrNoFrame) {
+			t.Errorf("Read(%q) = %v", bad, err)
 		}
+	}
+	endless := strings.NewReader(strings.Repeat("x", 4*maxHeader))
+	if _, _, err := Read(bufio.NewReader(endless)); !errors.Is(err, ErrNoFrame) || endless.Len() < 2*maxHeader {
+		t.Errorf("Read of a header without end = %.100v, and left %d bytes", err, endless.Len())
 	}
 }
