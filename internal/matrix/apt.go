@@ -119,24 +119,41 @@ func (a *apt) run(ctx context.Context, dir, name string, args ...string) ([]byte
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w: %s", name, args[0], err, lastLines(stderr.String(), 3))
+		return nil, fmt.Errorf("%s %s: %w: %s", name, args[0], err, aptErrors(stderr.String()))
 	}
 	return out, nil
 }
 
+// aptErrors are the lines of apt's that tell of errors: what explains one may be longer.
+func aptErrors(stderr string) string {
+	var lines []string
+	for line := range strings.Lines(stderr) {
+		if strings.HasPrefix(line, "E: ") {
+			lines = append(lines, line)
+		}
+	}
+	if lines == nil {
+		return lastLines(stderr, 3)
+	}
+	return lastLines(strings.Join(lines[:min(3, len(lines))], ""), 3)
+}
+
+// gone reports whether apt was told that the mirror has no such suite.
+func gone(err error) bool { return strings.Contains(err.Error(), "does not have a Release file") }
+
 // update fetches and verifies the suite's lists. Lists of an earlier run serve
-// where the mirror does not answer.
+// where that fails, but not where the mirror no longer has the suite.
 func (a *apt) update(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	_, err := a.run(ctx, a.dir, "apt-get", "-q", "--error-on=any", "update")
+	_, err := a.run(ctx, a.dir, "apt-get", "update", "-q", "--error-on=any")
 	if err == nil {
 		return nil
 	}
 	_, host, _ := strings.Cut(a.uri, "://")
 	list := strings.ReplaceAll(host, "/", "_") + "_dists_*_Packages*" // as apt names them
-	if old, _ := filepath.Glob(filepath.Join(a.dir, "lists", list)); len(old) > 0 {
-		a.note = "the mirror does not answer, its lists are those of an earlier run"
+	if old, _ := filepath.Glob(filepath.Join(a.dir, "lists", list)); len(old) > 0 && !gone(err) {
+		a.note = fmt.Sprintf("its lists are those of an earlier run: %v", err)
 		return nil
 	}
 	return err
@@ -168,7 +185,7 @@ func (a *apt) download(ctx context.Context, pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := a.run(ctx, dir, "apt-get", "-q", "download", pkg); err != nil {
+	if _, err := a.run(ctx, dir, "apt-get", "download", "-q", pkg); err != nil {
 		os.RemoveAll(dir)
 		return "", err
 	}

@@ -170,7 +170,8 @@ func choose(list []*kernel, words []string) (chosen []*kernel, missing []string,
 var specWord = regexp.MustCompile(`^\d+\.\d+(-plain)?$`)
 
 // find updates the lists of all suites and returns the newest kernel of each
-// series. Suites that cannot be had come back as notes; it fails where none can.
+// series. A suite that the mirror does not have comes back as a note; where one
+// cannot be fetched it fails, since its series would be missed.
 func find(ctx context.Context, cache, arch string, m mirror) (list []*kernel, notes []string, err error) {
 	roots := make([]*apt, len(suites))
 	updated := make([]error, len(suites))
@@ -188,10 +189,14 @@ func find(ctx context.Context, cache, arch string, m mirror) (list []*kernel, no
 		return nil, nil, ctx.Err()
 	}
 	lost := 0
+	var unfetched []string
 	for i, a := range roots {
 		if updated[i] != nil {
 			notes = append(notes, fmt.Sprintf("suite %s is not to be had: %v", suites[i].name, updated[i]))
 			lost++
+			if !gone(updated[i]) {
+				unfetched = append(unfetched, suites[i].name)
+			}
 			continue
 		}
 		if a.note != "" {
@@ -206,6 +211,8 @@ func find(ctx context.Context, cache, arch string, m mirror) (list []*kernel, no
 	switch {
 	case lost == len(suites):
 		return nil, notes, fmt.Errorf("the mirror %s cannot be reached or has none of the suites: no kernel can be fetched", m.main)
+	case unfetched != nil:
+		return nil, notes, fmt.Errorf("the mirror %s could not be asked for %s, whose kernels would be missed", m.main, strings.Join(unfetched, ", "))
 	case len(list) == 0:
 		return nil, notes, fmt.Errorf("the mirror %s has no kernel", m.main)
 	}
@@ -250,17 +257,26 @@ func (k *kernel) fetch(ctx context.Context, cache string) (fresh bool, err error
 			return false, fmt.Errorf("unpack %s: %w", pkg, err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(tmp, "vmlinuz")); err != nil {
-		return false, fmt.Errorf("package %s holds no kernel image", pkgs[0])
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return false, err
-	}
-	if err := os.Rename(tmp, k.dir); err != nil && !errors.Is(err, os.ErrExist) {
-		return false, err
+	if err := k.keep(tmp); err != nil {
+		return false, fmt.Errorf("package %s: %w", pkgs[0], err)
 	}
 	k.forgetOlder(home)
 	return true, nil
+}
+
+// keep moves what was unpacked to the kernel's place, instead of what may be
+// left there of one without an image.
+func (k *kernel) keep(unpacked string) error {
+	if _, err := os.Stat(filepath.Join(unpacked, "vmlinuz")); err != nil {
+		return errors.New("it holds no kernel image")
+	}
+	if err := os.Chmod(unpacked, 0o755); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(k.dir); err != nil {
+		return err
+	}
+	return os.Rename(unpacked, k.dir)
 }
 
 // forgetOlder removes the older uploads of the same series and flavour.

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -89,5 +92,28 @@ func TestNamedMirror(t *testing.T) {
 	}
 	if _, err := namedMirror("localhost"); err == nil {
 		t.Error("namedMirror(localhost): no error")
+	}
+}
+
+// A kernel of the cache that has lost its image is replaced whole.
+func TestKernelWithoutImage(t *testing.T) {
+	k := &kernel{dir: filepath.Join(t.TempDir(), "6.1")}
+	unpacked := filepath.Join(filepath.Dir(k.dir), ".new")
+	for _, dir := range []string{filepath.Join(k.dir, "modules"), unpacked} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := k.keep(unpacked); err == nil || !strings.Contains(err.Error(), "no kernel image") {
+		t.Errorf("keep of a package without an image = %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(unpacked, "vmlinuz"), []byte("image"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.keep(unpacked); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(k.image()); string(b) != "image" {
+		t.Errorf("image %q, %v", b, err)
 	}
 }
