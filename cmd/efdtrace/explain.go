@@ -20,6 +20,8 @@ import (
 var explainCommand = command{
 	name: "explain", args: "[-json] [-kernel V] [-pid N] [-fd N] [-o FILE] [-format F] [FILE…]",
 	short: "an strace log with the kernel path behind each of its calls",
+	more: "Without FILE, or with -, it reads standard input. In text each line of the log comes out as it is;\n" +
+		"what is said of it stands below it, behind \"#:\".",
 }
 
 func init() {

@@ -251,8 +251,12 @@ func (v *verification) summary() {
 		edges = append(edges, s.Edges...)
 	}
 	v.text.Printf("\n")
+	with := v.out.Tier
+	if v.lab.Denied != nil {
+		with = "not observed"
+	}
 	text := fmt.Sprintf("Linux %s %s, %s: %d scenarios ok, %d failed, %d inconclusive, %d skipped.",
-		v.out.Kernel, v.out.Arch, v.out.Tier, n[lab.OK], n[lab.Failed], n[lab.Inconclusive], n[lab.Skipped])
+		v.out.Kernel, v.out.Arch, with, n[lab.OK], n[lab.Failed], n[lab.Inconclusive], n[lab.Skipped])
 	if len(edges) > 0 {
 		text += " Edges: " + counts(edges) + "."
 	}
@@ -262,7 +266,7 @@ func (v *verification) summary() {
 	}
 	v.figures()
 	if v.lab.Denied != nil {
-		v.text.Para("", "Not observed: "+v.lab.Denied.Error()+".")
+		v.text.Para("", "What is missing: "+v.lab.Denied.Error()+".")
 	}
 }
 

@@ -186,6 +186,28 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	return n
 }
 
+// vector counts a readv or writev of an eventfd, whose value the log does not
+// show in one piece.
+func (th *thread) vector(c *strace.Call) {
+	switch c.Name {
+	case "readv", "preadv2", "writev", "pwritev2":
+	default:
+		return
+	}
+	fd, ok := strace.ParseFD(arg(c, 0))
+	if !ok || c.Errno != "" || !c.HasValue {
+		return
+	}
+	if d := th.table.get(fd.N); d != nil && d.closed == 0 && d.file.kind == "eventfd" {
+		d.file.unvalued = true
+		if c.Name == "readv" || c.Name == "preadv2" {
+			d.file.reads++
+		} else {
+			d.file.writes++
+		}
+	}
+}
+
 // otherCall is a call that has no story of its own; it still ends a loop.
 func (x *Explainer) otherCall(rec *strace.Record) {
 	if th := x.state.find(rec.PID); th != nil {
@@ -194,6 +216,7 @@ func (x *Explainer) otherCall(rec *strace.Record) {
 		default:
 			th.quiet()
 		}
+		th.vector(&rec.Call)
 	}
 	switch rec.Call.Name {
 	case "recvfrom", "recv", "readv", "pread64", "preadv", "accept", "io_getevents":

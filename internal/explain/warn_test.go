@@ -57,6 +57,7 @@ func TestNoFalseWarnings(t *testing.T) {
 		"closed, and the number opened again":      make3 + "close(3) = 0\nsocket(AF_INET, SOCK_STREAM, 0) = 3\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n",
 		"closed, and reopened unseen":              make3 + "close(3) = 0\npoll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\n",
 		"written never read, reads not in the log": make3 + "write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nclose(3) = 0\n",
+		"read by readv":                            make3 + "write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nreadv(3, [{iov_base=\"\\1\\0\\0\\0\", iov_len=4}, {iov_base=\"\\0\\0\\0\\0\", iov_len=4}], 2) = 8\nclose(3) = 0\n",
 		"written never read, read by io_uring":     make3 + "io_uring_register(5, IORING_REGISTER_EVENTFD, [3], 1) = 0\nwrite(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\nread(0, \"\", 1) = 0\nclose(3) = 0\n",
 		"deleted before the close of a duplicate":  make3 + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0\ndup(3) = 5\nepoll_ctl(4, EPOLL_CTL_DEL, 3, NULL) = 0\nclose(3) = 0\n",
 		"the parent closes what its child waits for": "7 socket(AF_INET, SOCK_STREAM, 0) = 3\n7 clone(child_stack=NULL, flags=SIGCHLD) = 8\n8 epoll_create1(0) = 4\n" +
