@@ -11,6 +11,7 @@ const (
 	Watch                          // TID wrote to watched memory; Object and Field say which
 	Alloc                          // TID allocated kernel memory; Object is its key
 	FuncEntry                      // the function tracer saw a call; Stack has callee and caller
+	Started                        // PID is a new process, under a number that another may have had
 )
 
 // Event is one thing that one source saw. Times are CLOCK_MONOTONIC

@@ -146,7 +146,7 @@ func (s *Session) read(o *Options, all []source.Source, every time.Duration) {
 // all else comes from events of the processes' own threads, so that a machine
 // that is busy with other things pushes nothing of it out.
 func openPerf(k *Kernel, table *ksym.Table, o *Options) (*perf.Source, error) {
-	c := perf.Config{Symbols: table, PIDs: o.PIDs, Syscalls: k.Numbers()}
+	c := perf.Config{Symbols: table, PIDs: o.PIDs, Syscalls: k.Numbers(), Started: true}
 	if !o.Calls {
 		c.Kinds = []ktrace.EventKind{ktrace.Waking}
 		return perf.Open(c)

@@ -105,6 +105,9 @@ func (o *Objects) event(ev *ktrace.Event) {
 	case ktrace.SysExit:
 		o.made(ev)
 		return
+	case ktrace.Started:
+		o.dropAll(ev.PID, ev.Time)
+		return
 	case ktrace.SysEnter:
 	default:
 		return
@@ -115,11 +118,16 @@ func (o *Objects) event(ev *ktrace.Event) {
 	case "dup2", "dup3":
 		o.drop(ev.PID, int(int32(ev.Args[1])), ev.Time)
 	case "close_range", "execve", "execveat":
-		for k, ob := range o.fds {
-			if k.pid == ev.PID {
-				ob.closed(ev.Time)
-				delete(o.fds, k)
-			}
+		o.dropAll(ev.PID, ev.Time)
+	}
+}
+
+// dropAll: no number of a process is what it was. The process may be another.
+func (o *Objects) dropAll(pid int, at int64) {
+	for k, ob := range o.fds {
+		if k.pid == pid {
+			ob.closed(at)
+			delete(o.fds, k)
 		}
 	}
 }

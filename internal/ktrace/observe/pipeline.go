@@ -129,8 +129,8 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		p.LostBy[l.Source] += l.Count
 		p.Losses = append(p.Losses, l)
 		p.t.Loss(l)
-		if calls, _ := touches(l.Source); calls {
-			p.objects.lost()
+		if calls, _ := touches(l.Source); calls || l.Source == "perf:tasks" {
+			p.objects.lost() // a close, or a process that took another's number
 		}
 	}
 	if len(p.Losses) > 1024 {
@@ -141,6 +141,10 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 			p.calling[events[i].PID] = true
 		}
 		p.objects.event(&events[i])
+		if events[i].Kind == ktrace.Started {
+			p.pollers.forget(events[i].PID)
+			continue
+		}
 		if p.execs.event(p.k.Arch, &events[i]) {
 			p.pollers.forget(events[i].PID)
 		}

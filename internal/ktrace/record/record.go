@@ -169,7 +169,7 @@ type endLine struct {
 
 var kinds = map[ktrace.EventKind]string{
 	ktrace.Waking: "waking", ktrace.Switch: "switch", ktrace.SysEnter: "enter", ktrace.SysExit: "exit",
-	ktrace.Watch: "watch", ktrace.Alloc: "alloc", ktrace.FuncEntry: "func",
+	ktrace.Watch: "watch", ktrace.Alloc: "alloc", ktrace.FuncEntry: "func", ktrace.Started: "start",
 }
 
 var kindByName = func() map[string]ktrace.EventKind {

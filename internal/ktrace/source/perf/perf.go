@@ -57,6 +57,9 @@ type Config struct {
 	// A Switch whose TID is -1 and whose Source is "perf:switch" says only that
 	// Target got its CPU.
 
+	// Started has a Started for each process that one of those observed starts.
+	Started bool
+
 	// ExcludePIDs are processes that are left out, such as the observer itself.
 	ExcludePIDs []int
 
@@ -68,6 +71,7 @@ type Config struct {
 type Source struct {
 	rings   *Rings
 	tasks   *tasks
+	started bool         // Config.Started
 	follow  map[int]bool // nil: everybody
 	exclude map[int]bool
 }
@@ -90,7 +94,7 @@ func Open(c Config) (*Source, error) {
 	if page := os.Getpagesize(); c.Ring < page || c.Ring%page != 0 || c.Ring&(c.Ring-1) != 0 {
 		return nil, fmt.Errorf("perf ring of %d bytes: want a power of two of at least a page (%d)", c.Ring, page)
 	}
-	s := &Source{tasks: newTasks(), exclude: map[int]bool{}}
+	s := &Source{tasks: newTasks(), started: c.Started, exclude: map[int]bool{}}
 	specs, err := s.specs(c)
 	if err != nil {
 		return nil, err
@@ -297,7 +301,11 @@ func (s *Source) pass(e *ktrace.Event) bool {
 		s.follow[e.PID] = true
 	}
 	if t.apply(e) {
-		return false
+		if e.Kind != kindFork || !s.started || e.TID != e.PID {
+			return false
+		}
+		e.Kind, e.Source, e.Target = ktrace.Started, tasksName, 0
+		return s.wanted(e)
 	}
 	if e.TID > 0 {
 		t.belongs(e.TID, e.PID)
@@ -390,6 +398,9 @@ func Tracepoint(name string, f *tracefs.Format) *Spec {
 	return &Spec{Name: name, Raw: true, Attr: unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: uint64(f.ID)}}
 }
 
+// tasksName is the Source of what tells of tasks, and of its losses.
+const tasksName = "perf:tasks"
+
 // tasksSpec is an event that never happens, but brings the records of what
 // tasks start, end and change their names, and where switches asks for it,
 // when they get a CPU.
@@ -399,7 +410,7 @@ func tasksSpec(switches bool) *Spec {
 		bits |= unix.PerfBitContextSwitch
 	}
 	return &Spec{
-		Name:   "perf:tasks",
+		Name:   tasksName,
 		Attr:   unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_DUMMY, Bits: bits},
 		Decode: func(*Sample, *ktrace.Event) bool { return false },
 	}

@@ -3,6 +3,7 @@ package perf
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -159,6 +160,28 @@ func TestTasks(t *testing.T) {
 	s := open(t, Config{Tasks: []int{os.Getpid()}})
 	waker, wakee, fd := wakeOnce(t)
 	check(t, stop(t, s), waker, wakee, fd)
+}
+
+// TestStarted: a process that an observed one starts is told of once.
+func TestStarted(t *testing.T) {
+	s := open(t, Config{Tasks: []int{os.Getpid()}, Started: true, Kinds: []ktrace.EventKind{ktrace.Waking}})
+	before := source.Now()
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	after, told := source.Now(), 0
+	for _, e := range stop(t, s) {
+		if e.Kind != ktrace.Started || e.PID != cmd.Process.Pid {
+			continue
+		}
+		if told++; e.Time < before || e.Time > after {
+			t.Errorf("it was started at %d, and is said to have been at %d, before %d", before, e.Time, after)
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times of the process that was started", told)
+	}
 }
 
 func TestSyscallFilter(t *testing.T) {
