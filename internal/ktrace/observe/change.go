@@ -123,7 +123,7 @@ func (p *Pipeline) tell(h *held) {
 
 // Unobservable says what could not be observed, and why.
 func (p *Pipeline) Unobservable() []string {
-	out := p.execs.unseen()
+	out := append(p.execs.unseen(), p.narrow.unseen()...)
 	if p.Unwatched > 0 {
 		out = append(out, fmt.Sprintf("changes of %d further eventfds: all watchpoints of the processor were in use, and each eventfd takes two", p.Unwatched))
 	}

@@ -26,7 +26,7 @@ func (x *execs) event(arch string, ev *ktrace.Event) bool {
 		return false
 	}
 	if ev.Kind == ktrace.SysExit {
-		delete(x.entered, ev.PID)
+		x.left(ev.PID)
 		return true
 	}
 	if x.entered == nil || len(x.entered) >= maxObjects {
@@ -35,6 +35,9 @@ func (x *execs) event(arch string, ev *ktrace.Event) bool {
 	x.entered[ev.PID] = ev.Comm
 	return true
 }
+
+// left: a process has left its execve.
+func (x *execs) left(pid int) { delete(x.entered, pid) }
 
 // unseen says which processes' events ended.
 func (x *execs) unseen() (out []string) {

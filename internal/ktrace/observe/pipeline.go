@@ -35,6 +35,7 @@ type Pipeline struct {
 	objects *Objects
 	pollers goPollers
 	execs   execs
+	narrow  narrow
 	follows func(pid int) bool // whether a process is one of those observed
 	calling map[int]bool       // processes that made calls: only calls of those observed are recorded
 	held    []*held
@@ -137,6 +138,14 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		p.Losses = slices.Delete(p.Losses, 0, 512)
 	}
 	for i := range events {
+		exec := p.execs.event(p.k.Arch, &events[i])
+		if exec {
+			p.pollers.forget(events[i].PID)
+			p.narrow.forget(events[i].PID)
+		} else if p.narrow.event(&events[i], p.objects.now != nil) {
+			p.execs.left(events[i].PID) // under a number of 32 bits, which is not recorded
+			continue
+		}
 		if k := events[i].Kind; (k == ktrace.SysEnter || k == ktrace.SysExit) && !p.calling[events[i].PID] {
 			p.calling[events[i].PID] = true
 		}
@@ -144,9 +153,6 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		if events[i].Kind == ktrace.Started {
 			p.pollers.forget(events[i].PID)
 			continue
-		}
-		if p.execs.event(p.k.Arch, &events[i]) {
-			p.pollers.forget(events[i].PID)
 		}
 		p.t.Event(&events[i])
 		p.watch(&events[i])
@@ -227,13 +233,12 @@ func (p *Pipeline) wake(w *Wake) {
 }
 
 // isCall reports whether a call that is on record is the one of that name, and
-// not an earlier one. A number of a 32-bit program has no name here.
+// not an earlier one. Where no number has a name, any is.
 func (k *Kernel) isCall(c *Call, name string) bool {
 	if c == nil || c.Doubtful {
 		return false
 	}
-	byNr := SyscallName(k.Arch, c.Nr)
-	return byNr == "" || byNr == name
+	return SyscallName(k.Arch, c.Nr) == name || numbers(k.Arch) == nil
 }
 
 // byDescriptor: the call's first argument is the descriptor that it wakes on.

@@ -76,10 +76,10 @@ func syscallNumbers(arch string, names ...string) (nrs []int) {
 func ChainSyscall(stack []ktrace.Frame) string {
 	for i := len(stack) - 1; i >= 0; i-- {
 		for _, name := range append([]string{stack[i].Name}, stack[i].Aliases...) {
-			for _, p := range []string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__s390x_sys_", "__riscv_sys_", "__se_sys_", "__do_sys_", "ksys_"} {
+			for _, p := range []string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__s390x_sys_", "__riscv_sys_", "__se_sys_", "__do_sys_", "ksys_", "__ia32_compat_sys_", "__arm64_compat_sys_", "__se_compat_sys_", "__do_compat_sys_"} {
 				if rest, ok := strings.CutPrefix(name, p); ok {
 					rest, _, _ = strings.Cut(rest, ".")
-					return rest
+					return strings.TrimSuffix(strings.TrimSuffix(rest, "_time32"), "_time64")
 				}
 			}
 		}

@@ -1,0 +1,84 @@
+package observe
+
+import (
+	"debug/elf"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+)
+
+// narrow are the processes that run 32-bit programs. The numbers of their
+// calls are others, and the records do not tell them from those of 64 bits.
+type narrow struct {
+	known map[int]bool
+	told  map[int]string // process → name
+}
+
+// event reports whether an event is the enter or exit of a 32-bit program's
+// call. ask says that /proc is that of the time of the events.
+func (n *narrow) event(ev *ktrace.Event, ask bool) bool {
+	switch ev.Kind {
+	case ktrace.Started:
+		n.forget(ev.PID)
+	case ktrace.Waking, ktrace.Switch:
+		if match.Compat(ev.Stack) {
+			n.note(ev.PID, true)
+		} else if n.known[ev.PID] && ChainSyscall(ev.Stack) != "" {
+			n.forget(ev.PID) // it executed another
+		}
+	case ktrace.SysEnter, ktrace.SysExit:
+		if _, ok := n.known[ev.PID]; !ok && ask {
+			n.note(ev.PID, is32(ev.PID))
+		}
+		if n.known[ev.PID] {
+			if n.told == nil || len(n.told) >= maxObjects {
+				n.told = map[int]string{}
+			}
+			n.told[ev.PID] = ev.Comm
+			return true
+		}
+	}
+	return false
+}
+
+func (n *narrow) note(pid int, is bool) {
+	if n.known == nil || len(n.known) >= maxObjects {
+		n.known = map[int]bool{}
+	}
+	n.known[pid] = is
+}
+
+func (n *narrow) forget(pid int) { delete(n.known, pid) }
+
+// unseen says which processes' calls were left out.
+func (n *narrow) unseen() []string {
+	if len(n.told) == 0 {
+		return nil
+	}
+	for pid, comm := range n.told {
+		if len(n.told) == 1 {
+			return []string{fmt.Sprintf("the calls of process %d (%s): it is a 32-bit program, whose calls have other numbers", pid, comm)}
+		}
+	}
+	return []string{fmt.Sprintf("the calls of %d processes: they are 32-bit programs, whose calls have other numbers", len(n.told))}
+}
+
+// is32 reports whether a process runs a 32-bit program. One that is gone is
+// taken for one of 64 bits.
+func is32(pid int) bool {
+	if strconv.IntSize == 32 {
+		return false // the numbers are those of this program, too
+	}
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/exe")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var ident [elf.EI_NIDENT]byte
+	_, err = f.ReadAt(ident[:], 0)
+	return err == nil && strings.HasPrefix(string(ident[:]), elf.ELFMAG) && elf.Class(ident[elf.EI_CLASS]) == elf.ELFCLASS32
+}
