@@ -138,6 +138,19 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 // run fetches, builds, boots and reports. failed tells that a kernel is not well.
 func (c *config) run(ctx context.Context, stdout, stderr io.Writer) (failed bool, err error) {
 	p := &progress{w: stderr, begin: time.Now()}
+	if !c.list {
+		unlock, err := tryLock(c.out)
+		if err != nil {
+			return false, fmt.Errorf("-o: %w", err)
+		}
+		defer unlock()
+	}
+	// apt and what it fetches are one run's at a time.
+	unlock, err := lock(ctx, c.cache, p)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	list, err := c.findKernels(ctx, p)
 	if err != nil {
 		return false, err
@@ -151,7 +164,7 @@ func (c *config) run(ctx context.Context, stdout, stderr io.Writer) (failed bool
 	if _, err := exec.LookPath(qemu[c.arch].program); err != nil {
 		return false, fmt.Errorf("package qemu-system-x86 or qemu-system-arm: %w", err)
 	}
-	results, err := c.runAll(ctx, list, p)
+	results, err := c.runAll(ctx, list, unlock, p)
 	if err != nil {
 		return false, err
 	}

@@ -156,7 +156,7 @@ func TestNothingToRun(t *testing.T) {
 	}
 	c := &config{kernels: "5.4 9.9"}
 	p := &progress{w: io.Discard}
-	if results, err := c.runAll(t.Context(), kernels(t, "6.1.0-56-cloud-amd64"), p); err == nil || !strings.Contains(err.Error(), "the mirror has none of them") {
+	if results, err := c.runAll(t.Context(), kernels(t, "6.1.0-56-cloud-amd64"), func() {}, p); err == nil || !strings.Contains(err.Error(), "the mirror has none of them") {
 		t.Errorf("KERNELS=%q: %d results, %v", c.kernels, len(results), err)
 	}
 }

@@ -32,7 +32,8 @@ func (p *progress) say(format string, args ...any) {
 var guestLimits = limits{silence: 90 * time.Second, total: 10 * time.Minute}
 
 // runAll runs the kernels that were asked for, some at a time; the results are in their order.
-func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*result, error) {
+// It calls all when nothing more is to be fetched.
+func (c *config) runAll(ctx context.Context, list []*kernel, all func(), p *progress) ([]*result, error) {
 	chosen, missing, err := choose(list, strings.Fields(c.kernels))
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 		pkgs, err = c.build(ctx, base, p)
 		built <- err
 	}()
-	fetched := c.fetchAll(ctx, chosen, p)
+	fetched := c.fetchAll(ctx, chosen, all, p)
 	if err := <-built; err != nil {
 		return nil, err
 	}
@@ -85,12 +86,13 @@ func (c *config) runAll(ctx context.Context, list []*kernel, p *progress) ([]*re
 
 // fetchAll fetches the kernels one after the other, while the first of them run
 // already. Each has a channel that tells when it is there.
-func (c *config) fetchAll(ctx context.Context, chosen []*kernel, p *progress) []chan error {
+func (c *config) fetchAll(ctx context.Context, chosen []*kernel, all func(), p *progress) []chan error {
 	fetched := make([]chan error, len(chosen))
 	for i := range fetched {
 		fetched[i] = make(chan error, 1)
 	}
 	go func() {
+		defer all()
 		for i, k := range chosen {
 			fresh, err := k.fetch(ctx, c.cache)
 			if fresh {
