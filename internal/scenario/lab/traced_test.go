@@ -158,6 +158,7 @@ func traced(t *testing.T, every int, fn func(t *testing.T, p *taped)) {
 
 func TestReplayTraced(t *testing.T) {
 	saw, shown := map[string]match.Figure{}, map[string]match.Figure{}
+	open, seen := map[string][]string{}, map[string]bool{}
 	traced(t, 1, func(t *testing.T, p *taped) {
 		w, _ := match.Witness(p.trial.Edges())
 		c := match.Coverage(p.trial.Edges())
@@ -168,7 +169,28 @@ func TestReplayTraced(t *testing.T) {
 		s, sh := saw[kernel], shown[kernel]
 		saw[kernel] = match.Figure{Edges: s.Edges + w.Edges, Shown: s.Shown + w.Shown}
 		shown[kernel] = match.Figure{Edges: sh.Edges + c.Edges, Shown: sh.Shown + c.Shown}
+		for _, s := range w.Open {
+			open[kernel] = append(open[kernel], s.Caller+" -> "+s.Callee)
+		}
+		for _, s := range p.trial.Edges() {
+			if s.Verdict == ktrace.Seen || s.Verdict == ktrace.Renamed {
+				seen[kernel+s.Caller+" -> "+s.Callee] = true
+			}
+		}
 	})
+	// An edge that no scenario of a kernel shows lies on a branch that none takes,
+	// and the catalogue has to say so. A share of trials hides it: there an edge
+	// that many of them have counts as often.
+	for kernel, edges := range open {
+		if testing.Short() {
+			break // a sample of the trials
+		}
+		for _, e := range slices.Compact(slices.Sorted(slices.Values(edges))) {
+			if !seen[kernel+e] {
+				t.Errorf("%s: the tracer saw %s in no scenario", kernel, e)
+			}
+		}
+	}
 	// Of a scenario some calls may lie on ways that it does not take and no
 	// branch tells of.
 	for kernel, w := range saw {
