@@ -78,7 +78,7 @@ func newEventFD(fd int, flags uint32) *EventFD {
 // FromFD takes over fd, an eventfd that was made elsewhere or came by SCM_RIGHTS
 // or exec. It sets FD_CLOEXEC. It leaves O_NONBLOCK alone, which belongs to all
 // who hold the open file: without it the handle is [Blocking]. After an error fd
-// is still the caller's.
+// is still the caller's. fd must not be that of another handle: Dup makes a second.
 //
 // What fd is, it reads in /proc/self/fdinfo. Errors: EINVAL, fd is no eventfd;
 // EBADF, fd is not open; ENOENT, /proc is not mounted.

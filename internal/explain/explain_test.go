@@ -167,3 +167,18 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 }
+
+// What goes with a process is told of where its end is in the log, unless there
+// may be threads of it that are not.
+func TestStoriesOfProcesses(t *testing.T) {
+	for log, want := range map[string]string{
+		"7 fork() = 8\n8 eventfd2(0, 0) = 3\n8 +++ exited with 0 +++\n7 close(9) = 0\n":                 "made at line 2, closed at line 3",
+		"7 fork() = 8\n8 eventfd2(0, EFD_CLOEXEC) = 3\n8 execve(\"/bin/true\", [], 0x7f) = 0\n":         "made at line 2, closed at line 3",
+		"7 close(9) = 0\n8 eventfd2(0, 0) = 3\n8 +++ exited with 0 +++\n7 close(9) = 0\n":               "made at line 2, open at the end",
+		"7 fork() = 8\n8 clone(flags=CLONE_FILES) = 9\n8 eventfd2(0, 0) = 3\n8 +++ exited with 0 +++\n": "made at line 3, open at the end",
+	} {
+		if got := text(t, log, Options{FD: -1}); !strings.Contains(got, "story: eventfd 3: "+want) {
+			t.Errorf("%s\ngot  %s\nwant %s", log, got, want)
+		}
+	}
+}

@@ -330,8 +330,8 @@ func sharesFiles(c *strace.Call) bool {
 // the table starts anew.
 func (x *Explainer) exec(rec *strace.Record, th *thread) {
 	if c := &rec.Call; c.Errno == "" && c.HasValue {
-		th.table.leaves(rec.Line, true)
-		th.table = &table{threads: 1, before: th.table}
+		x.ends(rec, th, true)
+		th.table = &table{threads: 1, born: true, before: th.table}
 		th.quiet()
 	}
 }
@@ -424,8 +424,19 @@ func (x *Explainer) exit(rec *strace.Record) {
 	if th != nil {
 		x.state.dropThread(th)
 		if len(x.state.threads) > 0 { // else the log is at its end, and tells what is open
-			th.table.leaves(rec.Line, false)
+			x.ends(rec, th, false)
 		}
+	}
+}
+
+// ends tells of the files that go with a process, or with its execve.
+func (x *Explainer) ends(rec *strace.Record, th *thread, onExec bool) {
+	for _, d := range th.table.leaves(rec.Line, onExec) {
+		if f := d.file; f.kind == "eventfd" || f.kind == "epoll" {
+			x.note.Stories = append(x.note.Stories, x.story(d, f, rec.Line))
+			x.neverRead(d.fd, f)
+		}
+		d.file.regs, d.file.items = nil, nil
 	}
 }
 

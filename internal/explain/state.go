@@ -188,7 +188,7 @@ func (s *state) tableFor() *table {
 }
 
 func (s *state) copyTable(t *table) *table {
-	c := &table{guessed: t.guessed}
+	c := &table{guessed: t.guessed, born: true}
 	n := 0
 	for d := range t.all() {
 		if d.closed == 0 {

@@ -12,6 +12,7 @@ type table struct {
 	high    map[int]*descriptor // from maxLow, and negative numbers
 	guessed bool                // that these threads share it was not in the log
 	threads int                 // that have it
+	born    bool                // the log has the process's beginning, and so all its threads
 	before  *table              // of the process before its execve
 	newest  [2]made
 }
@@ -61,17 +62,22 @@ func (t *table) all() iter.Seq[*descriptor] {
 }
 
 // leaves takes a thread from the table. With the last one, what the process
-// held and others hold too is let go: all of it, or what is close-on-exec.
-func (t *table) leaves(line int, onExec bool) {
-	if t.threads--; t.threads > 0 {
-		return
+// held is closed: all of it, or what is close-on-exec. It returns what was the
+// last descriptor of its file.
+func (t *table) leaves(line int, onExec bool) (last []*descriptor) {
+	if t.threads--; t.threads > 0 || !t.born || t.guessed { // others may have it unseen
+		return nil
 	}
 	for at := t; at != nil; at = at.before {
 		for d := range at.all() {
-			if d.closed == 0 && d.file.open > 1 && (d.cloexec || !onExec) {
-				d.closed = line
-				d.file.open--
+			if d.closed != 0 || onExec && !d.cloexec {
+				continue
+			}
+			d.closed = line
+			if d.file.open--; d.file.open <= 0 {
+				last = append(last, d)
 			}
 		}
 	}
+	return last
 }
