@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -122,6 +123,10 @@ func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (
 	}
 	switch err := fs.Parse(args); {
 	case err == nil:
+		if late := lateOption(fs, args); late != "" && c.name != "run" { // what run runs has its own
+			fmt.Fprintf(e.stderr, "efdtrace %s: %s comes too late: options stand before the other arguments\n", c.name, late)
+			return exitUsage, false
+		}
 		return exitOK, true
 	case errors.Is(err, flag.ErrHelp):
 		help(e.stdout)
@@ -131,4 +136,19 @@ func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (
 		help(e.stderr)
 		return exitUsage, false
 	}
+}
+
+// lateOption is an option that stands behind another argument, where the flag
+// package leaves it.
+func lateOption(fs *flag.FlagSet, args []string) string {
+	if slices.Contains(args, "--") {
+		return ""
+	}
+	for _, a := range fs.Args() {
+		name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		if strings.HasPrefix(a, "-") && (fs.Lookup(name) != nil || name == "h" || name == "help") {
+			return a
+		}
+	}
+	return ""
 }

@@ -29,3 +29,21 @@ func TestFullOutputIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// Options behind other arguments are not taken for names of something else.
+func TestLateOptions(t *testing.T) {
+	for _, args := range [][]string{
+		{"path", "ppoll", "-kernel", "6.1"}, {"path", "ppoll", "-json"}, {"path", "ppoll", "--kernel=6.1"}, {"verify", "ppoll", "-v"},
+		{"explain", "LOG", "-json"}, {"replay", "R", "-format", "html"}, {"demo", "ppoll", "-h"}, {"learn", "counter", "-all"},
+	} {
+		var out, errs bytes.Buffer
+		status := run(&env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}, args)
+		if want := args[2] + " comes too late"; status != exitUsage || !strings.Contains(errs.String(), want) || out.Len() > 0 {
+			t.Errorf("%v: status %d, %q, want %q", args, status, errs.String(), want)
+		}
+	}
+	var errs bytes.Buffer
+	if run(&env{stdin: strings.NewReader(""), stdout: &errs, stderr: &errs}, []string{"explain", "--", "-json"}); !strings.Contains(errs.String(), "open -json") {
+		t.Errorf("explain -- -json: %q", errs.String())
+	}
+}
