@@ -49,6 +49,7 @@ type share struct {
 	Shown    int        `json:"shown,omitempty"` // by any source
 	Saw      int        `json:"saw,omitempty"`   // by the tracer
 	Open     []openEdge `json:"open,omitempty"`
+	Apart    []openEdge `json:"apart,omitempty"`    // not counted: functions whose entry is not to be seen
 	Disagree []openEdge `json:"disagree,omitempty"` // what chains and tracer tell otherwise
 }
 
@@ -225,9 +226,29 @@ func (r *result) finish() {
 			bad = append(bad, "scenario "+v.Name)
 		}
 	}
+	if why := r.unwitnessed(); why != "" {
+		bad = append(bad, why)
+	}
 	if len(bad) > 0 {
 		r.Status, r.Reason = statusFailed, strings.Join(bad, ", ")
 	}
+}
+
+// wantSeen is the least that the function tracer has to see, in per cent.
+const wantSeen = 98
+
+// unwitnessed says what verify lacks of a function tracer that the kernel has.
+func (r *result) unwitnessed() string {
+	w := r.Witness
+	switch {
+	case len(r.Verify) == 0 || !slices.Contains(r.required, "ftrace"):
+		return ""
+	case w == nil || w.Absent != "" || w.Edges == 0:
+		return "no function tracer in verify"
+	case w.Saw*100 < w.Edges*wantSeen:
+		return fmt.Sprintf("the function tracer saw %d of %d, less than %d %%", w.Saw, w.Edges, wantSeen)
+	}
+	return ""
 }
 
 // sums of a kernel, for the table.

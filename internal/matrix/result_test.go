@@ -55,7 +55,10 @@ const verifyOutput = `{"kernel":"6.1.0-56-cloud-amd64","arch":"amd64","tier":"ft
 {"name":"tcp","system":16,"status":"inconclusive","reason":"3 records were lost"},
 {"name":"epoll","system":12,"status":"failed","reason":"1 contradicted","edges":[{"caller":"x","callee":"y","verdict":"contradicted"}]}],
 "coverage":{"edges":200,"shown":197,"share":0.985},
-"witness":{"tracer":"function_graph tracer","functions":90,"edges":100,"saw":99,"share":0.99,"open":[{"caller":"p","callee":"q","verdict":"not_observable","reason":"notrace"}]}}`
+"witness":{"tracer":"function_graph tracer","functions":90,"edges":100,"saw":99,"share":0.99,"open":[{"caller":"p","callee":"q","verdict":"not_observable","reason":"notrace"}],
+ "apart":[{"caller":"schedule","callee":"__schedule","verdict":"seen","reason":"sched:sched_switch","scenarios":["ppoll"]},
+  {"caller":"schedule","callee":"__schedule","verdict":"not_observable","reason":"cannot be traced","scenarios":["tcp"]},
+  {"caller":"u","callee":"v","verdict":"inlined","reason":"compiled into u","scenarios":["ppoll"]}]}}`
 
 func TestReadVerify(t *testing.T) {
 	r := &result{Series: "6.1", Arch: "amd64", Kernel: "6.1.0-56-cloud-amd64", Boot: 2.04, Seconds: 77.7, required: []string{"uinput", "input"}}
@@ -81,7 +84,7 @@ func TestReadVerify(t *testing.T) {
 	}
 	b.Reset()
 	details(&b, r)
-	for _, want := range []string{"x -> y: contradicted", "p -> q: notrace", "tcp inconclusive: 3 records", "it was skipped: no such file"} {
+	for _, want := range []string{"x -> y: contradicted", "p -> q: notrace", "not to be traced, and not counted: schedule -> __schedule\n", "compiled into the caller there, and not counted: u -> v\n", "tcp inconclusive: 3 records", "it was skipped: no such file"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in the details:\n%s", want, b.String())
 		}
@@ -203,6 +206,27 @@ func TestMissingPieces(t *testing.T) {
 		in.close(wire.Job{Steps: c.job})
 		if r.finish(); (r.Status == statusOK) != (c.want == "") || !strings.Contains(r.Reason, c.want) {
 			t.Errorf("%s: %s: %q, want %q", c.name, r.Status, r.Reason, c.want)
+		}
+	}
+}
+
+// On a kernel that has a function tracer, verify needs it.
+func TestWitness(t *testing.T) {
+	for _, c := range []struct {
+		witness, required, want string
+	}{
+		{`{"edges":100,"saw":98}`, "ftrace", ""},
+		{`{"edges":1000,"saw":979}`, "ftrace", "the function tracer saw 979 of 1000, less than 98 %"},
+		{`{"absent":"lockdown","edges":0,"saw":0}`, "ftrace", "no function tracer in verify"},
+		{`null`, "ftrace", "no function tracer in verify"},
+		{`{"absent":"lockdown","edges":0,"saw":0}`, "perf", ""},
+	} {
+		r := &result{required: []string{c.required}}
+		if err := r.readVerify([]byte(`{"scenarios":[{"name":"ppoll","status":"ok"}],"witness":` + c.witness + `}`)); err != nil {
+			t.Fatal(err)
+		}
+		if r.finish(); r.Reason != c.want || (r.Status == statusOK) != (c.want == "") {
+			t.Errorf("%s: %s: %q, want %q", c.witness, r.Status, r.Reason, c.want)
 		}
 	}
 }

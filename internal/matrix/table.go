@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -109,6 +110,20 @@ func (s *share) details(w io.Writer, series string) {
 	}
 	for _, e := range s.Open {
 		fmt.Fprintf(w, "-- %s: not seen by the tracer: %s -> %s: %s\n", series, e.Caller, e.Callee, e.Reason)
+	}
+	for _, part := range []struct {
+		inlined bool
+		text    string
+	}{{false, "not to be traced, and not counted"}, {true, "compiled into the caller there, and not counted"}} {
+		var names []string
+		for _, e := range s.Apart {
+			if name := e.Caller + " -> " + e.Callee; (e.Verdict == "inlined") == part.inlined && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		if names != nil {
+			fmt.Fprintf(w, "-- %s: %s: %s\n", series, part.text, strings.Join(names, ", "))
+		}
 	}
 	for _, e := range s.Disagree {
 		fmt.Fprintf(w, "-- %s: %s -> %s: chains %s, tracer %s: %s\n", series, e.Caller, e.Callee, e.Chains, e.Tracer, e.Reason)
