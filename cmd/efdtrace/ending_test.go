@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -109,6 +110,40 @@ func readTo(t *testing.T, file, begin string) {
 		}
 		if strings.HasPrefix(line, begin) {
 			return
+		}
+	}
+}
+
+// TestVerifyEnded: a signal ends verify with what it kept in one piece.
+func TestVerifyEnded(t *testing.T) {
+	needPerf(t)
+	testenv.Beside(t, "watchpoints")
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(sig) {
+			t.Logf("%v is ignored here", sig)
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "recording")
+		cmd := efdtrace(t, "", "verify", "-o", file)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for lines.Scan() && !strings.HasPrefix(lines.Text(), "ok") { // the first trial was added
+		}
+		cmd.Process.Signal(sig)
+		for lines.Scan() {
+		}
+		cmd.Wait()
+		if got, want := cmd.ProcessState.ExitCode(), 128+int(sig); got != want {
+			t.Errorf("%v: %v, want status %d", sig, cmd.ProcessState, want)
+		}
+		if status, _, stderr := invoke(t, "replay", file); status != exitOK || stderr != "" {
+			t.Errorf("%v: status %d of replay: %s", sig, status, stderr)
 		}
 	}
 }

@@ -152,17 +152,6 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	return exitOK, nil
 }
 
-// endings are the signals that end an observation with its report. Where a
-// hangup was to be ignored, as under nohup, it stays so.
-func endings() chan os.Signal {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	return signals
-}
-
 // close ends the observation and shows what comes at its end. Its error is the
 // first: what could not be read or written once mostly cannot later.
 func (v *view) close(s *observe.Session) error {

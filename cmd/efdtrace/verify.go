@@ -7,8 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -96,7 +94,7 @@ func verify(e *env, args []string) int {
 		}
 		return exitOK
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := untilSignal()
 	defer stop()
 	v := newVerification(e, *noTracer)
 	defer v.lab.Close()
@@ -110,8 +108,8 @@ func verify(e *env, args []string) int {
 		t := v.lab.Run(ctx, s)
 		if ctx.Err() != nil {
 			v.progress("")
-			fmt.Fprintln(e.stderr, errors.Join(errors.New("efdtrace verify: interrupted"), err, k.close()))
-			return 130
+			fmt.Fprintln(e.stderr, errors.Join(fmt.Errorf("efdtrace verify: %w", context.Cause(ctx)), err, k.close()))
+			return endedBy(ctx)
 		}
 		v.add(t)
 		err = errors.Join(err, k.add(t))
