@@ -124,7 +124,11 @@ func (rs *Rings) record(q *queue, rec []byte) {
 		}
 		q.add(e)
 	case recordSwitch, recordSwitchCPU:
-		if misc := binary.NativeEndian.Uint16(rec[4:]); misc&miscSwitchOut == 0 && !q.announced(rs, s.TID) {
+		if misc := binary.NativeEndian.Uint16(rec[4:]); misc&miscSwitchOut != 0 {
+			break
+		}
+		q.twins.ran(s.TID)
+		if !q.announced(rs, s.TID) {
 			q.add(ktrace.Event{Kind: ktrace.Switch, Source: switchIn, Time: s.Time, CPU: s.CPU, TID: -1, Target: s.TID})
 		}
 	case recordComm:
@@ -155,7 +159,7 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 	}
 	q.note(e)
 	e.Stack = rs.stacks.Frames(s.Chain)
-	if rs.perTask && !o.spec.System && q.twins.again(s) {
+	if rs.perTask && !o.spec.System && q.twins.again(s, e.Kind == ktrace.Waking) {
 		return
 	}
 	if e.Time <= rs.until {

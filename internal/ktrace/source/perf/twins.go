@@ -6,13 +6,17 @@ import "time"
 // tasks, the kernel records a wake for the waker and for the woken, and every
 // record of a thread that was attached to and had inherited already comes
 // twice. Each copy comes from another stream, within the same moment, on the
-// same CPU; a stream that speaks again reports something new.
+// same CPU; a stream that speaks again reports something new. So does one that
+// says what another said, where the thread has done something else meanwhile:
+// the kernel lets two threads change places, and with it their streams
+// (perf_event_context_sched_out).
 type twins struct {
 	recent [4]twin // interrupts put other records between two copies
 	next   int
 }
 
 type twin struct {
+	tid     int
 	mark    uint64 // hash of what the record says
 	time    int64
 	streams []uint64
@@ -22,7 +26,9 @@ type twin struct {
 // may be taken away between them.
 const twinWindow = int64(50 * time.Millisecond)
 
-func (t *twins) again(s *Sample) bool {
+// again reports whether a record was there before. A waking may be an
+// interrupt's, in which the thread did nothing.
+func (t *twins) again(s *Sample, waking bool) bool {
 	h := uint64(14695981039346656037)
 	mix := func(v uint64) { h = (h ^ v) * 1099511628211 }
 	mix(uint64(s.TID))
@@ -32,9 +38,12 @@ func (t *twins) again(s *Sample) bool {
 	for _, ip := range s.Chain {
 		mix(ip)
 	}
+	if !waking {
+		t.forget(s.TID, h)
+	}
 	for i := range t.recent {
 		w := &t.recent[i]
-		if w.mark != h || s.Time-w.time > twinWindow {
+		if w.mark != h || len(w.streams) == 0 || s.Time-w.time > twinWindow {
 			continue
 		}
 		for _, st := range w.streams {
@@ -48,6 +57,18 @@ func (t *twins) again(s *Sample) bool {
 	}
 	w := &t.recent[t.next]
 	t.next = (t.next + 1) % len(t.recent)
-	w.mark, w.time, w.streams = h, s.Time, append(w.streams[:0], s.StreamID)
+	w.tid, w.mark, w.time, w.streams = s.TID, h, s.Time, append(w.streams[:0], s.StreamID)
 	return false
+}
+
+// ran: a thread got the CPU. What it does from now on is new.
+func (t *twins) ran(tid int) { t.forget(tid, 0) }
+
+// forget drops what a thread did, but for what has the mark.
+func (t *twins) forget(tid int, mark uint64) {
+	for i := range t.recent {
+		if w := &t.recent[i]; w.tid == tid && w.mark != mark {
+			w.streams = w.streams[:0]
+		}
+	}
 }
