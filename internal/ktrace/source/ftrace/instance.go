@@ -1,13 +1,13 @@
 package ftrace
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
 	"golang.org/x/sys/unix"
 )
@@ -25,26 +25,11 @@ type instance struct {
 }
 
 func instanceName() (string, error) {
-	start, err := startTime(os.Getpid())
+	start, err := perf.StartTime(os.Getpid())
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), start), nil
-}
-
-// startTime is when a process was started, in ticks since the boot.
-func startTime(pid int) (string, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return "", err
-	}
-	rest := string(b[bytes.LastIndexByte(b, ')')+1:]) // the name before it may hold anything
-	fields := strings.Fields(rest)
-	const at = 22 - 3 // the third field follows the name
-	if len(fields) <= at {
-		return "", fmt.Errorf("/proc/%d/stat has too few fields", pid)
-	}
-	return fields[at], nil
 }
 
 // alive reports whether the maker of an instance still runs.
@@ -57,7 +42,7 @@ func alive(name string) bool {
 	if _, err := strconv.ParseUint(start, 10, 64); err != nil {
 		return true
 	}
-	now, err := startTime(n)
+	now, err := perf.StartTime(n)
 	return err == nil && now == start
 }
 

@@ -73,6 +73,7 @@ type Source struct {
 	tasks   *tasks
 	started bool         // Config.Started
 	follow  map[int]bool // nil: everybody
+	ended   ended        // of those
 	exclude map[int]bool
 }
 
@@ -297,9 +298,7 @@ func (s *Source) Close() error {
 // pass takes what an event tells of tasks and decides whether it is wanted.
 func (s *Source) pass(e *ktrace.Event) bool {
 	t := s.tasks
-	if e.Kind == kindFork && s.follow != nil && s.follow[e.Target] {
-		s.follow[e.PID] = true
-	}
+	s.heir(e)
 	if t.apply(e) {
 		if e.Kind != kindFork || !s.started || e.TID != e.PID {
 			return false
@@ -336,6 +335,11 @@ func (s *Source) wanted(e *ktrace.Event) bool {
 	if e.Target > 0 {
 		target = s.tasks.processOf(e.Target)
 		e.TargetPID = target
+	}
+	for _, pid := range []int{e.PID, target} {
+		if s.ended.another(pid, e.Time) {
+			delete(s.follow, pid)
+		}
 	}
 	if s.follow == nil {
 		return target == 0 || !s.exclude[target]

@@ -1,0 +1,88 @@
+package perf
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"golang.org/x/sys/unix"
+)
+
+// heir follows what a followed process starts, and notes that one ended: its
+// number may be given to a process that nobody asked for.
+func (s *Source) heir(e *ktrace.Event) {
+	if s.follow == nil || e.Kind != kindFork && e.Kind != kindExit {
+		return
+	}
+	switch {
+	case e.Kind == kindFork && s.follow[e.Target]:
+		s.follow[e.PID] = true
+		delete(s.ended, e.PID)
+	case e.Kind == kindExit && e.TID == e.PID && s.follow[e.PID]:
+		if s.ended == nil || len(s.ended) >= maxTasks {
+			s.ended = ended{}
+		}
+		s.ended[e.PID] = e.Time
+	}
+}
+
+// ended has the processes whose first thread has ended, and when. Others of
+// its threads may go on, or have executed another program in its place.
+type ended map[int]int64
+
+// lastActs is how long after the record of its end a thread still does
+// something, such as waking its parent.
+const lastActs = int64(50 * time.Millisecond)
+
+// another reports whether a process that did something at that time is another
+// one than that which ended.
+func (x ended) another(pid int, at int64) bool {
+	end, ok := x[pid]
+	if !ok || at < end+lastActs {
+		return false
+	}
+	begin, err := began(pid)
+	if err != nil { // it is gone, too
+		return at > end+int64(time.Second)
+	}
+	delete(x, pid)
+	return begin > end
+}
+
+// began is when a process was started, on the clock of events, rounded down.
+func began(pid int) (int64, error) {
+	text, err := StartTime(pid)
+	if err != nil {
+		return 0, err
+	}
+	ticks, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	var boot unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
+		return 0, os.NewSyscallError("clock_gettime", err)
+	}
+	const tick = int64(time.Second / 100) // USER_HZ
+	return ticks*tick - (boot.Nano() - source.Now()), nil
+}
+
+// StartTime is when a process was started, in ticks since the boot.
+func StartTime(pid int) (string, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return "", err
+	}
+	rest := string(b[bytes.LastIndexByte(b, ')')+1:]) // the name before it may hold anything
+	fields := strings.Fields(rest)
+	const at = 22 - 3 // the third field follows the name
+	if len(fields) <= at {
+		return "", fmt.Errorf("/proc/%d/stat has too few fields", pid)
+	}
+	return fields[at], nil
+}

@@ -1,0 +1,49 @@
+package perf
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/efd-go/efd/internal/ktrace/source"
+)
+
+// TestAnotherProcess: a process that began after the followed one of its number
+// had ended is another; one whose first thread alone has ended is not, nor is
+// what a thread does right after the record of its end.
+func TestAnotherProcess(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}()
+	pid, now := cmd.Process.Pid, source.Now()
+	begin, err := began(pid)
+	if second := int64(time.Second); err != nil || begin > now || begin < now-10*second {
+		t.Fatalf("it began at %d (%v), and now it is %d", begin, err, now)
+	}
+	const minute = int64(time.Minute)
+	for _, c := range []struct {
+		what    string
+		pid     int
+		end, at int64
+		want    bool
+	}{
+		{"began later", pid, begin - minute, now, true},
+		{"goes on", pid, now, now + minute, false},
+		{"its last act", pid, begin - minute, begin - minute + lastActs/2, false},
+		{"gone, long after", 1 << 30, now - minute, now, true},
+		{"gone, soon after", 1 << 30, now - 2*lastActs, now, false},
+	} {
+		if got := (ended{c.pid: c.end}).another(c.pid, c.at); got != c.want {
+			t.Errorf("%s: another = %v", c.what, got)
+		}
+	}
+	if (ended{}).another(os.Getpid(), now) {
+		t.Error("one that did not end is another")
+	}
+}
