@@ -173,12 +173,14 @@ func TestObserveWatches(t *testing.T) {
 	testenv.Alone(t, "watchpoints")
 	o := startObserve(t, efd.WatchEventfds())
 	a, b, c := observedFD(t), observedFD(t), observedFD(t)
-	seen := func() bool {
-		// Its watchpoint is there once a write to it is seen.
+	// Its watchpoint is there once a write to it is seen. What was done is
+	// awaited before more is: on a slow processor the reader would never keep up.
+	for deadline := time.Now().Add(20 * time.Second); o.Changes() < 50 && time.Now().Before(deadline); {
+		before := o.Changes()
 		pingPong(t, 3, a, b)
-		return o.Changes() >= 50
-	}
-	for deadline := time.Now().Add(20 * time.Second); !seen() && time.Now().Before(deadline); {
+		for told := time.Now().Add(time.Second); o.Changes() == before && time.Now().Before(told); {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	r, err := o.Stop()
 	if err != nil {
