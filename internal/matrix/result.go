@@ -72,6 +72,8 @@ type tests struct {
 	Once    []string `json:"once,omitempty"`    // that failed, before the whole ran once more
 	Skipped []string `json:"skipped,omitempty"` // "TestX: why"
 	Output  string   `json:"output,omitempty"`  // its end, where it failed
+
+	hung bool // a test did not end in its time
 }
 
 // verdict is one scenario of efdtrace verify.
@@ -104,6 +106,7 @@ var (
 	testLine = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
 	nameLine = regexp.MustCompile(`^=== (?:RUN|NAME|CONT)\s+(\S+)`)
 	logLine  = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)`)
+	hungTest = regexp.MustCompile(`(?m)^panic: test timed out after .*\n\trunning tests:\n((?:\t\t.*\n)+)`)
 )
 
 // readTests reads the verbose output of a test program.
@@ -136,6 +139,11 @@ func readTests(name string, end wire.Frame, output string) tests {
 	if end.Status != 0 {
 		t.Status = statusFailed
 		t.Output = failures(output)
+		if m := hungTest.FindStringSubmatch(output); m != nil {
+			names := strings.Join(strings.Fields(m[1]), " ")
+			t.hung, t.Failed = true, append(t.Failed, names)
+			t.Output = "out of time in " + names + "\n" + t.Output
+		}
 		if end.Status == wire.TimedOut {
 			t.Output += "\nthe time of this step was up"
 		}
