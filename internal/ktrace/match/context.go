@@ -137,7 +137,13 @@ func isEntry(name string) bool {
 
 // Compat reports whether a chain comes from a 32-bit program on a 64-bit
 // kernel: its way into the kernel, and the numbers of its calls, are others.
+// A call without arguments has one function for both, under either name.
 func Compat(stack []ktrace.Frame) bool {
+	for _, f := range stack {
+		if f.Name == "do_syscall_64" {
+			return false
+		}
+	}
 	for _, f := range stack {
 		for _, p := range []string{"__ia32_", "do_int80_", "asm_int80_", "entry_INT80_", "do_SYSENTER_32", "entry_SYSENTER_", "do_fast_syscall_32", "__do_fast_syscall_32",
 			"el0_svc_compat", "do_el0_svc_compat", "el0t_32_", "__arm64_compat_sys_"} {
