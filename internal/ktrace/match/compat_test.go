@@ -11,10 +11,10 @@ import (
 // and not by the name of a function that both kinds share.
 func TestCompat(t *testing.T) {
 	for chain, want := range map[string]bool{
-		"__schedule < schedule < __do_sys_sched_yield < __ia32_sys_sched_yield < do_syscall_64 < entry_SYSCALL_64_after_hwframe": false,
-		"__schedule < schedule < __do_sys_sched_yield < __ia32_sys_sched_yield < do_int80_emulation < asm_int80_emulation":       true,
-		"try_to_wake_up < eventfd_write < vfs_write < ksys_write < do_int80_emulation < asm_int80_emulation":                     true,
-		"try_to_wake_up < eventfd_write < vfs_write < ksys_write < __x64_sys_write < do_syscall_64":                              false,
+		"asm_sysvec_apic_timer_interrupt < __ia32_sys_sched_getaffinity < do_syscall_64 < entry_SYSCALL_64_after_hwframe": false,
+		"asm_sysvec_apic_timer_interrupt < __ia32_sys_sched_getaffinity < do_int80_emulation < asm_int80_emulation":       true,
+		"try_to_wake_up < eventfd_write < vfs_write < ksys_write < do_int80_emulation < asm_int80_emulation":              true,
+		"try_to_wake_up < eventfd_write < vfs_write < ksys_write < __x64_sys_write < do_syscall_64":                       false,
 	} {
 		var stack []ktrace.Frame
 		for name := range strings.SplitSeq(chain, " < ") {

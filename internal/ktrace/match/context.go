@@ -137,7 +137,8 @@ func isEntry(name string) bool {
 
 // Compat reports whether a chain comes from a 32-bit program on a 64-bit
 // kernel: its way into the kernel, and the numbers of its calls, are others.
-// A call without arguments has one function for both, under either name.
+// Compilers have the functions of both share code: a 64-bit call was seen to go
+// through __ia32_sys_sched_getaffinity.
 func Compat(stack []ktrace.Frame) bool {
 	for _, f := range stack {
 		if f.Name == "do_syscall_64" {
