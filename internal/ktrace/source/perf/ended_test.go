@@ -9,11 +9,24 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source"
 )
 
+// inAnother has the test binary do no more than end, or read until it is let go.
+const inAnother = "EFD_TEST_ANOTHER"
+
+// another is a process that ends at once, or reads its standard input.
+func another(does string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), inAnother+"="+does)
+	return cmd
+}
+
 // TestAnotherProcess: a process that began after the followed one of its number
 // had ended is another; one whose first thread alone has ended is not, nor is
 // what a thread does right after the record of its end.
 func TestAnotherProcess(t *testing.T) {
-	cmd := exec.Command("sleep", "60")
+	cmd := another("read")
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

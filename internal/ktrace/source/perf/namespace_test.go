@@ -2,6 +2,7 @@ package perf
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -16,6 +17,13 @@ import (
 const inNamespace = "EFD_TEST_PID_NAMESPACE"
 
 func TestMain(m *testing.M) {
+	switch os.Getenv(inAnother) {
+	case "end":
+		return
+	case "read":
+		io.Copy(io.Discard, os.Stdin)
+		return
+	}
 	if os.Getenv(inNamespace) != "" {
 		// A /proc of the new namespace, which nobody else sees.
 		err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")

@@ -3,7 +3,6 @@ package perf
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -166,7 +165,7 @@ func TestTasks(t *testing.T) {
 func TestStarted(t *testing.T) {
 	s := open(t, Config{Tasks: []int{os.Getpid()}, Started: true, Kinds: []ktrace.EventKind{ktrace.Waking}})
 	before := source.Now()
-	cmd := exec.Command("true")
+	cmd := another("end")
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
