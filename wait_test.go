@@ -49,6 +49,6 @@ func waitFor(t testing.TB, state func() bool, format string, args ...any) {
 
 // asleep reports whether tid sleeps in one of nrs.
 func asleep(tid int, nrs []int) bool {
-	s, err := procfs.Of(os.Getpid(), tid)
-	return err == nil && s.In(nrs...)
+	_, sleeps, err := procfs.Sleeps(os.Getpid(), tid, nrs...)
+	return err == nil && sleeps
 }

@@ -63,6 +63,42 @@ func (s State) In(nr ...int) bool {
 	return s.Letter == 'S' && slices.Contains(nr, s.Nr)
 }
 
+// Sleeps reports whether a thread sleeps in one of the system calls, and the
+// state that was read. Call and letter are read one after the other, and a
+// thread that waits for memory in one sleep may be in another sleep by then: it
+// has to be the same sleep before, between and after.
+func Sleeps(pid, tid int, nr ...int) (State, bool, error) {
+	s, err := Of(pid, tid)
+	if err != nil || !s.In(nr...) || Foreign() {
+		return s, err == nil && s.In(nr...), err
+	}
+	before, err := Switches(pid, tid)
+	if err != nil {
+		return s, false, err
+	}
+	for range 2 {
+		if s, err = Of(pid, tid); err != nil || !s.In(nr...) {
+			return s, false, err
+		}
+	}
+	after, err := Switches(pid, tid)
+	return s, err == nil && after == before, err
+}
+
+// Switches is how often a thread gave up the CPU of its own will.
+func Switches(pid, tid int) (int, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(tid) + "/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
+			return strconv.Atoi(strings.TrimSpace(v))
+		}
+	}
+	return 0, fmt.Errorf("/proc/%d/task/%d/status has no voluntary_ctxt_switches", pid, tid)
+}
+
 // Foreign reports whether the processor is emulated by a program: /proc then
 // has the numbers of the host, among them that of the read that asks.
 var Foreign = sync.OnceValue(func() bool {
@@ -77,11 +113,11 @@ var Foreign = sync.OnceValue(func() bool {
 // Await returns once the thread sleeps in one of the system calls.
 func Await(ctx context.Context, pid, tid int, nr ...int) error {
 	for i := 0; ; i++ {
-		s, err := Of(pid, tid)
+		s, sleeps, err := Sleeps(pid, tid, nr...)
 		switch {
 		case err != nil:
 			return fmt.Errorf("state of thread %d: %w", tid, err)
-		case s.In(nr...):
+		case sleeps:
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("thread %d did not fall asleep in system call %v: state %c in system call %d: %w", tid, nr, s.Letter, s.Nr, ctx.Err())

@@ -166,24 +166,10 @@ func (t *T) WaitPpoll(fd int, events efd.PollEvents, after func() error) error {
 	}, ppollCalls...)
 }
 
-// switches is how often a thread gave up the CPU of its own will.
-func switches(pid, tid int) (int, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", pid, tid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
-			return strconv.Atoi(strings.TrimSpace(v))
-		}
-	}
-	return 0, fmt.Errorf("/proc/%d/task/%d/status has no voluntary_ctxt_switches", pid, tid)
-}
-
 // AsleepAgain does something that wakes the waiter and does not end its call,
 // and returns once it sleeps anew.
 func (t *T) AsleepAgain(pid, tid int, wake func() error, nr ...int) error {
-	before, err := switches(pid, tid)
+	before, err := asleep.Switches(pid, tid)
 	if err != nil {
 		return err
 	}
@@ -194,7 +180,7 @@ func (t *T) AsleepAgain(pid, tid int, wake func() error, nr ...int) error {
 		if err := asleep.Await(t.ctx, pid, tid, nr...); err != nil {
 			return err
 		}
-		if n, err := switches(pid, tid); err != nil || n > before {
+		if n, err := asleep.Switches(pid, tid); err != nil || n > before {
 			return err
 		}
 		if t.ctx.Err() != nil {
@@ -219,7 +205,7 @@ func pause() { time.Sleep(50 * time.Microsecond) }
 
 // Unnoticed does on the waker's thread what must not wake the waiter.
 func (t *T) Unnoticed(fn func() error) error {
-	before, err := switches(t.res.PID, t.res.Waiter)
+	before, err := asleep.Switches(t.res.PID, t.res.Waiter)
 	if err != nil {
 		return err
 	}
@@ -229,6 +215,6 @@ func (t *T) Unnoticed(fn func() error) error {
 	if err := t.Asleep(); err != nil {
 		return err
 	}
-	after, err := switches(t.res.PID, t.res.Waiter)
+	after, err := asleep.Switches(t.res.PID, t.res.Waiter)
 	return expect(err, after == before, "the waiter was woken %d times by what must not wake it", after-before)
 }

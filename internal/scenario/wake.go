@@ -147,7 +147,7 @@ func (w *waiter) wokenBy(wake func() error) error {
 // and sees that it has.
 func (w *waiter) rests(act func() error, nr ...int) error {
 	t := w.t
-	before, err := switches(t.res.PID, w.tid)
+	before, err := asleep.Switches(t.res.PID, w.tid)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (w *waiter) rests(act func() error, nr ...int) error {
 	if err := asleep.Await(t.ctx, t.res.PID, w.tid, nr...); err != nil {
 		return fmt.Errorf("the second waiter: %w", err)
 	}
-	after, err := switches(t.res.PID, w.tid)
+	after, err := asleep.Switches(t.res.PID, w.tid)
 	if err = expect(err, after == before, "the second waiter was woken %d times, and must not be", after-before); err != nil {
 		return err
 	}
