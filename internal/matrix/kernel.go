@@ -52,24 +52,35 @@ func parsePackage(name string) (k kernel, ok bool) {
 // list returns the newest kernel of each series and flavour of a suite.
 func (a *apt) list(ctx context.Context, arch string) ([]*kernel, error) {
 	var names []string
-	for _, prefix := range []string{"linux-image-", "linux-binary-"} {
+	for _, prefix := range []string{"linux-image-", "linux-binary-", "linux-modules-"} {
 		n, err := a.packages(ctx, prefix)
 		if err != nil {
 			return nil, err
 		}
 		names = append(names, n...)
 	}
-	var found []*kernel
+	found := kernelsIn(names, arch)
+	for _, k := range found {
+		k.source = a
+	}
+	return found, nil
+}
+
+// kernelsIn are the kernels of which all packages are among the names.
+func kernelsIn(names []string, arch string) (found []*kernel) {
 	for _, name := range names {
 		k, ok := parsePackage(name)
 		// From 6.19 on linux-image is a package of 2 kB beside linux-binary.
 		if !ok || k.Arch != arch || !k.split && slices.Contains(names, "linux-binary-"+k.ABI) {
 			continue
 		}
-		k.source = a
+		// A mirror that lets a series go loses one of its packages first.
+		if k.split && !slices.Contains(names, "linux-modules-"+k.ABI) {
+			continue
+		}
 		found = append(found, &k)
 	}
-	return found, nil
+	return found
 }
 
 // newest keeps the newest ABI of each series and flavour, in order of series.

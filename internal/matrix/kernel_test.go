@@ -29,6 +29,19 @@ func TestParsePackage(t *testing.T) {
 	}
 }
 
+func TestKernelsIn(t *testing.T) {
+	names := []string{"linux-image-6.1.0-56-cloud-amd64", "linux-image-6.1.0-56-cloud-arm64",
+		"linux-image-7.1.13+deb13-cloud-amd64", "linux-binary-7.1.13+deb13-cloud-amd64", // and no modules
+		"linux-image-7.3.4+deb13-cloud-amd64", "linux-binary-7.3.4+deb13-cloud-amd64", "linux-modules-7.3.4+deb13-cloud-amd64"}
+	var got []string
+	for _, k := range kernelsIn(names, "amd64") {
+		got = append(got, k.spec())
+	}
+	if !slices.Equal(got, []string{"6.1", "7.3"}) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestNaturalCompare(t *testing.T) {
 	order := []string{"5.10.0-9", "5.10.0-46", "6.1.0-0.deb11.46", "6.1.0-56", "6.12.94+deb12", "6.12.117+deb12", "6.12.117+deb13", "7.0"}
 	for i, a := range order {

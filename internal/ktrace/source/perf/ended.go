@@ -64,12 +64,13 @@ func began(pid int) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	now := source.Now() // first: what passes until the other clock is read makes it earlier
 	var boot unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
 		return 0, os.NewSyscallError("clock_gettime", err)
 	}
 	const tick = int64(time.Second / 100) // USER_HZ
-	return ticks*tick - (boot.Nano() - source.Now()), nil
+	return ticks*tick - (boot.Nano() - now), nil
 }
 
 // StartTime is when a process was started, in ticks since the boot.
