@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // inAnother has the test binary do no more than end, or read until it is let go.
@@ -23,6 +24,9 @@ func another(does string) *exec.Cmd {
 // had ended is another; one whose first thread alone has ended is not, nor is
 // what a thread does right after the record of its end.
 func TestAnotherProcess(t *testing.T) {
+	if testenv.Emulated() {
+		t.Skip("qemu-user cannot start a program")
+	}
 	cmd := another("read")
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
