@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	procfs "github.com/efd-go/efd/internal/asleep"
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -19,37 +20,35 @@ import (
 // is the wait's.
 func sigBlk(t testing.TB, tid int) uint64 {
 	t.Helper()
-	mask, _ := maskAndSwitches(t, tid)
-	return mask
-}
-
-// maskAndSwitches is the mask of thread tid, and how often it has slept.
-func maskAndSwitches(t testing.TB, tid int) (mask uint64, switches string) {
-	t.Helper()
 	status, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(status), "SigBlk:")
 	field, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
-	_, switches, _ = strings.Cut(rest, "\nvoluntary_ctxt_switches:")
-	switches, _, _ = strings.Cut(switches, "\n")
-	mask, err = strconv.ParseUint(field[max(0, len(field)-16):], 16, 64)
+	mask, err := strconv.ParseUint(field[max(0, len(field)-16):], 16, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mask, switches
+	return mask
 }
 
 // sleepersMask is the mask of thread tid in one sleep in one of the calls: the
 // thread slept before the mask was read, and had not woken meanwhile.
 func sleepersMask(t testing.TB, tid int, calls []int) uint64 {
 	t.Helper()
+	switches := func() int {
+		n, err := procfs.Switches(os.Getpid(), tid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
 	for {
 		waitAsleep(t, tid, calls)
-		mask, before := maskAndSwitches(t, tid)
+		before, mask := switches(), sigBlk(t, tid)
 		waitAsleep(t, tid, calls)
-		if _, after := maskAndSwitches(t, tid); after == before {
+		if switches() == before {
 			return mask
 		}
 	}

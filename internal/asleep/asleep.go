@@ -69,8 +69,11 @@ func (s State) In(nr ...int) bool {
 // has to be the same sleep before, between and after.
 func Sleeps(pid, tid int, nr ...int) (State, bool, error) {
 	s, err := Of(pid, tid)
-	if err != nil || !s.In(nr...) || Foreign() {
-		return s, err == nil && s.In(nr...), err
+	if err != nil || !s.In(nr...) {
+		return s, false, err
+	}
+	if Foreign() {
+		return s, true, nil
 	}
 	before, err := Switches(pid, tid)
 	if err != nil {
