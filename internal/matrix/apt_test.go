@@ -12,13 +12,19 @@ import (
 	"github.com/efd-go/efd/internal/testenv"
 )
 
-// A mirror that nobody answers for is told of, and the lists of another do not
-// stand in for it.
-func TestUnreachableMirror(t *testing.T) {
+// needApt is for tests that ask for lists, with apt and Debian's keys.
+func needApt(t *testing.T) {
+	t.Helper()
 	_, err := exec.LookPath("apt-get")
 	testenv.Require(t, "qemu", err)
 	_, err = os.Stat(keyring)
 	testenv.Require(t, "qemu", err)
+}
+
+// A mirror that nobody answers for is told of, and the lists of another do not
+// stand in for it.
+func TestUnreachableMirror(t *testing.T) {
+	needApt(t)
 	cache := t.TempDir()
 	nobody := mirror{main: "http://127.0.0.1:1/debian", security: "http://127.0.0.1:1/debian-security"}
 	list := func(uri string) {
@@ -70,10 +76,7 @@ func host(t *testing.T, status map[string]int) mirror {
 // A suite that the mirror no longer has is left out. One that it does not serve
 // just now is not: its series would pass for skipped.
 func TestSuiteNotServed(t *testing.T) {
-	_, err := exec.LookPath("apt-get")
-	testenv.Require(t, "qemu", err)
-	_, err = os.Stat(keyring)
-	testenv.Require(t, "qemu", err)
+	needApt(t)
 	m := host(t, map[string]int{suites[0].name: 503, suites[1].name: 404, suites[2].name: 404, suites[3].name: 503})
 	cache := t.TempDir()
 	for _, i := range []int{2, 3} { // the mirror had them once
