@@ -1,6 +1,7 @@
 package match
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -140,10 +141,8 @@ func isEntry(name string) bool {
 // Compilers have the functions of both share code: a 64-bit call was seen to go
 // through __ia32_sys_sched_getaffinity.
 func Compat(stack []ktrace.Frame) bool {
-	for _, f := range stack {
-		if f.Name == "do_syscall_64" {
-			return false
-		}
+	if slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return f.Name == "do_syscall_64" }) {
+		return false
 	}
 	for _, f := range stack {
 		for _, p := range []string{"__ia32_", "do_int80_", "asm_int80_", "entry_INT80_", "do_SYSENTER_32", "entry_SYSENTER_", "do_fast_syscall_32", "__do_fast_syscall_32",

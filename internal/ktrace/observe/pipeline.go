@@ -15,6 +15,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
 
 // Pipeline takes events, live or from a recording, and tells of wakes.
@@ -130,7 +131,7 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		p.LostBy[l.Source] += l.Count
 		p.Losses = append(p.Losses, l)
 		p.t.Loss(l)
-		if calls, _ := touches(l.Source); calls || l.Source == "perf:tasks" {
+		if calls, _ := touches(l.Source); calls || l.Source == perf.Tasks {
 			p.objects.lost() // a close, or a process that took another's number
 		}
 	}
@@ -138,8 +139,7 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		p.Losses = slices.Delete(p.Losses, 0, 512)
 	}
 	for i := range events {
-		exec := p.execs.event(p.k.Arch, &events[i])
-		if exec {
+		if p.execs.event(p.k.Arch, &events[i]) {
 			p.pollers.forget(events[i].PID)
 			p.narrow.forget(events[i].PID)
 		} else if p.narrow.event(&events[i], p.objects.now != nil) {

@@ -12,6 +12,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
 
 // Call is one system call of one thread.
@@ -151,7 +152,7 @@ func touches(source string) (calls, runs bool) {
 	switch source {
 	case "raw_syscalls:sys_enter", "raw_syscalls:sys_exit":
 		return true, false
-	case "sched:sched_switch", "perf:tasks":
+	case "sched:sched_switch", perf.Tasks:
 		return false, true
 	case "sched:sched_waking", ftrace.Graph, ftrace.Function, "watchpoint", "kmem:kmalloc", "kmem:kfree":
 		return false, false

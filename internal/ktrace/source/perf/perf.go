@@ -303,7 +303,7 @@ func (s *Source) pass(e *ktrace.Event) bool {
 		if e.Kind != kindFork || !s.started || e.TID != e.PID {
 			return false
 		}
-		e.Kind, e.Source, e.Target = ktrace.Started, tasksName, 0
+		e.Kind, e.Source, e.Target = ktrace.Started, Tasks, 0
 		return s.wanted(e)
 	}
 	if e.TID > 0 {
@@ -402,8 +402,8 @@ func Tracepoint(name string, f *tracefs.Format) *Spec {
 	return &Spec{Name: name, Raw: true, Attr: unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: uint64(f.ID)}}
 }
 
-// tasksName is the Source of what tells of tasks, and of its losses.
-const tasksName = "perf:tasks"
+// Tasks is the Source of what tells of tasks, and of its losses.
+const Tasks = "perf:tasks"
 
 // tasksSpec is an event that never happens, but brings the records of what
 // tasks start, end and change their names, and where switches asks for it,
@@ -414,7 +414,7 @@ func tasksSpec(switches bool) *Spec {
 		bits |= unix.PerfBitContextSwitch
 	}
 	return &Spec{
-		Name:   tasksName,
+		Name:   Tasks,
 		Attr:   unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_DUMMY, Bits: bits},
 		Decode: func(*Sample, *ktrace.Event) bool { return false },
 	}
