@@ -70,24 +70,34 @@ func (k *Kernel) Doc(names, without []string) *match.Doc {
 // builtFor leaves out what compilers were seen to do in builds of other
 // architectures.
 func builtFor(arch string, paths []*ktrace.Path) []*ktrace.Path {
-	machine := map[string]string{"amd64": "x86-64:", "arm64": "arm64:"}[arch]
-	own := func(ground string) string {
-		if machine == "" || !strings.HasPrefix(ground, machine) {
-			return ""
-		}
-		return ground
-	}
 	out := make([]*ktrace.Path, len(paths))
 	for i, p := range paths {
 		c := *p
 		c.Edges = slices.Clone(p.Edges)
 		for j := range c.Edges {
 			e := &c.Edges[j]
-			e.Tail, e.Inlined = own(e.Tail), own(e.Inlined)
+			e.Tail, e.Inlined = groundFor(arch, e.Tail), groundFor(arch, e.Inlined)
 		}
 		out[i] = &c
 	}
 	return out
+}
+
+// groundFor is what a ground says of one architecture: its parts, split by
+// "; ", each name theirs, or go on with that of the part before.
+func groundFor(arch, ground string) string {
+	machines := map[string]string{"amd64": "x86-64", "arm64": "arm64"}
+	var own []string
+	of := ""
+	for _, part := range strings.Split(ground, "; ") {
+		if machine, _, ok := strings.Cut(part, ": "); ok {
+			of = machine
+		}
+		if of != "" && of == machines[arch] {
+			own = append(own, part)
+		}
+	}
+	return strings.Join(own, "; ")
 }
 
 // otherArchs are the branches that only other architectures take.
