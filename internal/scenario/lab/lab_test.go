@@ -135,9 +135,19 @@ func otherBranch(c, than *match.Chain) bool {
 // otherStart reports whether a chain, without its outermost documented frame,
 // begins at the next one: do_send_specific is a start, and do_send_sig_info,
 // which others call too, is one as well; all of io_uring comes to
-// io_cqring_ev_posted. Of a system call all callers are known.
+// io_cqring_ev_posted, and since 6.0 to __io_commit_cqring_flush. Of a system
+// call all callers are known.
 func otherStart(c, than *match.Chain, gone string, at int) bool {
-	return at == than.Begin-1 && len(than.Inner) > than.Begin && (c.Begin == at && gone == "do_send_specific" || c.Begin <= at && gone == "tctx_task_work")
+	if at != than.Begin-1 || len(than.Inner) <= than.Begin {
+		return false
+	}
+	switch gone {
+	case "do_send_specific", "__io_submit_flush_completions":
+		return c.Begin == at
+	case "tctx_task_work":
+		return c.Begin <= at
+	}
+	return false
 }
 
 // Any frame inside the documented part that is taken out of either chain must
