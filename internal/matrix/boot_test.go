@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +158,19 @@ func TestGuestSteps(t *testing.T) {
 	}
 	if len(ends) != 2 || ends[0].Status != 2 || ends[1].Status != 127 || !strings.Contains(output, "first process of a virtual machine") {
 		t.Errorf("steps ended as %+v and wrote %q", ends, output)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	log := "[    3.16] Freeing initrd memory: 99408K\n" +
+		"[   31.366522] WARNING: CPU: 0 PID: 188 at arch/x86/kernel/traps.c:1165 exc_debug_kernel+0xcc/0x160\n" +
+		"a test prints WARNING: nothing\n" +
+		"[  400.100000] INFO: task efd.test:188 blocked for more than 120 seconds.\n"
+	want := []string{
+		"the kernel warned: WARNING: CPU: 0 PID: 188 at arch/x86/kernel/traps.c:1165 exc_debug_kernel+0xcc/0x160",
+		"the kernel warned: INFO: task efd.test:188 blocked for more than 120 seconds.",
+	}
+	if got := warnings(log); !slices.Equal(got, want) {
+		t.Errorf("warnings: %q, want %q", got, want)
 	}
 }

@@ -163,6 +163,7 @@ func (c *config) runKernel(ctx context.Context, k *kernel, base, initrd string, 
 	in := &intake{r: r, dir: home, mayBeNone: c.args != "", begin: time.Now()}
 	log, err := boot(ctx, k, initrd, guestLimits, in.frame)
 	os.WriteFile(filepath.Join(home, "console.log"), []byte(log), 0o644)
+	r.Notes = append(r.Notes, warnings(log)...)
 	if err != nil {
 		r.Status, r.Reason = statusFailed, err.Error()
 		if in.current != "" {
