@@ -139,8 +139,9 @@ func TestGuestSteps(t *testing.T) {
 		if err := c.modules(k); err != nil {
 			t.Fatal(err)
 		}
-		// As a program the guest itself says that it is no first process: a step with status 2.
-		c.bytes("job.json", 0o644, []byte(`{"Steps":[{"Name":"refuses","Dir":"/","Args":["/init"],"Timeout":60000000000},
+		// As a program the guest itself says that it is no first process: a step with status 2,
+		// which does not run once more as one with failed tests would.
+		c.bytes("job.json", 0o644, []byte(`{"Steps":[{"Name":"refuses","Dir":"/","Args":["/init"],"Timeout":60000000000,"Twice":true},
 			{"Name":"missing","Dir":"/","Args":["/nothing"],"Timeout":60000000000}]}`))
 	})
 	var ends []wire.Frame

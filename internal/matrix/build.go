@@ -304,7 +304,7 @@ func (c *config) job(k *kernel, pkgs []string) wire.Job {
 func (c *config) testStep(pkg string, uid int) wire.Step {
 	s := wire.Step{
 		Name: "test " + pkg, Dir: path.Join("/"+guestSrc, pkg), UID: uid, Timeout: stepLimit,
-		Twice: true, // an emulated processor may be too slow for a test once; twice is a failure
+		Twice: true, // an emulated processor may be too slow for a test once; twice is a failure, and so is a hang, a panic or a crash
 		Args:  []string{"/" + guestTests + "/" + testName(pkg) + ".test", "-test.v", fmt.Sprintf("-test.timeout=%v", stepLimit-10*time.Second)},
 	}
 	if uid != 0 {

@@ -72,8 +72,6 @@ type tests struct {
 	Once    []string `json:"once,omitempty"`    // that failed, before the whole ran once more
 	Skipped []string `json:"skipped,omitempty"` // "TestX: why"
 	Output  string   `json:"output,omitempty"`  // its end, where it failed
-
-	hung bool // a test did not end in its time
 }
 
 // verdict is one scenario of efdtrace verify.
@@ -141,7 +139,7 @@ func readTests(name string, end wire.Frame, output string) tests {
 		t.Output = failures(output)
 		if m := hungTest.FindStringSubmatch(output); m != nil {
 			names := strings.Join(strings.Fields(m[1]), " ")
-			t.hung, t.Failed = true, append(t.Failed, names)
+			t.Failed = append(t.Failed, names)
 			t.Output = "out of time in " + names + "\n" + t.Output
 		}
 		if end.Status == wire.TimedOut {

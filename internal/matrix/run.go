@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -271,9 +270,6 @@ func (in *intake) end(f wire.Frame) {
 		if n := len(in.r.Tests); n > 0 && in.r.Tests[n-1].Name == t.Name {
 			first := in.r.Tests[n-1]
 			t.Once = append(first.Failed, fmt.Sprintf("exit status %d", first.Exit))
-			if first.hung { // which no slow processor explains
-				t.Status, t.Exit, t.Failed, t.Output = statusFailed, first.Exit, slices.Concat(first.Failed, t.Failed), first.Output
-			}
 			in.r.Tests = in.r.Tests[:n-1]
 		}
 		in.r.Tests = append(in.r.Tests, t)
