@@ -235,10 +235,17 @@ func (r *result) finish() {
 	if why := r.unwitnessed(); why != "" {
 		bad = append(bad, why)
 	}
+	if s := r.sums(); s.unsure*100 > (s.ok+s.bad+s.unsure)*mayBeUnsure {
+		bad = append(bad, fmt.Sprintf("%d of its scenarios inconclusive, more than %d %%", s.unsure, mayBeUnsure))
+	}
 	if len(bad) > 0 {
 		r.Status, r.Reason = statusFailed, strings.Join(bad, ", ")
 	}
 }
+
+// mayBeUnsure is how many of the scenarios that ran may stay inconclusive, in
+// per cent: where the host is loaded an emulated processor loses records.
+const mayBeUnsure = 10
 
 // wantSeen is the least that the function tracer has to see, in per cent.
 const wantSeen = 98

@@ -73,7 +73,7 @@ func TestReadVerify(t *testing.T) {
 		t.Errorf("ppoll = %+v", v[0])
 	}
 	r.finish()
-	if r.Status != statusFailed || r.Reason != "scenario input, scenario epoll" {
+	if r.Status != statusFailed || r.Reason != "scenario input, scenario epoll, 1 of its scenarios inconclusive, more than 10 %" {
 		t.Errorf("status = %q, %q", r.Status, r.Reason)
 	}
 	var b bytes.Buffer
@@ -220,6 +220,23 @@ func TestHungTest(t *testing.T) {
 	got := in.r.Tests[0]
 	if in.r.Status != statusFailed || !slices.Equal(got.Failed, []string{"TestB (2m45s)"}) || !strings.HasPrefix(got.Output, "out of time in TestB (2m45s)\n") || got.Exit != 2 {
 		t.Errorf("%s: %+v", in.r.Status, got)
+	}
+}
+
+// A kernel of which verify cannot tell much is not well.
+func TestInconclusive(t *testing.T) {
+	for unsure, want := range map[int]string{0: "", 2: "", 3: "3 of its scenarios inconclusive, more than 10 %", 20: "20 of its scenarios inconclusive, more than 10 %"} {
+		r := &result{}
+		for i := range 20 {
+			status := statusOK
+			if i < unsure {
+				status = "inconclusive"
+			}
+			r.Verify = append(r.Verify, verdict{Status: status})
+		}
+		if r.finish(); r.Reason != want || (r.Status == statusOK) != (want == "") {
+			t.Errorf("%d inconclusive: %s: %q, want %q", unsure, r.Status, r.Reason, want)
+		}
 	}
 }
 
