@@ -272,7 +272,7 @@ func TestObserveTracesFunctions(t *testing.T) {
 		for _, e := range []efd.Edge{free, wake} {
 			switch e.Verdict {
 			case "seen", "inconclusive", "not_observable", "":
-			case "tail_call": // a call of which no record of the tracer is left has its chain alone
+			case "tail_call": // the tracer has no record of it: the chain alone tells
 			default:
 				t.Fatalf("%s -> %s: %s, %s", e.Caller, e.Callee, e.Verdict, e.Evidence)
 			}
