@@ -263,11 +263,12 @@ func TestObserveTracesFunctions(t *testing.T) {
 		}
 		testenv.Require(t, "ftrace", errors.New(r.Unobservable[0]))
 	}
-	whole, lost := 0, r.LostBy["function_graph tracer"]+r.LostBy["function tracer"]
+	ours, whole, lost := 0, 0, r.LostBy["function_graph tracer"]+r.LostBy["function tracer"]
 	for _, w := range r.Wakes {
 		if w.Callback != "pollwake" || w.Waker.Syscall != "write" || w.Incomplete {
 			continue
 		}
+		ours++
 		free, wake := edgeTo(w.Sleep, "poll_freewait"), edgeTo(w.Path, "try_to_wake_up")
 		for _, e := range []efd.Edge{free, wake} {
 			switch e.Verdict {
@@ -281,9 +282,10 @@ func TestObserveTracesFunctions(t *testing.T) {
 			whole++
 		}
 	}
-	t.Logf("%d wakes, %d with the steps of both calls, %d records of the tracer lost", r.Total, whole, lost)
-	if whole == 0 || lost == 0 && whole < 50 {
-		t.Errorf("%d wakes of 100 have the steps of both calls, %d records of the tracer were lost", whole, lost)
+	// How many of the rounds find their waiter asleep is the scheduler's.
+	t.Logf("%d wakes, %d of them ours, %d with the steps of both calls, %d records of the tracer lost", r.Total, ours, whole, lost)
+	if whole == 0 || lost == 0 && whole < ours*9/10 {
+		t.Errorf("%d wakes of %d have the steps of both calls, %d records of the tracer were lost", whole, ours, lost)
 	}
 }
 
