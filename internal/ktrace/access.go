@@ -7,6 +7,7 @@ type AccessError struct {
 	Missing string // what is missing, one clause
 	Change  string // what to do about it, one clause; "" where nothing can be done on this kernel
 	Root    bool   // root has it
+	Silent  bool   // the kernel gives it, and nothing comes of it
 	Err     error  // what the kernel said
 }
 

@@ -92,6 +92,9 @@ func (e *Event) Enable() error {
 	return os.NewSyscallError("ioctl of a perf event", unix.IoctlSetInt(e.o.fd, unix.PERF_EVENT_IOC_ENABLE, 0))
 }
 
+// Count is how often the event has happened.
+func (e *Event) Count() (uint64, error) { return countOf(e.o.fd) }
+
 // Add opens an event for a task (-1: all) on a CPU. It is not yet enabled.
 func (rs *Rings) Add(spec *Spec, pid, cpu int, inherit bool) (*Event, error) {
 	attr := spec.Attr

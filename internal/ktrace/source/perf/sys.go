@@ -42,3 +42,16 @@ func lostOf(fd int) (uint64, error) {
 	}
 	return binary.NativeEndian.Uint64(b[16:]), nil
 }
+
+// countOf reads how often the event happened so far.
+func countOf(fd int) (uint64, error) {
+	var b [24]byte // value, id, lost
+	n, err := unix.Read(fd, b[:])
+	if err == nil && n < 8 {
+		err = unix.EIO
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("read of a perf event", err)
+	}
+	return binary.NativeEndian.Uint64(b[:]), nil
+}

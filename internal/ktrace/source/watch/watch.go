@@ -224,37 +224,6 @@ func (s *Source) remove(events []*perf.Event) error {
 	return first
 }
 
-// Probe tries whether the kernel lets this process have a watchpoint on kernel
-// memory. It watches a place where nothing is.
-func Probe() error {
-	rings := perf.NewRings(os.Getpagesize(), perf.NewStacks(nil))
-	defer rings.Close()
-	cpus, err := perf.CPUs()
-	if err != nil {
-		return err
-	}
-	_, err = rings.Add(breakpoint(^uint64(0)&^0xfff, 8, func(*perf.Sample, *ktrace.Event) bool { return false }), -1, cpus[0], false)
-	if err != nil {
-		return access(err)
-	}
-	return nil
-}
-
-func access(err error) error {
-	e := &ktrace.AccessError{Tier: "watch", Err: err}
-	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EBUSY):
-		e.Missing, e.Change = "all watchpoints of the processor are in use", "end the debugger or tracer that uses them"
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENODEV), errors.Is(err, unix.EINVAL):
-		e.Missing, e.Change = "this kernel has no watchpoints for its own memory", "run a kernel with CONFIG_HAVE_HW_BREAKPOINT on x86"
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		e.Missing, e.Change = "the kernel refuses watchpoints on its own memory", "run as root (CAP_SYS_ADMIN in the initial user namespace); CAP_PERFMON is not enough"
-	default:
-		return perf.Refused("a watchpoint", err)
-	}
-	return e
-}
-
 // breakpoint is a write watchpoint.
 func breakpoint(addr, size uint64, decode func(*perf.Sample, *ktrace.Event) bool) *perf.Spec {
 	return &perf.Spec{

@@ -1,0 +1,78 @@
+package watch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/testenv"
+	"github.com/efd-go/efd/internal/testenv/deafen"
+	"golang.org/x/sys/unix"
+)
+
+const beProbe = "EFD_TEST_WATCH_PROBE"
+
+func init() {
+	if os.Getenv(beProbe) == "" {
+		return
+	}
+	err := Probe()
+	ae, ok := errors.AsType[*ktrace.AccessError](err)
+	fmt.Printf("%t %v", ok && ae.Silent, err)
+	os.Exit(0)
+}
+
+// probed is what Probe says in a process under a filter.
+func probed(t *testing.T, f deafen.Filter) string {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), beProbe+"=1")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
+	if err := f.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// A processor whose watchpoints open and never fire has none.
+func TestProbeSilent(t *testing.T) {
+	if os.Geteuid() != 0 {
+		testenv.Require(t, "watch", os.ErrPermission)
+	}
+	// Where watchpoints are in use, or the kernel has none, its filter hides that.
+	if got := probed(t, deafen.Filter{Deaf: true}); !strings.HasPrefix(got, "true watchpoints open, and do not deliver") {
+		t.Errorf("of a processor that is silent Probe says %q", got)
+	}
+}
+
+// Two watchpoints that are left are enough, and one is not.
+func TestProbeWantsTwo(t *testing.T) {
+	alone.Do(t)
+	testenv.Require(t, "watch", Probe())
+	const registers = 4
+	for held := range registers + 1 {
+		fd := -1
+		if held > 0 {
+			attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_BREAKPOINT, Bp_type: 2, Ext1: ^uint64(0) &^ 0xfff, Ext2: 8, Bits: unix.PerfBitDisabled}
+			attr.Size = unix.PERF_ATTR_SIZE_VER8
+			var err error
+			if fd, err = unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC); err != nil {
+				t.Skipf("this processor has fewer than %d watchpoints: %v", held, err)
+			}
+			defer unix.Close(fd)
+		}
+		err := Probe()
+		if held > registers-2 != (err != nil) {
+			t.Errorf("with %d of %d in use: %v", held, registers, err)
+		}
+	}
+}
