@@ -1,14 +1,21 @@
 package testenv
 
 import (
+	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestAlone(t *testing.T) {
 	try := func() error {
-		f, err := os.Open(os.TempDir() + "/efd-test-nothing.lock")
+		dir, err := ownDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(dir + "/nothing.lock")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,5 +37,44 @@ func TestAlone(t *testing.T) {
 	})
 	if err := try(); err != nil {
 		t.Errorf("after the end of the test: %v", err)
+	}
+}
+
+// A lock that is not given back ends the test, which says who holds it.
+func TestAloneHasALimit(t *testing.T) {
+	Alone(t, "held")
+	said := saidBy(t, func(t testing.TB) { lock(t, "held", syscall.LOCK_SH, 50*time.Millisecond) })
+	if !strings.HasPrefix(said, "waited 50ms for the lock ") || !strings.Contains(said, fmt.Sprintf("process %d (", os.Getpid())) {
+		t.Errorf("said %q", said)
+	}
+}
+
+// A directory of another user's, or one that others can open, has no locks of ours.
+func TestOwnDir(t *testing.T) {
+	tmp, home := t.TempDir(), t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	t.Setenv("TMPDIR", tmp)
+	t.Setenv("HOME", home)
+	name := fmt.Sprintf("/efd-test-%d", os.Geteuid())
+	if dir, err := ownDir(); err != nil || dir != tmp+name {
+		t.Errorf("ownDir = %q, %v", dir, err)
+	}
+	for what, spoil := range map[string]func(string) error{
+		"open to others": func(d string) error { return os.Chmod(d, 0o755) },
+		"a link":         func(d string) error { return os.Symlink(home, d) },
+		"a file":         func(d string) error { return os.WriteFile(d, nil, 0o600) },
+	} {
+		if err := os.RemoveAll(tmp + name); err != nil {
+			t.Fatal(err)
+		}
+		if what == "open to others" {
+			os.Mkdir(tmp+name, 0o700)
+		}
+		if err := spoil(tmp + name); err != nil {
+			t.Fatal(err)
+		}
+		if dir, err := ownDir(); err != nil || dir != home+name {
+			t.Errorf("%s: ownDir = %q, %v", what, dir, err)
+		}
 	}
 }

@@ -1,13 +1,14 @@
 // Command testsum runs go test and says at the end how many tests passed,
 // failed and were skipped, and why each was skipped. Its arguments are those of
-// go test. It exits with go test's status.
+// go test. It exits with go test's status. A test program that panics, is killed
+// or runs out of time is shown by the tests that had not ended, each with the
+// end of its output.
 //
 // With -total FILE the counts and skips are also added to FILE, and testsum
 // -report FILE prints the sum of all runs that were added there.
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +52,8 @@ func runTests(args []string, total string) int {
 		return 1
 	}
 	s := summary{Label: os.Getenv("TESTSUM_LABEL")}
-	s.read(out, os.Stdout)
+	tests := &run{summary: &s, w: os.Stdout, bar: newBar(os.Stdout)}
+	tests.read(out)
 	err = cmd.Wait()
 	if err != nil && s.Failed == 0 {
 		s.Failed++ // a package that did not build, or ended outside a test
@@ -80,54 +82,6 @@ type summary struct {
 	Label                   string `json:",omitempty"`
 	Passed, Failed, Skipped int
 	Skips                   map[string][]string // reason to tests
-}
-
-// read takes in test2json lines and prints what a person wants to see on the
-// way: a line per package, and all that a failed test said.
-func (s *summary) read(r io.Reader, w io.Writer) {
-	said := map[string][]string{} // package and test to its output
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 16<<20)
-	for sc.Scan() {
-		var e event
-		if json.Unmarshal(sc.Bytes(), &e) != nil {
-			fmt.Fprintln(w, sc.Text())
-			continue
-		}
-		key := e.Package + " " + e.Test
-		switch e.Action {
-		case "output":
-			said[key] = append(said[key], e.Output)
-		case "build-output":
-			fmt.Fprint(w, e.Output)
-		case "pass", "fail", "skip":
-			s.result(e, said[key], w)
-			delete(said, key)
-		}
-	}
-}
-
-func (s *summary) result(e event, said []string, w io.Writer) {
-	if e.Test == "" {
-		switch e.Action {
-		case "fail":
-			fmt.Fprint(w, strings.Join(said, ""))
-			fmt.Fprintf(w, "FAIL  %s\n", e.Package)
-		case "pass":
-			fmt.Fprintf(w, "ok    %-55s %6.1f s\n", e.Package, e.Elapsed)
-		}
-		return
-	}
-	switch e.Action {
-	case "pass":
-		s.Passed++
-	case "fail":
-		s.Failed++
-		fmt.Fprintf(w, "FAIL  %s %s\n%s", e.Package, e.Test, strings.Join(said, ""))
-	case "skip":
-		s.Skipped++
-		s.addSkip(skipReason(said), e.Package+" "+e.Test)
-	}
 }
 
 func (s *summary) addSkip(reason string, tests ...string) {

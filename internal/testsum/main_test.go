@@ -2,6 +2,9 @@ package main
 
 import (
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -22,7 +25,7 @@ const log = `{"Action":"start","Package":"p"}
 func TestSummary(t *testing.T) {
 	var s summary
 	var out strings.Builder
-	s.read(strings.NewReader(log), &out)
+	(&run{summary: &s, w: &out, bar: &bar{}}).read(strings.NewReader(log))
 	if s.Passed != 1 || s.Failed != 1 || s.Skipped != 1 {
 		t.Errorf("counted %d passed, %d failed, %d skipped, want 1 of each", s.Passed, s.Failed, s.Skipped)
 	}
@@ -54,5 +57,76 @@ func TestReportSums(t *testing.T) {
 	}
 	if status := report(io.Discard, file); status != 1 {
 		t.Errorf("report with a failure = %d, want 1", status)
+	}
+}
+
+// Programs whose tests do not end: each is named, with what it said last.
+func TestTestsThatDoNotEnd(t *testing.T) {
+	dir := t.TempDir()
+	for name, body := range map[string]string{
+		"go.mod":                 "module m\n\ngo 1.24\n",
+		"hangs/a_test.go":        `t.Log("fine so far"); t.Run("inner", func(t *testing.T) { t.Log("waits"); fmt.Println("the last word"); select {} })`,
+		"panics/a_test.go":       `done := make(chan int); go func() { panic("of a goroutine") }(); <-done`,
+		"isKilled/a_test.go":     `fmt.Println("kills itself"); syscall.Kill(syscall.Getpid(), syscall.SIGKILL); select {}`,
+		"exits/a_test.go":        `fmt.Println("exits"); os.Exit(3)`,
+		"failsToBuild/a_test.go": `undefined()`,
+	} {
+		if strings.HasSuffix(name, ".go") {
+			pkg := filepath.Dir(name)
+			body = "package " + pkg + "\n\nimport (\n\"fmt\"\n\"os\"\n\"syscall\"\n\"testing\"\n)\n\nvar _, _, _ = fmt.Sprint, os.Exit, syscall.Kill\n\n" +
+				"func TestEnds(t *testing.T) {}\n\nfunc Test_" + pkg + "(t *testing.T) {" + body + "}\n"
+		}
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(body), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("go", "test", "-json", "-vet=off", "-timeout=1s", "./...")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	log, err := cmd.Output()
+	if _, failed := err.(*exec.ExitError); !failed {
+		t.Fatalf("go test: %v", err)
+	}
+	var s summary
+	var out strings.Builder
+	(&run{summary: &s, w: &out, bar: &bar{}}).read(strings.NewReader(string(log)))
+	for _, want := range []string{
+		"FAIL  m/hangs Test_hangs/inner did not end", "the last word\n", "panic: test timed out after 1s",
+		"FAIL  m/panics Test_panics did not end", "panic: of a goroutine",
+		"FAIL  m/isKilled Test_isKilled did not end", "kills itself\n", "signal: killed",
+		"FAIL  m/exits Test_exits did not end",
+		"undefined: undefined", "FAIL  m/failsToBuild",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if s.Passed != 4 || s.Failed != 5 {
+		t.Errorf("counted %d passed, %d failed", s.Passed, s.Failed)
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
+}
+
+func TestLastWords(t *testing.T) {
+	var said []string
+	for range 1000 {
+		said = append(said, "early\n")
+	}
+	said = append(said, "panic: here\n")
+	for range 1000 {
+		said = append(said, "late\n")
+	}
+	got := lastWords(said)
+	if !strings.Contains(got, "panic: here\n") || strings.Count(got, "\n") > 90 {
+		t.Errorf("%d lines:\n%s", strings.Count(got, "\n"), got)
+	}
+	if got := lastWords([]string{"a\n", "b\n"}); got != "a\nb\n" {
+		t.Errorf("%q", got)
 	}
 }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// run is one go test -json as it is read.
+type run struct {
+	*summary
+	w        io.Writer
+	bar      *bar
+	said     map[string]map[string][]string // package to test to its output; the key is there until the test has ended
+	failedIn map[string]int                 // package to its tests that failed
+}
+
+// read takes in test2json lines and prints what a person wants to see on the
+// way: a line per package, and all that a failed test said.
+func (r *run) read(from io.Reader) {
+	r.said, r.failedIn = map[string]map[string][]string{}, map[string]int{}
+	sc := bufio.NewScanner(from)
+	sc.Buffer(nil, 16<<20)
+	for sc.Scan() {
+		var e event
+		if json.Unmarshal(sc.Bytes(), &e) != nil {
+			r.printf("%s\n", sc.Text())
+			continue
+		}
+		r.take(&e)
+	}
+	if err := sc.Err(); err != nil {
+		r.Failed++
+		r.printf("FAIL  go test -json cannot be read: %v\n", err)
+	}
+	r.bar.clear()
+}
+
+func (r *run) printf(format string, args ...any) {
+	r.bar.clear()
+	fmt.Fprintf(r.w, format, args...)
+}
+
+func (r *run) take(e *event) {
+	tests := r.said[e.Package]
+	if tests == nil {
+		tests = map[string][]string{}
+		r.said[e.Package] = tests
+	}
+	switch e.Action {
+	case "start", "run":
+		tests[e.Test] = tests[e.Test]
+		r.bar.show(r, e)
+	case "output":
+		tests[e.Test] = append(tests[e.Test], e.Output)
+	case "build-output":
+		r.printf("%s", e.Output)
+	case "pass", "fail", "skip":
+		if e.Test == "" {
+			r.ended(e, tests)
+			delete(r.said, e.Package)
+			r.bar.packages++
+			return
+		}
+		r.result(e, tests[e.Test])
+		delete(tests, e.Test)
+	}
+}
+
+// ended reports a package.
+func (r *run) ended(e *event, tests map[string][]string) {
+	switch e.Action {
+	case "pass":
+		r.printf("ok    %-55s %6.1f s\n", e.Package, e.Elapsed)
+	case "fail":
+		open := slices.Sorted(maps.Keys(tests))
+		for _, name := range open {
+			// Whoever has an open subtest is open because of that.
+			if name == "" || slices.ContainsFunc(open, func(o string) bool { return strings.HasPrefix(o, name+"/") }) {
+				continue
+			}
+			r.fail(e)
+			r.printf("FAIL  %s %s did not end; the end of its output:\n%s", e.Package, name, lastWords(tests[name]))
+		}
+		if r.failedIn[e.Package] == 0 { // it was not built, or ended outside of a test
+			r.fail(e)
+		}
+		r.printf("%sFAIL  %s after %.1f s\n", lastWords(tests[""]), e.Package, e.Elapsed)
+	}
+}
+
+func (r *run) fail(e *event) {
+	r.Failed++
+	r.failedIn[e.Package]++
+}
+
+func (r *run) result(e *event, said []string) {
+	switch e.Action {
+	case "pass":
+		r.Passed++
+	case "fail":
+		r.fail(e)
+		r.printf("FAIL  %s %s\n%s", e.Package, e.Test, strings.Join(said, ""))
+	case "skip":
+		r.Skipped++
+		r.addSkip(skipReason(said), e.Package+" "+e.Test)
+	}
+}
+
+// lastWords is the end of an output. Of a panic it is the beginning: what
+// happened, and the goroutine in which it did.
+func lastWords(said []string) string {
+	const before, after = 30, 50
+	at := slices.IndexFunc(said, func(line string) bool {
+		return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "SIGQUIT: ")
+	})
+	if at < 0 {
+		at = len(said)
+	}
+	from, to := max(0, at-before), min(len(said), at+after)
+	text := strings.Join(said[from:to], "")
+	if from > 0 {
+		text = fmt.Sprintf("    (%d lines before)\n", from) + text
+	}
+	if to < len(said) {
+		text += fmt.Sprintf("    (%d lines more)\n", len(said)-to)
+	}
+	return text
+}
