@@ -10,6 +10,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -60,8 +61,8 @@ func (v *view) replay(file string) error {
 		return err
 	}
 	v.kernel = k
-	v.traced(observe.WitnessOf(h))
-	p, err := observe.Replay(file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call, OnChange: v.change})
+	v.traced(recorded.WitnessOf(h))
+	p, err := recorded.Replay(file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call, OnChange: v.change})
 	if errors.Is(err, record.ErrCut) {
 		fmt.Fprintf(v.env.stderr, "efdtrace replay: %v; this is what there is\n", err)
 		err = nil

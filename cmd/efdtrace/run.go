@@ -20,6 +20,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"golang.org/x/sys/unix"
 )
@@ -187,7 +188,9 @@ func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {
 		}
 		return nil, err
 	}
-	o.Record = v.rec
+	if v.rec != nil {
+		o.Record = v.rec
+	}
 	s, err := observe.StartOn(k, table, o)
 	if err != nil {
 		return nil, err
@@ -217,7 +220,7 @@ func startRecording(v *view, o *observe.Options) (*record.Writer, error) {
 		h.Sources = append(h.Sources, "watchpoint")
 	}
 	if o.Functions != nil {
-		o.Functions.Describe(&h)
+		recorded.Describe(&h, o.Functions)
 	}
 	return record.Create(v.out, h, record.Options{})
 }

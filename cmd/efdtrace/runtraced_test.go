@@ -15,6 +15,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -40,7 +41,7 @@ func judgedIn(t *testing.T, file string) (wakes []*observe.Judged, calls []*obse
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err = observe.Replay(file, k, observe.Options{
+	p, err = recorded.Replay(file, k, observe.Options{
 		OnWake: func(j *observe.Judged) { wakes = append(wakes, j) },
 		OnCall: func(c *observe.Call) { calls = append(calls, c) },
 	})

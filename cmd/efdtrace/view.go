@@ -15,6 +15,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/ktrace/render"
 )
 
@@ -138,7 +139,7 @@ func (v *view) wake(j *observe.Judged) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.rec != nil && j.Object != "" {
-		v.rec.Note(observe.ObjectNote(j))
+		v.rec.Note(recorded.ObjectNote(j))
 	}
 	if j.Runtime && !v.goRuntime {
 		v.runtime++
@@ -323,7 +324,7 @@ func (v *view) finish(lost uint64) error {
 	switch {
 	case v.rec != nil:
 		if text, ok := v.kernel.Text.(*observe.TextNotes); ok {
-			err = v.rec.Note(text.Note())
+			err = v.rec.Note(recorded.TextNote(text))
 		}
 		if err = cmp.Or(err, v.rec.Close()); err == nil {
 			fmt.Fprintf(v.env.stderr, "efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, lost, v.out)

@@ -2,13 +2,11 @@ package observe
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/match"
-	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 )
 
@@ -87,41 +85,17 @@ func (k *Kernel) OpenFunctions(table *ksym.Table, most int) (*Functions, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Functions{s, witness(s.Tracer(), s.Traced())}, nil
+	return &Functions{s, Witness(s.Tracer(), s.Traced())}, nil
 }
 
-func witness(name string, traced []string) *match.Tracer {
+// Witness is what the function tracer of that name can show of the functions
+// that were traced.
+func Witness(name string, traced []string) *match.Tracer {
 	t := &match.Tracer{Name: name, Graph: name == ftrace.Graph, Traced: map[string]bool{}}
 	for _, s := range traced {
 		t.Traced[s] = true
 	}
 	return t
-}
-
-// What a recording's header keeps of the function tracer.
-const (
-	tracerFact = "tracer"
-	tracedFact = "traced"
-)
-
-// Describe adds the function tracer to the header of a recording.
-func (f *Functions) Describe(h *record.Header) {
-	var names []string
-	for n := range f.Witness.Traced {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	h.Sources = append(h.Sources, f.Witness.Name)
-	h.Facts[tracerFact], h.Facts[tracedFact] = f.Witness.Name, strings.Join(names, " ")
-}
-
-// WitnessOf is the function tracer that a recording was made with, nil for none.
-func WitnessOf(h *record.Header) *match.Tracer {
-	name := h.Facts[tracerFact]
-	if name == "" {
-		return nil
-	}
-	return witness(name, strings.Fields(h.Facts[tracedFact]))
 }
 
 // OfFunctions reports whether a source is the function tracer.

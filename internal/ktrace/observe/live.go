@@ -12,24 +12,28 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/match"
-	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/watch"
 	"golang.org/x/sys/unix"
 )
 
+// Recorder keeps what a source saw.
+type Recorder interface {
+	Write([]ktrace.Event, []ktrace.Loss) error
+}
+
 // Options say what a Session looks at and who is told.
 type Options struct {
-	PIDs     []int          // processes, with what they start
-	OnWake   func(*Judged)  // each wake that concerns them, in the order of time but for those of threads that are not seen to run. All of these on one goroutine
-	OnCall   func(*Call)    // each system call that they make of those that wait or signal
-	OnChange func(*Change)  // each change of a watched eventfd
-	OnBatch  func()         // after what was read at one time was told of
-	Record   *record.Writer // where all is kept as well; the session does not close it
-	Calls    bool           // record system calls and sleeps too: without them a wake has neither arguments nor latency
-	Watch    bool           // watch the eventfds that they make, as far as watchpoints go
-	Trace    bool           // trace the functions that they enter, as far as the kernel lets it
+	PIDs     []int         // processes, with what they start
+	OnWake   func(*Judged) // each wake that concerns them, in the order of time but for those of threads that are not seen to run. All of these on one goroutine
+	OnCall   func(*Call)   // each system call that they make of those that wait or signal
+	OnChange func(*Change) // each change of a watched eventfd
+	OnBatch  func()        // after what was read at one time was told of
+	Record   Recorder      // where all is kept as well; the session does not close it
+	Calls    bool          // record system calls and sleeps too: without them a wake has neither arguments nor latency
+	Watch    bool          // watch the eventfds that they make, as far as watchpoints go
+	Trace    bool          // trace the functions that they enter, as far as the kernel lets it
 
 	Functions *Functions    // opened before for Trace; nil: Start opens it. The session closes it, also where it does not begin
 	Witness   *match.Tracer // what the function tracer of the events can show; of Functions, where there is one

@@ -1,11 +1,9 @@
 package observe
 
 import (
-	"debug/elf"
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
@@ -73,12 +71,15 @@ func is32(pid int) bool {
 	if strconv.IntSize == 32 {
 		return false // the numbers are those of this program, too
 	}
-	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/exe")
+	return is32File("/proc/" + strconv.Itoa(pid) + "/exe")
+}
+
+func is32File(file string) bool {
+	r, err := os.Open(file)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
-	var ident [elf.EI_NIDENT]byte
-	_, err = f.ReadAt(ident[:], 0)
-	return err == nil && strings.HasPrefix(string(ident[:]), elf.ELFMAG) && elf.Class(ident[elf.EI_CLASS]) == elf.ELFCLASS32
+	defer r.Close()
+	f, ok := readELF(r)
+	return ok && !f.wide
 }

@@ -2,10 +2,8 @@ package observe
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
-	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
@@ -92,12 +89,8 @@ func NewPipeline(k *Kernel, o Options) *Pipeline {
 func (p *Pipeline) live(pids []int) {
 	p.objects = newObjects(p.k.Arch, source.Now)
 	for _, pid := range pids {
-		tasks, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")
-		for _, t := range tasks {
-			tid, err := strconv.Atoi(filepath.Base(t))
-			if err == nil {
-				p.known(pid, tid, t)
-			}
+		for _, tid := range perf.Threads(pid) {
+			p.known(pid, tid, fmt.Sprintf("/proc/%d/task/%d", pid, tid))
 		}
 	}
 }
@@ -302,58 +295,6 @@ func (p *Pipeline) traced(h *held) bool {
 	return true
 }
 
-// objectNote is the key of a recording's note on what a wake happened on: it
-// was read from /proc, and the events do not have it.
-const objectNote = "object"
-
 // patience is how long a thread that was woken and does not come to run keeps
 // what happened after it from being told, in nanoseconds.
 const patience = 100e6
-
-// ObjectNote keeps what a wake happened on.
-func ObjectNote(j *Judged) record.Note {
-	return record.Note{Time: j.Time, Key: objectNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.Object)}
-}
-
-// Replay feeds a recording through a new pipeline. The file is read twice:
-// what wakes happened on stands behind them.
-func Replay(path string, k *Kernel, o Options) (*Pipeline, error) {
-	objects := map[string]string{}
-	key := func(t int64, tid int) string { return fmt.Sprint(t, " ", tid) }
-	text := &TextNotes{}
-	h, err := readAll(path, func([]ktrace.Event, []ktrace.Loss) error { return nil }, func(n record.Note) {
-		text.restore(n)
-		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
-			objects[fmt.Sprint(n.Time, " ", tid)] = what
-		}
-	})
-	if err != nil && !errors.Is(err, record.ErrCut) {
-		return nil, err
-	}
-	if k.Text == nil {
-		k.Text = text
-	}
-	o.Witness = WitnessOf(h)
-	tell := o.OnWake
-	o.OnWake = func(j *Judged) {
-		if what, ok := objects[key(j.Time, j.Wakee.TID)]; ok {
-			j.Object = what
-		}
-		if tell != nil {
-			tell(j)
-		}
-	}
-	p := NewPipeline(k, o)
-	_, err = readAll(path, func(e []ktrace.Event, l []ktrace.Loss) error { p.Feed(e, l); return nil }, nil)
-	p.Flush(0)
-	return p, err
-}
-
-func readAll(path string, fn func([]ktrace.Event, []ktrace.Loss) error, notes func(record.Note)) (*record.Header, error) {
-	r, err := record.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return &r.Header, r.Replay(fn, notes)
-}

@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"debug/buildinfo"
 	"os"
 	"strconv"
 	"strings"
@@ -27,8 +26,7 @@ func (g *goPollers) is(pid, epfd int) bool {
 		if g.known == nil || len(g.known) >= maxPollers {
 			g.known = map[int]*goPoller{}
 		}
-		_, err := buildinfo.ReadFile("/proc/" + strconv.Itoa(pid) + "/exe")
-		k = &goPoller{goes: err == nil, fd: -1}
+		k = &goPoller{goes: isGo("/proc/" + strconv.Itoa(pid) + "/exe"), fd: -1}
 		g.known[pid] = k
 	}
 	// A runtime that does not wait may never do: it is asked less and less often.

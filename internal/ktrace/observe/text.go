@@ -1,12 +1,10 @@
 package observe
 
 import (
-	"encoding/json"
 	"maps"
 	"sync"
 
 	"github.com/efd-go/efd/internal/ktrace"
-	"github.com/efd-go/efd/internal/ktrace/record"
 )
 
 // TextNotes answers from the kernel's machine code and keeps the answers, so
@@ -80,32 +78,5 @@ func (n *TextNotes) Add(f TextFacts) {
 			*m.to = map[string]string{}
 		}
 		maps.Copy(*m.to, m.from)
-	}
-}
-
-// textNote is the key of a recording's note on what the kernel's code said.
-const textNote = "text"
-
-// Note is a recording's note of the answers so far.
-func (n *TextNotes) Note() record.Note {
-	b, err := json.Marshal(n.Facts())
-	if err != nil {
-		panic(err) // maps of strings
-	}
-	return record.Note{Key: textNote, Value: string(b)}
-}
-
-// restore takes the answers from a note that has some: one of its own, or one
-// of several things.
-func (n *TextNotes) restore(note record.Note) {
-	var v struct {
-		Text TextFacts `json:"text"`
-	}
-	to := any(&v)
-	if note.Key == textNote {
-		to = &v.Text
-	}
-	if json.Unmarshal([]byte(note.Value), to) == nil {
-		n.Add(v.Text)
 	}
 }

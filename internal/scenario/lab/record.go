@@ -11,6 +11,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario"
 )
 
@@ -38,7 +39,7 @@ func (l *Lab) Header() record.Header {
 	h := record.NewHeader(l.Kernel.Symbols, l.Kernel.Functions())
 	h.Sources = []string{"perf"}
 	if l.tracer != nil {
-		l.tracer.Describe(&h)
+		recorded.Describe(&h, l.tracer)
 	}
 	return h
 }
@@ -127,7 +128,7 @@ func Judge(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).judge(t) }
 // it is not nil, may change a trial's events before.
 func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Trial, error) {
 	var trials []*Trial
-	t, tracer := &Trial{}, observe.WitnessOf(&r.Header)
+	t, tracer := &Trial{}, recorded.WitnessOf(&r.Header)
 	for {
 		it, err := r.Next()
 		if err == io.EOF {

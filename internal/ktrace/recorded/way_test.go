@@ -1,4 +1,4 @@
-package observe_test
+package recorded_test
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -62,7 +63,7 @@ func (tp *tape) judge(t *testing.T, losses ...ktrace.Loss) (one *observe.Judged,
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = observe.Replay(file, k, observe.Options{
+	_, err = recorded.Replay(file, k, observe.Options{
 		OnWake: func(j *observe.Judged) {
 			if j.WakerSyscall == "write" && len(j.Callbacks) > 0 {
 				one = j

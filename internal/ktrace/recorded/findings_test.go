@@ -1,4 +1,4 @@
-package observe_test
+package recorded_test
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -37,7 +38,7 @@ func TestNoFindings(t *testing.T) {
 					t.Errorf("%s: %s %s -> %s: %s\n%s", what, s.Verdict, s.Caller, s.Callee, s.Evidence, frames(ev.Stack))
 				}
 			}
-			_, err = observe.Replay(path, k, observe.Options{
+			_, err = recorded.Replay(path, k, observe.Options{
 				OnWake: func(j *observe.Judged) {
 					what := fmt.Sprintf("%s, and %d in %q, at %d, paths %v", j.Describe(), j.Wakee.TID, j.WakeeSyscall, j.Time, j.WakePaths)
 					found(j.WakeChain, &j.Waking, what)

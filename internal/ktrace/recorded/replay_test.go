@@ -1,4 +1,4 @@
-package observe_test
+package recorded_test
 
 import (
 	"slices"
@@ -8,6 +8,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -28,7 +29,7 @@ func judged(t *testing.T, name, call string) []*observe.Judged {
 	t.Helper()
 	k := kernelOf(t, name)
 	var out []*observe.Judged
-	p, err := observe.Replay(recordings+name+".jsonl.gz", k, observe.Options{OnWake: func(j *observe.Judged) {
+	p, err := recorded.Replay(recordings+name+".jsonl.gz", k, observe.Options{OnWake: func(j *observe.Judged) {
 		if j.WakeeSyscall == call {
 			out = append(out, j)
 		}

@@ -1,0 +1,120 @@
+// Package recorded puts into a recording what the observer knows beyond the
+// events, and gives the observer a recording in place of the running kernel.
+package recorded
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
+)
+
+// What a recording's header keeps of the function tracer.
+const (
+	tracerFact = "tracer"
+	tracedFact = "traced"
+)
+
+// Describe adds the function tracer to the header of a recording.
+func Describe(h *record.Header, f *observe.Functions) {
+	var names []string
+	for n := range f.Witness.Traced {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	h.Sources = append(h.Sources, f.Witness.Name)
+	h.Facts[tracerFact], h.Facts[tracedFact] = f.Witness.Name, strings.Join(names, " ")
+}
+
+// WitnessOf is the function tracer that a recording was made with, nil for none.
+func WitnessOf(h *record.Header) *match.Tracer {
+	name := h.Facts[tracerFact]
+	if name == "" {
+		return nil
+	}
+	return observe.Witness(name, strings.Fields(h.Facts[tracedFact]))
+}
+
+// The keys of a recording's notes.
+const (
+	objectNote = "object" // what a wake happened on: it was read from /proc, and the events do not have it
+	textNote   = "text"   // what the kernel's code said
+)
+
+// ObjectNote keeps what a wake happened on.
+func ObjectNote(j *observe.Judged) record.Note {
+	return record.Note{Time: j.Time, Key: objectNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.Object)}
+}
+
+// TextNote keeps the answers so far.
+func TextNote(n *observe.TextNotes) record.Note {
+	b, err := json.Marshal(n.Facts())
+	if err != nil {
+		panic(err) // maps of strings
+	}
+	return record.Note{Key: textNote, Value: string(b)}
+}
+
+// restore takes the answers from a note that has some: one of its own, or one
+// of several things.
+func restore(n *observe.TextNotes, note record.Note) {
+	var v struct {
+		Text observe.TextFacts `json:"text"`
+	}
+	to := any(&v)
+	if note.Key == textNote {
+		to = &v.Text
+	}
+	if json.Unmarshal([]byte(note.Value), to) == nil {
+		n.Add(v.Text)
+	}
+}
+
+// Replay feeds a recording through a new pipeline. The file is read twice:
+// what wakes happened on stands behind them.
+func Replay(path string, k *observe.Kernel, o observe.Options) (*observe.Pipeline, error) {
+	objects := map[string]string{}
+	key := func(t int64, tid int) string { return fmt.Sprint(t, " ", tid) }
+	text := &observe.TextNotes{}
+	h, err := readAll(path, func([]ktrace.Event, []ktrace.Loss) error { return nil }, func(n record.Note) {
+		restore(text, n)
+		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
+			objects[fmt.Sprint(n.Time, " ", tid)] = what
+		}
+	})
+	if err != nil && !errors.Is(err, record.ErrCut) {
+		return nil, err
+	}
+	if k.Text == nil {
+		k.Text = text
+	}
+	o.Witness = WitnessOf(h)
+	tell := o.OnWake
+	o.OnWake = func(j *observe.Judged) {
+		if what, ok := objects[key(j.Time, j.Wakee.TID)]; ok {
+			j.Object = what
+		}
+		if tell != nil {
+			tell(j)
+		}
+	}
+	p := observe.NewPipeline(k, o)
+	_, err = readAll(path, func(e []ktrace.Event, l []ktrace.Loss) error { p.Feed(e, l); return nil }, nil)
+	p.Flush(0)
+	return p, err
+}
+
+func readAll(path string, fn func([]ktrace.Event, []ktrace.Loss) error, notes func(record.Note)) (*record.Header, error) {
+	r, err := record.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return &r.Header, r.Replay(fn, notes)
+}
