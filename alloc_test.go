@@ -39,7 +39,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	done, cancel := context.WithCancel(ctx)
 	cancel()
 	mask := efd.FullSigSet()
-	e.FD() // from here on e's calls tell the scheduler: both kinds are measured
+	e.FD() // from here on e's calls enter the scheduler: both kinds are measured
 	plain := newEventFD(t, 0, 0)
 	waited := newEventFD(t, 0, 0)
 	short, stop := context.WithTimeout(ctx, time.Millisecond)

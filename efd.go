@@ -16,11 +16,10 @@ import (
 // Its methods may be called from many goroutines. An EventFD that is lost
 // without Close is closed by the collector in the end. The zero value is closed.
 //
-// Read and Write of a handle that New made without Blocking are the bare system
-// call, without a word to Go's scheduler, for they cannot sleep. FD,
-// SyscallConn, Dup and File let others clear O_NONBLOCK, and so does adoption
-// by FromFD: from then on each Read and Write tells the scheduler, which costs
-// some 40 ns.
+// Read and Write of a handle that New made without Blocking bypass Go's
+// scheduler: an eventfd with O_NONBLOCK does not sleep. FD, SyscallConn, Dup and
+// File let others clear O_NONBLOCK, and so does adoption by FromFD. From then on
+// Read and Write enter the scheduler, which costs some 40 ns each.
 type EventFD struct{ d descriptor }
 
 // Flag is a property of a new [EventFD].
@@ -61,7 +60,7 @@ func New(initval uint32, flags Flag) (*EventFD, error) {
 	if flags&Semaphore != 0 {
 		own |= flagSemaphore
 	}
-	fd, errno := sysEventfd2(initval, kernel)
+	fd, errno := callEventfd2(initval, kernel)
 	if errno != 0 {
 		return nil, opEventfd2.fail(errno)
 	}
@@ -87,7 +86,7 @@ func FromFD(fd int) (*EventFD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, errno := sysFcntl(fd, unix.F_SETFD, unix.FD_CLOEXEC); errno != 0 {
+	if _, errno := callFcntl(fd, unix.F_SETFD, unix.FD_CLOEXEC); errno != 0 {
 		return nil, opFcntl.fail(errno)
 	}
 	flags := uint32(flagShared)
@@ -108,7 +107,7 @@ func (e *EventFD) Read() (v uint64, err error) {
 		return 0, os.ErrClosed
 	}
 	raceRelease(&raceTaken)
-	_, errno := sysRead(int(e.d.fd), &v, e.d.sleeps())
+	_, errno := callRead(int(e.d.fd), &v, e.d.sleeps())
 	if errno == unix.EINTR {
 		v, errno = e.read()
 	}
@@ -125,7 +124,7 @@ func (e *EventFD) Read() (v uint64, err error) {
 func (e *EventFD) read() (v uint64, errno unix.Errno) {
 	raceRelease(&raceTaken)
 	for {
-		_, errno = sysRead(int(e.d.fd), &v, e.d.sleeps())
+		_, errno = callRead(int(e.d.fd), &v, e.d.sleeps())
 		if errno != unix.EINTR {
 			break
 		}
@@ -147,7 +146,7 @@ func (e *EventFD) Write(v uint64) error {
 		return os.ErrClosed
 	}
 	raceRelease(&raceWritten)
-	_, errno := sysWrite(int(e.d.fd), &v, e.d.sleeps())
+	_, errno := callWrite(int(e.d.fd), &v, e.d.sleeps())
 	if errno == unix.EINTR {
 		errno = e.write(v)
 	}
@@ -163,7 +162,7 @@ func (e *EventFD) Write(v uint64) error {
 func (e *EventFD) write(v uint64) (errno unix.Errno) {
 	raceRelease(&raceWritten)
 	for {
-		_, errno = sysWrite(int(e.d.fd), &v, e.d.sleeps())
+		_, errno = callWrite(int(e.d.fd), &v, e.d.sleeps())
 		if errno != unix.EINTR {
 			break
 		}

@@ -65,7 +65,7 @@ type Epoll struct {
 // NewEpoll makes an epoll instance, close-on-exec. Errors: EMFILE, ENFILE and
 // ENOMEM as in epoll_create1(2).
 func NewEpoll() (*Epoll, error) {
-	fd, errno := sysEpollCreate1(unix.EPOLL_CLOEXEC)
+	fd, errno := callEpollCreate1(unix.EPOLL_CLOEXEC)
 	if errno != 0 {
 		return nil, opEpollCreate1.fail(errno)
 	}
@@ -124,7 +124,7 @@ func (p *Epoll) ctlAcquired(op, fd int, events EpollEvents, data uint64) error {
 		}
 	}
 	ev := makeEpollEvent(events, data)
-	if errno := sysEpollCtl(int(p.d.fd), op, fd, &ev); errno != 0 {
+	if errno := callEpollCtl(int(p.d.fd), op, fd, &ev); errno != 0 {
 		return opEpollCtl.fail(errno)
 	}
 	return nil
@@ -185,7 +185,7 @@ type epollWatch struct{ p weak.Pointer[Epoll] }
 func (w epollWatch) closing(d *descriptor) {
 	if p := w.p.Value(); p != nil && p.d.acquire() {
 		p.mu.Lock()
-		sysEpollCtl(int(p.d.fd), unix.EPOLL_CTL_DEL, int(d.fd), nil)
+		callEpollCtl(int(p.d.fd), unix.EPOLL_CTL_DEL, int(d.fd), nil)
 		delete(p.held, d)
 		p.mu.Unlock()
 		p.d.release()
@@ -216,7 +216,7 @@ func (p *Epoll) ctlHandle(op int, d *descriptor, events EpollEvents, data uint64
 	switch op {
 	case unix.EPOLL_CTL_ADD:
 		if !d.watch(epollWatch{p.self}) {
-			sysEpollCtl(int(p.d.fd), unix.EPOLL_CTL_DEL, int(d.fd), nil)
+			callEpollCtl(int(p.d.fd), unix.EPOLL_CTL_DEL, int(d.fd), nil)
 			return os.ErrClosed
 		}
 		if p.held == nil {
@@ -249,26 +249,7 @@ func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 	if !p.d.acquire() {
 		return 0, os.ErrClosed
 	}
-	var r uintptr
-	var errno unix.Errno
-	var start time.Duration
-	msec, whole := wholeMsec(timeout)
-	switch {
-	case mask != nil || !whole || !direct():
-		n, err = p.wait(events, timeout, mask)
-	case timeout == 0:
-		r, errno = nowEpollPwait(int(p.d.fd), events)
-		n = int(r)
-	default:
-		if timeout > 0 {
-			start = monotonic()
-		}
-		r, errno = thenEpollPwait(int(p.d.fd), events, msec, nil)
-		n = int(r)
-	}
-	if errno != 0 {
-		n, err = p.repeatWait(errno, opEpollPwait, events, timeout, start, nil, nil)
-	}
+	n, err = p.wait(events, timeout, mask)
 	if n > 0 {
 		raceSeen()
 	}
@@ -285,8 +266,7 @@ var noPwait2 atomic.Bool
 
 const longestPwait = math.MaxInt32 * time.Millisecond
 
-// wait is what Wait does with a mask, a tracer, or a limit that is no whole
-// number of milliseconds.
+// wait is Wait while the number is acquired.
 func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
 	var buf SigSet
 	blocked := waitMask(mask, &buf)
@@ -310,13 +290,13 @@ func (p *Epoll) waitOnce(events []EpollEvent, left time.Duration, blocked *SigSe
 	msec, whole := wholeMsec(left)
 	if !whole && !noPwait2.Load() {
 		var ts timespec
-		n, errno = sysEpollPwait2(int(p.d.fd), events, ts.set(left), blocked)
+		n, errno = callEpollPwait2(int(p.d.fd), events, ts.set(left), blocked)
 		return n, opEpollPwait2, errno
 	}
 	if !whole {
 		msec = ceilMsec(left)
 	}
-	n, errno = sysEpollPwait(int(p.d.fd), events, msec, blocked)
+	n, errno = callEpollPwait(int(p.d.fd), events, msec, blocked)
 	if errno == 0 && n == 0 && left > longestPwait {
 		errno = errMore
 	}
@@ -415,7 +395,7 @@ func (p *Epoll) poller() (*poller, error) {
 		return g, g.err
 	}
 	// Go's poller takes what is non-blocking. An epoll's own calls ignore the flag.
-	if _, errno := sysFcntl(int(p.d.fd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK); errno != 0 {
+	if _, errno := callFcntl(int(p.d.fd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK); errno != 0 {
 		return nil, opFcntl.fail(errno)
 	}
 	return p.d.getPoller(p.setupPoller)
@@ -425,7 +405,7 @@ func (p *Epoll) setupPoller(g *poller) {
 	s := &g.reader
 	s.try = func(uintptr) bool {
 		for {
-			s.n, s.errno = sysEpollPwait(int(p.d.fd), s.events, 0, nil)
+			s.n, s.errno = callEpollPwait(int(p.d.fd), s.events, 0, nil)
 			if s.errno != unix.EINTR {
 				return s.n > 0 || s.errno != 0
 			}
@@ -492,7 +472,7 @@ func (p *Epoll) params(req uint32, k *epollParams) error {
 	if !p.d.acquire() {
 		return os.ErrClosed
 	}
-	errno := sysEpollParams(int(p.d.fd), req, k)
+	errno := callEpollParams(int(p.d.fd), req, k)
 	p.d.release()
 	if errno != 0 {
 		return opIoctl.fail(errno)
@@ -572,12 +552,12 @@ func (p *Epoll) addAlwaysReady() bool {
 	w.Lock()
 	defer w.Unlock()
 	if !w.made {
-		fd, errno := sysEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		fd, errno := callEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 		if errno != 0 {
 			return false
 		}
 		w.fd, w.made = fd, true
 	}
 	ev := makeEpollEvent(EPOLLIN, 0)
-	return sysEpollCtl(int(p.d.fd), unix.EPOLL_CTL_ADD, w.fd, &ev) == 0
+	return callEpollCtl(int(p.d.fd), unix.EPOLL_CTL_ADD, w.fd, &ev) == 0
 }

@@ -66,7 +66,7 @@ func (d *descriptor) init(fd int, flags uint32) {
 }
 
 // closeLost closes the number of a handle that the collector found.
-func closeLost(fd int32) { sysClose(int(fd)) }
+func closeLost(fd int32) { callClose(int(fd)) }
 
 // acquire reports whether the number may be used, until release.
 func (d *descriptor) acquire() bool { return d.state.Add(1)&isOpen != 0 || d.refuse() }
@@ -95,7 +95,7 @@ func (d *descriptor) finish() {
 		return
 	}
 	d.cleanup.Stop()
-	sysClose(int(d.fd))
+	callClose(int(d.fd))
 }
 
 func (d *descriptor) closed() bool { return d.state.Load()&isOpen == 0 }

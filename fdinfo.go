@@ -14,9 +14,9 @@ func readFDInfo(fd int) ([]byte, error) {
 		return nil, badArg(unix.EBADF, "fd %d: want an open descriptor", fd)
 	}
 	path := append(strconv.AppendInt([]byte("/proc/self/fdinfo/"), int64(fd), 10), 0)
-	info, errno := sysOpen(path)
+	info, errno := callOpen(path)
 	if errno != 0 {
-		if _, e := sysFcntl(fd, unix.F_GETFD, 0); e != 0 {
+		if _, e := callFcntl(fd, unix.F_GETFD, 0); e != 0 {
 			return nil, &callError{"fd " + strconv.Itoa(fd) + ": want an open descriptor", opFcntl.fail(e)}
 		}
 		if errno == unix.ENOENT {
@@ -24,13 +24,13 @@ func readFDInfo(fd int) ([]byte, error) {
 		}
 		return nil, opOpenat.fail(errno)
 	}
-	defer sysClose(info)
+	defer callClose(info)
 	buf := make([]byte, 0, 512)
 	for {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
 		}
-		n, errno := sysReadBytes(info, buf[len(buf):cap(buf)])
+		n, errno := callReadBytes(info, buf[len(buf):cap(buf)])
 		switch {
 		case errno == unix.EINTR:
 		case errno != 0:

@@ -69,39 +69,12 @@ type PollFD struct {
 // RLIMIT_NOFILE; ENOMEM.
 func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) {
 	var l limit
-	var r uintptr
-	var errno unix.Errno
-	switch {
-	case mask != nil || !direct():
-		return pollMasked(fds, timeout, mask)
-	case timeout == 0 && len(fds) <= shortScan:
-		r, errno = nowPpoll(fds, &l.ts)
-		n = int(r)
-	default:
-		r, errno = thenPpoll(fds, l.set(timeout), nil)
-		n = int(r)
-	}
-	if errno != 0 {
-		return repeatPpoll(errno, fds, &l, nil, nil)
-	}
-	if n > 0 {
-		raceSeen()
-	}
-	return n, nil
-}
-
-// pollMasked is Poll with a mask or a tracer. What is left of the time is told
-// then, so it goes by the clock from the start.
-//
-//go:noinline
-func pollMasked(fds []PollFD, timeout time.Duration, mask *SigSet) (int, error) {
-	var l limit
 	var buf SigSet
 	ts, blocked := l.set(timeout), waitMask(mask, &buf)
 	if mask != nil && timeout > 0 {
-		l.start()
+		l.start() // the time left is reported, so it goes by the clock from the start
 	}
-	n, errno := sysPpoll(fds, ts, blocked)
+	n, errno := callPpoll(fds, ts, blocked)
 	if errno != 0 {
 		return repeatPpoll(errno, fds, &l, mask, blocked)
 	}
@@ -124,7 +97,7 @@ func repeatPpoll(errno unix.Errno, fds []PollFD, l *limit, mask, blocked *SigSet
 			return 0, failPpoll(errno, len(fds))
 		}
 		old = oldTime()
-		n, errno = sysPpoll(fds, l.next(), blocked)
+		n, errno = callPpoll(fds, l.next(), blocked)
 	}
 	if n > 0 {
 		raceSeen()

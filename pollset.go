@@ -89,7 +89,8 @@ func (s *PollSet) make() *pollCore {
 	c := &pollCore{wake: -1, members: map[syscall.Conn]*member{}}
 	c.state.Store(stateChanged | stateNoWake)
 	if s.core.CompareAndSwap(nil, c) {
-		runtime.AddCleanup(s, func(c *pollCore) { c.close() }, c)
+		// Members' numbers may sleep in close, which would hold up other cleanups.
+		runtime.AddCleanup(s, func(c *pollCore) { go c.close() }, c)
 	}
 	return s.core.Load()
 }
@@ -162,13 +163,13 @@ func (m *member) unpin() {
 		m.d.release()
 		return
 	}
-	sysClose(int(m.fd))
+	callClose(int(m.fd))
 }
 
 // dupConn duplicates the descriptor of any Conn.
 func dupConn(conn syscall.Conn) (fd int, err error) {
 	var errno unix.Errno
-	err = control(conn, func(n uintptr) { fd, errno = sysFcntl(int(n), unix.F_DUPFD_CLOEXEC, 0) })
+	err = control(conn, func(n uintptr) { fd, errno = callFcntl(int(n), unix.F_DUPFD_CLOEXEC, 0) })
 	if err == nil && errno != 0 {
 		err = opFcntl.fail(errno)
 	}
@@ -231,7 +232,7 @@ func (c *pollCore) changed() (waiting bool) {
 func (c *pollCore) poke() {
 	if c.state.Load()&stateNoWake == 0 {
 		one := uint64(1)
-		sysWrite(c.wake, &one, false)
+		callWrite(c.wake, &one, false)
 	}
 }
 
@@ -288,23 +289,6 @@ func (m *member) gone() bool { return false }
 // *[InterruptedError]; and those of ppoll(2).
 func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
 	c := s.get()
-	// What follows does this too, with more frames to come back through.
-	if st := c.state.Load(); timeout == 0 && mask == nil && st&^stateNoWake == 0 && direct() &&
-		c.state.CompareAndSwap(st, st|stateWaiting) {
-		if len(c.polled) <= shortScan {
-			var now timespec
-			r, errno := nowPpoll(c.slots(false), &now)
-			if errno == 0 && c.state.CompareAndSwap(st|stateWaiting, st) {
-				if r > 0 {
-					raceSeen()
-				}
-				c.ready = int(r)
-				runtime.KeepAlive(s)
-				return int(r), nil
-			}
-		}
-		c.endChanged(0, nil, false)
-	}
 	n, err = c.wait(context.Background(), timeout, mask)
 	runtime.KeepAlive(s)
 	return n, err
@@ -346,14 +330,7 @@ func (c *pollCore) wait(ctx context.Context, timeout time.Duration, mask *SigSet
 			c.end(0, nil)
 			return 0, ctx.Err()
 		}
-		var r uintptr
-		var errno unix.Errno
-		if direct() {
-			r, errno = thenPpoll(fds, ts, blocked)
-			n = int(r)
-		} else {
-			n, errno = sysPpoll(fds, ts, blocked)
-		}
+		n, errno := callPpoll(fds, ts, blocked)
 		if errno != 0 {
 			n, err = repeatPpoll(errno, fds, &l, mask, blocked)
 		} else if n > 0 {
@@ -403,7 +380,7 @@ func (c *pollCore) beginChanged(sleeps bool) ([]PollFD, error) {
 		return nil, os.ErrClosed
 	}
 	if sleeps && c.wake < 0 {
-		fd, errno := sysEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		fd, errno := callEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 		if errno != 0 {
 			return nil, opEventfd2.fail(errno)
 		}
@@ -462,7 +439,7 @@ func (c *pollCore) endChanged(n int, err error, poked bool) (again bool, _ int, 
 	c.mu.Lock()
 	if poked {
 		var v uint64
-		sysRead(c.wake, &v, false)
+		callRead(c.wake, &v, false)
 	}
 	// stateChanged stays set while there is something to look at.
 	c.state.And(^uint32(stateWaiting))
@@ -572,7 +549,7 @@ func (c *pollCore) close() error {
 // freeWake closes wake for good. c.mu is held, and nobody waits.
 func (c *pollCore) freeWake() {
 	if c.wake >= 0 {
-		sysClose(c.wake)
+		callClose(c.wake)
 		c.wake = -1
 		c.state.Or(stateNoWake)
 	}

@@ -85,7 +85,7 @@ func (d *descriptor) dup() (int, error) {
 		return -1, os.ErrClosed
 	}
 	d.share()
-	fd, errno := sysFcntl(int(d.fd), unix.F_DUPFD_CLOEXEC, 0)
+	fd, errno := callFcntl(int(d.fd), unix.F_DUPFD_CLOEXEC, 0)
 	d.release()
 	if errno != 0 {
 		return -1, opFcntl.fail(errno)

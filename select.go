@@ -130,47 +130,20 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 	nfds := max(r.nfds(), w.nfds(), x.nfds())
 	rw, ww, xw := r.upTo(nfds), w.upTo(nfds), x.upTo(nfds)
 	var l limit
-	var u uintptr
-	var errno unix.Errno
-	switch {
-	case mask != nil || !direct():
-		n, err = selectMasked(nfds, rw, ww, xw, timeout, mask)
-		if err != nil {
-			return 0, err
-		}
-	case timeout == 0 && nfds <= shortScan:
-		u, errno = nowPselect6(nfds, rw, ww, xw, &l.ts)
-		n = int(u)
-	default:
-		u, errno = thenPselect6(nfds, rw, ww, xw, l.set(timeout), nil)
-		n = int(u)
+	var buf SigSet
+	ts, blocked := l.set(timeout), waitMask(mask, &buf)
+	if mask != nil && timeout > 0 {
+		l.start()
 	}
+	n, errno := callPselect6(nfds, rw, ww, xw, ts, blocked)
 	if errno != 0 {
-		if n, err = repeatPselect6(errno, nfds, rw, ww, xw, &l, nil, nil); err != nil {
+		if n, err = repeatPselect6(errno, nfds, rw, ww, xw, &l, mask, blocked); err != nil {
 			return 0, err
 		}
 	}
 	clearStale(n, rw, ww, xw)
 	if n > 0 {
 		raceSeen()
-	}
-	return n, nil
-}
-
-// selectMasked is the calls of Select with a mask or a tracer, in the way of
-// pollMasked.
-//
-//go:noinline
-func selectMasked(nfds int, r, w, x []fdWord, timeout time.Duration, mask *SigSet) (int, error) {
-	var l limit
-	var buf SigSet
-	ts, blocked := l.set(timeout), waitMask(mask, &buf)
-	if mask != nil && timeout > 0 {
-		l.start()
-	}
-	n, errno := sysPselect6(nfds, r, w, x, ts, blocked)
-	if errno != 0 {
-		return repeatPselect6(errno, nfds, r, w, x, &l, mask, blocked)
 	}
 	return n, nil
 }
@@ -188,7 +161,7 @@ func repeatPselect6(errno unix.Errno, nfds int, r, w, x []fdWord, l *limit, mask
 			return 0, failPselect6(errno, r, w, x)
 		}
 		old = oldTime()
-		n, errno = sysPselect6(nfds, r, w, x, l.next(), blocked)
+		n, errno = callPselect6(nfds, r, w, x, l.next(), blocked)
 	}
 	return n, nil
 }
@@ -203,7 +176,7 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 	for i := range max(len(r), len(w), len(x)) {
 		for all := word(r, i) | word(w, i) | word(x, i); all != 0; all &= all - 1 {
 			fd := i*fdWordBits + bits.TrailingZeros(all)
-			if _, errno := sysFcntl(fd, unix.F_GETFD, 0); errno == unix.EBADF {
+			if _, errno := callFcntl(fd, unix.F_GETFD, 0); errno == unix.EBADF {
 				return &callError{fmt.Sprintf("Select: fd %d in a set: want open descriptors", fd), err}
 			}
 		}

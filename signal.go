@@ -110,7 +110,7 @@ func (s *SigSet) forWait(buf *SigSet) {
 // See rt_sigprocmask(2).
 func ThreadSigMask() (SigSet, error) {
 	var old SigSet
-	if errno := sysRtSigprocmask(unix.SIG_BLOCK, nil, &old); errno != 0 {
+	if errno := callRtSigprocmask(unix.SIG_BLOCK, nil, &old); errno != 0 {
 		return SigSet{}, opRtSigprocmask.fail(errno)
 	}
 	return old, nil
@@ -132,12 +132,12 @@ func WithSigMask(mask SigSet, fn func() error) (err error) {
 	runtime.LockOSThread()
 	mask = mask.sanitize()
 	var old SigSet
-	if errno := sysRtSigprocmask(unix.SIG_SETMASK, &mask, &old); errno != 0 {
+	if errno := callRtSigprocmask(unix.SIG_SETMASK, &mask, &old); errno != 0 {
 		runtime.UnlockOSThread()
 		return opRtSigprocmask.fail(errno)
 	}
 	defer func() {
-		if errno := sysRtSigprocmask(unix.SIG_SETMASK, &old, nil); errno != 0 {
+		if errno := callRtSigprocmask(unix.SIG_SETMASK, &old, nil); errno != 0 {
 			if err == nil {
 				err = opRtSigprocmask.fail(errno)
 			}

@@ -2,7 +2,11 @@ package efd
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -207,23 +211,52 @@ func BenchmarkTracingOff(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/checks, "ns/op")
 }
 
-// The calls that cannot sleep tell errors as the others do.
-func TestNowCallsFail(t *testing.T) {
-	bad := timespec{0, -1}
-	for _, c := range []struct {
-		name string
-		call func() (uintptr, unix.Errno)
-		want unix.Errno
-	}{
-		{"ppoll", func() (uintptr, unix.Errno) { return nowPpoll(nil, &bad) }, unix.EINVAL},
-		{"pselect6", func() (uintptr, unix.Errno) { return nowPselect6(-1, nil, nil, nil, new(timespec)) }, unix.EINVAL},
-		{"epoll_pwait", func() (uintptr, unix.Errno) { return nowEpollPwait(-1, make([]EpollEvent, 1)) }, unix.EBADF},
-	} {
-		if oldTime() && c.name != "epoll_pwait" {
+// A call that the package makes by its sysX is hidden from the tracers, and one
+// that it makes raw stops Go's scheduler if it sleeps.
+func TestCallsAreMadeInTheirPlace(t *testing.T) {
+	raw := []string{"sysEventfd2", "sysReadNonblock", "sysWriteNonblock", "sysFcntl", "sysEpollCreate1", "sysRtSigprocmask"}
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	found := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		if n, errno := c.call(); n != ^uintptr(0) || errno != c.want {
-			t.Errorf("%s: %d, %v; want -1, %v", c.name, int(n), errno, c.want)
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.CallExpr:
+					if f, ok := n.Fun.(*ast.Ident); ok && isSysX(f.Name) && !isSysX(fn.Name.Name) && name != "sys_trace.go" {
+						t.Errorf("%s: %s calls %s: want the callX of it", name, fn.Name.Name, f.Name)
+					}
+				case *ast.SelectorExpr:
+					if strings.HasPrefix(n.Sel.Name, "RawSyscall") {
+						found++
+						if name != "sys.go" || !slices.Contains(raw, fn.Name.Name) {
+							t.Errorf("%s: %s makes a raw call: only %v may", name, fn.Name.Name, raw)
+						}
+					}
+				}
+				return true
+			})
 		}
 	}
+	if found != len(raw) {
+		t.Errorf("%d raw calls, want the %d of %v", found, len(raw), raw)
+	}
+}
+
+func isSysX(name string) bool {
+	rest, ok := strings.CutPrefix(name, "sys")
+	return ok && rest != "" && rest[0] >= 'A' && rest[0] <= 'Z'
 }

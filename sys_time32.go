@@ -23,6 +23,9 @@ const (
 // noTime64 is set once the kernel has refused a call with 64-bit time.
 var noTime64 atomic.Bool
 
+// hasTime32 says that there are older calls, with 32-bit time.
+const hasTime32 = true
+
 // oldTime reports whether the kernel lacks the calls with 64-bit time.
 func oldTime() bool { return noTime64.Load() }
 

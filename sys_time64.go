@@ -11,6 +11,9 @@ const (
 	nrPselect6 = unix.SYS_PSELECT6
 )
 
+// hasTime32 says that there are older calls, with 32-bit time.
+const hasTime32 = false
+
 // oldTime reports whether the kernel lacks the calls with 64-bit time.
 func oldTime() bool { return false }
 

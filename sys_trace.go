@@ -9,14 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A traceX makes the same call as its rawX and keeps what memory held before
-// and after it. It copies, and names no formatting code: tell is set by
-// AddTracer alone, so that a program without tracers does not carry what
-// prints a call, and no argument of a call escapes to the heap.
+// A callX makes a system call by its sysX. With a tracer it keeps what memory
+// held before and after the call. It copies, and names no formatting code:
+// report is set by AddTracer alone, so that a program without tracers does not
+// carry the code that prints a call, and no argument of a call escapes to the
+// heap.
 
-// tell makes a Call of a record and hands it to the tracers. It is set before
-// tracing is for the first time.
-var tell func(*record)
+// report makes a Call of a record and passes it to the tracers. It is set
+// before tracing is set for the first time.
+var report func(*record)
 
 // record is one system call as it was made.
 type record struct {
@@ -85,7 +86,7 @@ func (r *record) end(ret int, errno unix.Errno) {
 
 func (r *record) done() {
 	defer runtime.UnlockOSThread()
-	tell(r)
+	report(r)
 }
 
 func addr[T any](p *T) uintptr       { return uintptr(unsafe.Pointer(p)) }
@@ -98,29 +99,43 @@ func deref[T any](p *T) (content []T) {
 	return content
 }
 
-func traceEventfd2(initval, flags uint32) (int, unix.Errno) {
+func callEventfd2(initval, flags uint32) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysEventfd2(initval, flags)
+	}
 	r := begin(kindEventfd2, "eventfd2", uintptr(initval), uintptr(flags))
 	r.now()
-	fd, errno := rawEventfd2(initval, flags)
+	fd, errno := sysEventfd2(initval, flags)
 	r.end(fd, errno)
 	r.done()
 	return fd, errno
 }
 
-func traceRead(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
+// callRead reads an eventfd's counter. sleeps says that the open file may have
+// lost O_NONBLOCK, or never had it.
+func callRead(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		if sleeps {
+			return sysRead(fd, v)
+		}
+		return sysReadNonblock(fd, v)
+	}
 	r := begin(kindRead, "read", uintptr(fd), addr(v), 8)
 	r.now()
-	n, errno := rawRead(fd, v, sleeps)
+	n, errno := sysRead(fd, v)
 	r.end(n, errno)
 	r.after.bytes = counterBytes(v)
 	r.done()
 	return n, errno
 }
 
-func traceReadBytes(fd int, b []byte) (int, unix.Errno) {
+func callReadBytes(fd int, b []byte) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysReadBytes(fd, b)
+	}
 	r := begin(kindReadText, "read", uintptr(fd), addrSlice(b), uintptr(len(b)))
 	r.now()
-	n, errno := rawReadBytes(fd, b)
+	n, errno := sysReadBytes(fd, b)
 	r.end(n, errno)
 	if errno == 0 {
 		r.after.bytes = slices.Clone(b[:n])
@@ -129,51 +144,70 @@ func traceReadBytes(fd int, b []byte) (int, unix.Errno) {
 	return n, errno
 }
 
-func traceWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
+// callWrite adds *v to an eventfd's counter; sleeps as in callRead.
+func callWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		if sleeps {
+			return sysWrite(fd, v)
+		}
+		return sysWriteNonblock(fd, v)
+	}
 	r := begin(kindWrite, "write", uintptr(fd), addr(v), 8)
 	r.before.bytes = counterBytes(v)
 	r.now()
-	n, errno := rawWrite(fd, v, sleeps)
+	n, errno := sysWrite(fd, v)
 	r.end(n, errno)
 	r.done()
 	return n, errno
 }
 
-func traceClose(fd int) unix.Errno {
+func callClose(fd int) unix.Errno {
+	if tracing.Load() == nil {
+		return sysClose(fd)
+	}
 	r := begin(kindClose, "close", uintptr(fd))
 	r.before.link = fdLink(fd)
 	r.now()
-	errno := rawClose(fd)
+	errno := sysClose(fd)
 	r.end(0, errno)
 	r.done()
 	return errno
 }
 
-func traceFcntl(fd, cmd, arg int) (int, unix.Errno) {
+func callFcntl(fd, cmd, arg int) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysFcntl(fd, cmd, arg)
+	}
 	r := begin(kindFcntl, fcntlName, uintptr(fd), uintptr(cmd), uintptr(arg))
 	r.now()
-	n, errno := rawFcntl(fd, cmd, arg)
+	n, errno := sysFcntl(fd, cmd, arg)
 	r.end(n, errno)
 	r.done()
 	return n, errno
 }
 
-func tracePpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
+func callPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysPpoll(fds, ts, mask)
+	}
 	r := begin(kindPpoll, timeCall("ppoll"), addrSlice(fds), uintptr(len(fds)), addr(ts), addr(mask), sigsetSize)
 	r.before = memory{fds: slices.Clone(fds), ts: deref(ts), mask: deref(mask)}
 	r.now()
-	n, errno := rawPpoll(fds, ts, mask)
+	n, errno := sysPpoll(fds, ts, mask)
 	r.end(n, errno)
 	r.after = memory{fds: slices.Clone(fds), ts: deref(ts)}
 	r.done()
 	return n, errno
 }
 
-func tracePselect6(nfds int, rs, ws, xs []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+func callPselect6(nfds int, rs, ws, xs []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysPselect6(nfds, rs, ws, xs, ts, mask)
+	}
 	r := begin(kindPselect6, timeCall("pselect6"), uintptr(nfds), addrSlice(rs), addrSlice(ws), addrSlice(xs), addr(ts))
 	r.before = memory{sets: cloneSets(rs, ws, xs), ts: deref(ts), mask: deref(mask)}
 	r.now()
-	n, errno := rawPselect6(nfds, rs, ws, xs, ts, mask)
+	n, errno := sysPselect6(nfds, rs, ws, xs, ts, mask)
 	r.end(n, errno)
 	r.after = memory{sets: cloneSets(rs, ws, xs), ts: deref(ts)}
 	r.done()
@@ -184,72 +218,93 @@ func cloneSets(r, w, x []fdWord) [3][]fdWord {
 	return [3][]fdWord{slices.Clone(r), slices.Clone(w), slices.Clone(x)}
 }
 
-func traceEpollCreate1(flags int) (int, unix.Errno) {
+func callEpollCreate1(flags int) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysEpollCreate1(flags)
+	}
 	r := begin(kindEpollCreate1, "epoll_create1", uintptr(flags))
 	r.now()
-	fd, errno := rawEpollCreate1(flags)
+	fd, errno := sysEpollCreate1(flags)
 	r.end(fd, errno)
 	r.done()
 	return fd, errno
 }
 
-func traceEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
+func callEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
+	if tracing.Load() == nil {
+		return sysEpollCtl(epfd, op, fd, ev)
+	}
 	r := begin(kindEpollCtl, "epoll_ctl", uintptr(epfd), uintptr(op), uintptr(fd), addr(ev))
 	r.before.events = deref(ev)
 	r.now()
-	errno := rawEpollCtl(epfd, op, fd, ev)
+	errno := sysEpollCtl(epfd, op, fd, ev)
 	r.end(0, errno)
 	r.done()
 	return errno
 }
 
-func traceEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
+func callEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysEpollPwait(epfd, events, msec, mask)
+	}
 	r := begin(kindEpollPwait, "epoll_pwait", uintptr(epfd), addrSlice(events), uintptr(len(events)), uintptr(msec), addr(mask), sigsetSize)
 	r.before.mask = deref(mask)
 	r.now()
-	n, errno := rawEpollPwait(epfd, events, msec, mask)
+	n, errno := sysEpollPwait(epfd, events, msec, mask)
 	r.end(n, errno)
 	r.after.events = slices.Clone(events[:max(r.ret, 0)])
 	r.done()
 	return n, errno
 }
 
-func traceEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) (int, unix.Errno) {
+func callEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysEpollPwait2(epfd, events, ts, mask)
+	}
 	r := begin(kindEpollPwait2, "epoll_pwait2", uintptr(epfd), addrSlice(events), uintptr(len(events)), addr(ts), addr(mask), sigsetSize)
 	r.before = memory{ts: deref(ts), mask: deref(mask)}
 	r.now()
-	n, errno := rawEpollPwait2(epfd, events, ts, mask)
+	n, errno := sysEpollPwait2(epfd, events, ts, mask)
 	r.end(n, errno)
 	r.after.events = slices.Clone(events[:max(r.ret, 0)])
 	r.done()
 	return n, errno
 }
 
-func traceEpollParams(epfd int, req uint32, p *epollParams) unix.Errno {
+func callEpollParams(epfd int, req uint32, p *epollParams) unix.Errno {
+	if tracing.Load() == nil {
+		return sysEpollParams(epfd, req, p)
+	}
 	r := begin(kindIoctl, "ioctl", uintptr(epfd), uintptr(req), addr(p))
 	r.now()
-	errno := rawEpollParams(epfd, req, p)
+	errno := sysEpollParams(epfd, req, p)
 	r.end(0, errno)
 	r.done()
 	return errno
 }
 
-func traceRtSigprocmask(how int, set, old *SigSet) unix.Errno {
+func callRtSigprocmask(how int, set, old *SigSet) unix.Errno {
+	if tracing.Load() == nil {
+		return sysRtSigprocmask(how, set, old)
+	}
 	r := begin(kindRtSigprocmask, "rt_sigprocmask", uintptr(how), addr(set), addr(old), sigsetSize)
 	r.before.mask = deref(set)
 	r.now()
-	errno := rawRtSigprocmask(how, set, old)
+	errno := sysRtSigprocmask(how, set, old)
 	r.end(0, errno)
 	r.after.old = deref(old)
 	r.done()
 	return errno
 }
 
-func traceOpen(path []byte) (int, unix.Errno) {
+func callOpen(path []byte) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysOpen(path)
+	}
 	r := begin(kindOpenat, "openat", 0, addrSlice(path))
 	r.before.bytes = slices.Clone(path[:len(path)-1])
 	r.now()
-	fd, errno := rawOpen(path)
+	fd, errno := sysOpen(path)
 	r.end(fd, errno)
 	r.done()
 	return fd, errno

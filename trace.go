@@ -76,8 +76,8 @@ func AddTracer(fn func(*Call)) (remove func()) {
 func changeTracers(change func([]*tracer) []*tracer) {
 	tracersMu.Lock()
 	defer tracersMu.Unlock()
-	if tell == nil {
-		tell = tellAll
+	if report == nil {
+		report = reportAll
 	}
 	var list []*tracer
 	if now := tracing.Load(); now != nil {

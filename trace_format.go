@@ -243,8 +243,8 @@ func (c *Call) result() string {
 	return ret
 }
 
-// tellAll hands r to every tracer, unless a tracer made the call.
-func tellAll(r *record) {
+// reportAll hands r to every tracer, unless a tracer made the call.
+func reportAll(r *record) {
 	all := tracing.Load()
 	if all == nil || !inTracer.enter(r.tid) {
 		return

@@ -88,7 +88,8 @@ func fdLink(fd int) string {
 	path := append(strconv.AppendInt([]byte("/proc/self/fd/"), int64(fd), 10), 0)
 	var buf [64]byte
 	dir := unix.AT_FDCWD
-	n, _, errno := syscall.RawSyscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&path[0])), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
+	n, _, errno := syscall.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&path[0])),
+		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
 	if errno != 0 {
 		return ""
 	}

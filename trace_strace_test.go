@@ -136,72 +136,72 @@ func (h *straceHelper) script() {
 
 func (h *straceHelper) eventfdCalls() {
 	for bit := range 32 {
-		if fd, errno := sysEventfd2(uint32(bit), 1<<bit); errno == 0 {
-			sysClose(fd)
+		if fd, errno := callEventfd2(uint32(bit), 1<<bit); errno == 0 {
+			callClose(fd)
 		}
 	}
-	fd, _ := sysEventfd2(math.MaxUint32, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK|unix.EFD_SEMAPHORE)
+	fd, _ := callEventfd2(math.MaxUint32, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK|unix.EFD_SEMAPHORE)
 	var v uint64
-	sysRead(fd, &v, false)
-	sysClose(fd)
-	sysClose(fd)
-	sysClose(-1)
-	fd, _ = sysEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	sysRead(fd, &v, true)
+	callRead(fd, &v, false)
+	callClose(fd)
+	callClose(fd)
+	callClose(-1)
+	fd, _ = callEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	callRead(fd, &v, true)
 	for _, v := range []uint64{0, 1, 7, 8, 0x0a0d22, 0x5c225c, 0x4142434430313233, 0x3900380037003600, 0x7f808182ff, MaxCount, math.MaxUint64} {
-		sysWrite(fd, &v, false)
-		sysWrite(fd, &v, true)
-		sysRead(fd, &v, false)
+		callWrite(fd, &v, false)
+		callWrite(fd, &v, true)
+		callRead(fd, &v, false)
 	}
-	sysRead(fd+1000, &v, false)
-	sysWrite(-1, &v, false)
+	callRead(fd+1000, &v, false)
+	callWrite(-1, &v, false)
 	path := append([]byte("/proc/self/fdinfo/"), strconv.Itoa(fd)...)
-	info, _ := sysOpen(append(path, 0))
+	info, _ := callOpen(append(path, 0))
 	buf := make([]byte, 512)
-	sysReadBytes(info, buf)
-	sysReadBytes(info, buf)
-	sysReadBytes(info, buf[:0])
-	sysClose(info)
-	sysReadBytes(info, buf)
-	sysOpen([]byte("/proc/self/fdinfo/999999\x00"))
-	sysOpen([]byte("/no/such\tfile\x00"))
-	sysClose(fd)
+	callReadBytes(info, buf)
+	callReadBytes(info, buf)
+	callReadBytes(info, buf[:0])
+	callClose(info)
+	callReadBytes(info, buf)
+	callOpen([]byte("/proc/self/fdinfo/999999\x00"))
+	callOpen([]byte("/no/such\tfile\x00"))
+	callClose(fd)
 }
 
 func (h *straceHelper) fcntlCalls() {
-	fd, _ := sysEventfd2(0, 0)
+	fd, _ := callEventfd2(0, 0)
 	for _, c := range [][2]int{{unix.F_GETFL, 0}, {unix.F_GETFD, 0}, {unix.F_SETFD, 1}, {unix.F_GETFD, 0}, {unix.F_SETFD, 0}, {unix.F_SETFL, unix.O_RDWR | unix.O_NONBLOCK},
 		{unix.F_GETFL, 0}, {unix.F_SETFL, unix.O_RDWR | unix.O_APPEND | unix.O_NONBLOCK}, {unix.F_GETFL, 0}, {unix.F_DUPFD_CLOEXEC, 1 << 30}, {unix.F_DUPFD_CLOEXEC, -1}} {
-		sysFcntl(fd, c[0], c[1])
-		sysFcntl(fd+1000, c[0], c[1])
+		callFcntl(fd, c[0], c[1])
+		callFcntl(fd+1000, c[0], c[1])
 	}
 	for _, low := range []int{0, 100} {
-		dup, _ := sysFcntl(fd, unix.F_DUPFD_CLOEXEC, low)
-		sysClose(dup)
+		dup, _ := callFcntl(fd, unix.F_DUPFD_CLOEXEC, low)
+		callClose(dup)
 	}
 	for _, open := range []int{unix.O_RDONLY, unix.O_WRONLY | unix.O_APPEND, unix.O_RDWR | unix.O_NOATIME, unix.O_PATH, unix.O_RDONLY | unix.O_DSYNC | unix.O_SYNC} {
 		other := hide(func() int { return must(unix.Open(h.own, open, 0)) })
-		sysFcntl(other, unix.F_GETFL, 0)
-		sysClose(other)
+		callFcntl(other, unix.F_GETFL, 0)
+		callClose(other)
 	}
-	sysClose(fd)
+	callClose(fd)
 }
 
 func (h *straceHelper) pollCalls() {
-	fd, _ := sysEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	fd, _ := callEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	zero, short := timespec{}, timespec{0, 1}
 	mask := must(NewSigSet(unix.SIGUSR1, unix.SIGTERM, 40))
 	full, empty := FullSigSet(), SigSet{}
 	for bit := range 16 {
-		sysPpoll([]PollFD{{int32(fd), 1 << bit, 0}}, &zero, nil)
+		callPpoll([]PollFD{{int32(fd), 1 << bit, 0}}, &zero, nil)
 	}
-	sysPpoll([]PollFD{{int32(fd), -1, 0}, {-1, 0x7fff, 0}, {-5, 0, 3}}, nil, &full)
-	sysPpoll([]PollFD{{int32(fd), POLLPRI, 0}}, &short, &empty)
-	sysPpoll([]PollFD{{9999, 0, 0}}, &timespec{12345678901, 999999999}, &mask)
-	sysPpoll(nil, &zero, nil)
-	sysPpoll([]PollFD{{int32(fd), 0, 0}}[:0], &zero, nil)
+	callPpoll([]PollFD{{int32(fd), -1, 0}, {-1, 0x7fff, 0}, {-5, 0, 3}}, nil, &full)
+	callPpoll([]PollFD{{int32(fd), POLLPRI, 0}}, &short, &empty)
+	callPpoll([]PollFD{{9999, 0, 0}}, &timespec{12345678901, 999999999}, &mask)
+	callPpoll(nil, &zero, nil)
+	callPpoll([]PollFD{{int32(fd), 0, 0}}[:0], &zero, nil)
 	for _, bad := range []timespec{{-1, 0}, {0, -1}, {0, 1e9}, {math.MinInt64, math.MinInt64}} {
-		sysPpoll([]PollFD{{int32(fd), POLLIN, 0}}, &bad, nil)
+		callPpoll([]PollFD{{int32(fd), POLLIN, 0}}, &bad, nil)
 	}
 	for _, n := range []int{24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 40} {
 		for _, base := range []int32{5000, 500_000, 1_500_000_000} {
@@ -209,13 +209,13 @@ func (h *straceHelper) pollCalls() {
 			for i := range fds {
 				fds[i] = PollFD{base + int32(i), POLLIN, 0}
 			}
-			sysPpoll(fds, nil, nil)
-			sysPpoll(fds, &timespec{}, nil)
-			sysPpoll(fds, &timespec{1_000_000_000_000, 1}, nil)
+			callPpoll(fds, nil, nil)
+			callPpoll(fds, &timespec{}, nil)
+			callPpoll(fds, &timespec{1_000_000_000_000, 1}, nil)
 		}
 	}
-	sysPpoll(make([]PollFD, 1<<20+1), &zero, nil)
-	sysClose(fd)
+	callPpoll(make([]PollFD, 1<<20+1), &zero, nil)
+	callClose(fd)
 }
 
 func words(n int, fds ...int) []fdWord {
@@ -227,25 +227,25 @@ func words(n int, fds ...int) []fdWord {
 }
 
 func (h *straceHelper) selectCalls() {
-	one, _ := sysEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	nought, _ := sysEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	one, _ := callEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	nought, _ := callEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	urgent := hide(func() *os.File { return must(packetPty()) })
 	u := int(urgent.Fd())
 	zero, mask := timespec{}, must(NewSigSet(unix.SIGINT))
 	n := u + 1
 	set := func(fds ...int) []fdWord { return words(n, fds...) }
-	sysPselect6(n, set(one), set(one), set(u), &zero, nil)
-	sysPselect6(n, set(one, nought), nil, nil, nil, &mask)
-	sysPselect6(n, set(one), set(), set(u), &zero, nil) // strace closes a bracket too many here
-	sysPselect6(n, set(nought), set(), set(u), &timespec{}, nil)
-	sysPselect6(n, nil, nil, set(u, one), &timespec{}, &mask)
-	sysPselect6(n, set(nought), nil, nil, &timespec{0, 1}, nil)
-	sysPselect6(0, nil, nil, nil, &timespec{0, 1}, &SigSet{})
-	sysPselect6(0, set(one), nil, nil, &zero, nil)
-	sysPselect6(-1, set(one), nil, nil, &zero, nil)
-	sysPselect6(n+1, words(n+64, n+20), nil, nil, &timespec{0, -1}, nil)
-	sysPselect6(900, words(900, one, 899), nil, nil, &timespec{}, nil)
-	sysPselect6(64, words(64, 63), nil, nil, &timespec{}, nil)
+	callPselect6(n, set(one), set(one), set(u), &zero, nil)
+	callPselect6(n, set(one, nought), nil, nil, nil, &mask)
+	callPselect6(n, set(one), set(), set(u), &zero, nil) // strace closes a bracket too many here
+	callPselect6(n, set(nought), set(), set(u), &timespec{}, nil)
+	callPselect6(n, nil, nil, set(u, one), &timespec{}, &mask)
+	callPselect6(n, set(nought), nil, nil, &timespec{0, 1}, nil)
+	callPselect6(0, nil, nil, nil, &timespec{0, 1}, &SigSet{})
+	callPselect6(0, set(one), nil, nil, &zero, nil)
+	callPselect6(-1, set(one), nil, nil, &zero, nil)
+	callPselect6(n+1, words(n+64, n+20), nil, nil, &timespec{0, -1}, nil)
+	callPselect6(900, words(900, one, 899), nil, nil, &timespec{}, nil)
+	callPselect6(64, words(64, 63), nil, nil, &timespec{}, nil)
 	for _, many := range []int{150, 197, 198, 199, 200, 201, 260} {
 		var fds []int
 		for i := range many {
@@ -257,9 +257,9 @@ func (h *straceHelper) selectCalls() {
 			}
 			return 0
 		})
-		sysPselect6(2000, words(2000, fds...), words(2000, fds...), nil, &timespec{}, nil)
-		sysPselect6(2000, words(2000, fds...), nil, nil, &timespec{5_000_000_000, 0}, nil)
-		sysPselect6(2000, words(2000, fds...), nil, words(2000, fds...), nil, nil)
+		callPselect6(2000, words(2000, fds...), words(2000, fds...), nil, &timespec{}, nil)
+		callPselect6(2000, words(2000, fds...), nil, nil, &timespec{5_000_000_000, 0}, nil)
+		callPselect6(2000, words(2000, fds...), nil, words(2000, fds...), nil, nil)
 		hide(func() int {
 			for _, fd := range fds {
 				unix.Close(fd)
@@ -268,8 +268,8 @@ func (h *straceHelper) selectCalls() {
 		})
 	}
 	hide(func() int { urgent.Close(); return 0 })
-	sysClose(one)
-	sysClose(nought)
+	callClose(one)
+	callClose(nought)
 }
 
 // packetPty returns the controlling side of a terminal that has a change of
@@ -298,20 +298,20 @@ func packetPty() (*os.File, error) {
 
 func (h *straceHelper) epollCalls() {
 	for _, flags := range []int{1, 0x800, unix.EPOLL_CLOEXEC | 0x10} {
-		sysEpollCreate1(flags)
+		callEpollCreate1(flags)
 	}
-	ep, _ := sysEpollCreate1(unix.EPOLL_CLOEXEC)
-	inner, _ := sysEpollCreate1(0)
-	fd, _ := sysEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	ep, _ := callEpollCreate1(unix.EPOLL_CLOEXEC)
+	inner, _ := callEpollCreate1(0)
+	fd, _ := callEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	file := hide(func() int { return must(unix.Open(os.Args[0], unix.O_RDONLY|unix.O_CLOEXEC, 0)) })
 	events := make([]EpollEvent, 64)
 	const data = 0x1122334455667788
 	for bit := range 32 {
 		ev := makeEpollEvent(1<<bit, data<<bit)
-		sysEpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev)
-		sysEpollPwait(ep, events, 0, nil)
-		sysEpollCtl(ep, unix.EPOLL_CTL_MOD, fd, &ev)
-		sysEpollCtl(ep, unix.EPOLL_CTL_DEL, fd, nil)
+		callEpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev)
+		callEpollPwait(ep, events, 0, nil)
+		callEpollCtl(ep, unix.EPOLL_CTL_MOD, fd, &ev)
+		callEpollCtl(ep, unix.EPOLL_CTL_DEL, fd, nil)
 	}
 	ev := makeEpollEvent(EPOLLIN|EPOLLOUT|0x800, math.MaxUint64)
 	for _, c := range []struct{ ep, op, fd int }{
@@ -319,65 +319,65 @@ func (h *straceHelper) epollCalls() {
 		{ep, unix.EPOLL_CTL_ADD, ep}, {ep, unix.EPOLL_CTL_ADD, inner}, {inner, unix.EPOLL_CTL_ADD, ep}, {ep, 0, fd}, {ep, 9, fd}, {fd, unix.EPOLL_CTL_ADD, fd},
 		{-1, unix.EPOLL_CTL_ADD, fd}, {ep, unix.EPOLL_CTL_ADD, -1}, {ep, unix.EPOLL_CTL_DEL, inner},
 	} {
-		sysEpollCtl(c.ep, c.op, c.fd, &ev)
+		callEpollCtl(c.ep, c.op, c.fd, &ev)
 	}
-	sysEpollCtl(ep, unix.EPOLL_CTL_ADD, inner, nil)
+	callEpollCtl(ep, unix.EPOLL_CTL_ADD, inner, nil)
 	mask := must(NewSigSet(unix.SIGHUP, unix.SIGIO))
 	long, short := timespec{3_000_000, 5}, timespec{0, 1}
-	sysEpollPwait(ep, events, -1, &mask)
-	sysEpollPwait2(ep, events, &long, &mask)
-	sysEpollPwait2(ep, events, nil, nil)
-	sysEpollPwait(inner, events, 0, nil)
-	sysEpollPwait(inner, events, 1, &mask)
-	sysEpollPwait2(inner, events, &short, nil)
-	sysEpollPwait(ep, events[:0], 0, &mask)
-	sysEpollPwait2(ep, nil, &short, &mask)
-	sysEpollPwait2(ep, events, &timespec{0, -1}, &mask)
-	sysEpollPwait(fd, events, 0, nil)
-	sysEpollPwait2(9999, events, &short, nil)
+	callEpollPwait(ep, events, -1, &mask)
+	callEpollPwait2(ep, events, &long, &mask)
+	callEpollPwait2(ep, events, nil, nil)
+	callEpollPwait(inner, events, 0, nil)
+	callEpollPwait(inner, events, 1, &mask)
+	callEpollPwait2(inner, events, &short, nil)
+	callEpollPwait(ep, events[:0], 0, &mask)
+	callEpollPwait2(ep, nil, &short, &mask)
+	callEpollPwait2(ep, events, &timespec{0, -1}, &mask)
+	callEpollPwait(fd, events, 0, nil)
+	callEpollPwait2(9999, events, &short, nil)
 	var dups []int
 	for range 40 {
-		dup, _ := sysFcntl(fd, unix.F_DUPFD_CLOEXEC, 0)
+		dup, _ := callFcntl(fd, unix.F_DUPFD_CLOEXEC, 0)
 		dups = append(dups, dup)
 		ev := makeEpollEvent(EPOLLIN|EPOLLET, uint64(dup))
-		sysEpollCtl(inner, unix.EPOLL_CTL_ADD, dup, &ev)
+		callEpollCtl(inner, unix.EPOLL_CTL_ADD, dup, &ev)
 	}
-	sysEpollPwait(inner, events[:32], 0, nil)
-	sysEpollPwait(inner, events, 0, nil)
+	callEpollPwait(inner, events[:32], 0, nil)
+	callEpollPwait(inner, events, 0, nil)
 	for i, dup := range dups {
 		ev := makeEpollEvent(EPOLLIN, uint64(i))
-		sysEpollCtl(inner, unix.EPOLL_CTL_MOD, dup, &ev)
+		callEpollCtl(inner, unix.EPOLL_CTL_MOD, dup, &ev)
 	}
-	sysEpollPwait2(inner, events, nil, nil)
+	callEpollPwait2(inner, events, nil, nil)
 	for _, p := range []epollParams{{64, 8, 1, 0}, {0, 0, 0, 0}, {1 << 31, 0, 0, 0}, {0, 0, 2, 0}, {0, 1000, 0, 0}} {
-		sysEpollParams(ep, unix.EPIOCSPARAMS, &p)
-		sysEpollParams(ep, unix.EPIOCGPARAMS, &p)
+		callEpollParams(ep, unix.EPIOCSPARAMS, &p)
+		callEpollParams(ep, unix.EPIOCGPARAMS, &p)
 	}
 	var p epollParams
-	sysEpollParams(fd, unix.EPIOCGPARAMS, &p)
-	sysEpollParams(-1, unix.EPIOCSPARAMS, &p)
+	callEpollParams(fd, unix.EPIOCGPARAMS, &p)
+	callEpollParams(-1, unix.EPIOCSPARAMS, &p)
 	for _, fd := range append(dups, ep, inner, fd, file) {
-		sysClose(fd)
+		callClose(fd)
 	}
 }
 
 func (h *straceHelper) signalCalls() {
 	var old, none SigSet
 	some := must(NewSigSet(unix.SIGUSR1, unix.SIGWINCH, 64))
-	sysRtSigprocmask(unix.SIG_BLOCK, nil, &old)
-	sysRtSigprocmask(unix.SIG_BLOCK, &some, nil)
-	sysRtSigprocmask(unix.SIG_UNBLOCK, &some, &none)
-	sysRtSigprocmask(unix.SIG_SETMASK, &old, nil)
-	sysRtSigprocmask(unix.SIG_BLOCK, nil, nil)
-	sysRtSigprocmask(77, &some, &none)
+	callRtSigprocmask(unix.SIG_BLOCK, nil, &old)
+	callRtSigprocmask(unix.SIG_BLOCK, &some, nil)
+	callRtSigprocmask(unix.SIG_UNBLOCK, &some, &none)
+	callRtSigprocmask(unix.SIG_SETMASK, &old, nil)
+	callRtSigprocmask(unix.SIG_BLOCK, nil, nil)
+	callRtSigprocmask(77, &some, &none)
 	for sig := unix.Signal(1); isSignal(sig); sig++ {
 		s := must(NewSigSet(sig))
-		sysPpoll(nil, &timespec{}, &s)
+		callPpoll(nil, &timespec{}, &s)
 		s = FullSigSet()
 		for low := unix.Signal(1); low < sig; low++ {
 			s.Remove(low)
 		}
-		sysPpoll(nil, &timespec{}, &s)
+		callPpoll(nil, &timespec{}, &s)
 	}
 }
 
@@ -386,10 +386,10 @@ func (h *straceHelper) interrupted() {
 	c := make(chan os.Signal, 16)
 	hide(func() int { signal.Notify(c, unix.SIGUSR2); return 0 })
 	tid := unix.Gettid()
-	fd, _ := sysEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	ep, _ := sysEpollCreate1(unix.EPOLL_CLOEXEC)
+	fd, _ := callEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	ep, _ := callEpollCreate1(unix.EPOLL_CLOEXEC)
 	ev := makeEpollEvent(EPOLLIN, 0)
-	sysEpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev)
+	callEpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev)
 	events := make([]EpollEvent, 1)
 	var none SigSet
 	minute := func() *timespec { return &timespec{60, 0} }
@@ -397,12 +397,12 @@ func (h *straceHelper) interrupted() {
 		nr int
 		fn func()
 	}{
-		{nrPpoll, func() { sysPpoll([]PollFD{{int32(fd), POLLIN, 0}}, minute(), nil) }},
-		{nrPpoll, func() { sysPpoll([]PollFD{{int32(fd), POLLIN, 0}}, nil, &none) }},
-		{nrPselect6, func() { sysPselect6(fd+1, words(fd+1, fd), nil, nil, minute(), &none) }},
-		{unix.SYS_EPOLL_PWAIT, func() { sysEpollPwait(ep, events, -1, &none) }},
-		{unix.SYS_EPOLL_PWAIT2, func() { sysEpollPwait2(ep, events, minute(), &none) }},
-		{unix.SYS_EPOLL_PWAIT2, func() { sysEpollPwait2(ep, events, nil, nil) }},
+		{nrPpoll, func() { callPpoll([]PollFD{{int32(fd), POLLIN, 0}}, minute(), nil) }},
+		{nrPpoll, func() { callPpoll([]PollFD{{int32(fd), POLLIN, 0}}, nil, &none) }},
+		{nrPselect6, func() { callPselect6(fd+1, words(fd+1, fd), nil, nil, minute(), &none) }},
+		{unix.SYS_EPOLL_PWAIT, func() { callEpollPwait(ep, events, -1, &none) }},
+		{unix.SYS_EPOLL_PWAIT2, func() { callEpollPwait2(ep, events, minute(), &none) }},
+		{unix.SYS_EPOLL_PWAIT2, func() { callEpollPwait2(ep, events, nil, nil) }},
 	} {
 		var sending atomic.Bool
 		go func() {
@@ -417,7 +417,7 @@ func (h *straceHelper) interrupted() {
 		<-c
 	}
 	// A read restarts by itself: strace shows both, we the one that we made.
-	sleeper, _ := sysEventfd2(0, 0)
+	sleeper, _ := callEventfd2(0, 0)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -426,14 +426,14 @@ func (h *straceHelper) interrupted() {
 		<-c
 		waitAsleep(tid, unix.SYS_READ)
 		one := uint64(1)
-		sysWrite(sleeper, &one, false)
+		callWrite(sleeper, &one, false)
 	}()
 	var v uint64
-	sysRead(sleeper, &v, true)
+	callRead(sleeper, &v, true)
 	<-done
 	hide(func() int { signal.Stop(c); return 0 })
 	for _, fd := range []int{fd, ep, sleeper} {
-		sysClose(fd)
+		callClose(fd)
 	}
 }
 
@@ -499,22 +499,22 @@ func (h *straceHelper) throughHandles() {
 }
 
 func (h *straceHelper) fullTable() {
-	fd, _ := sysEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	fd, _ := callEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	var old unix.Rlimit
 	hide(func() int {
 		must(0, unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(fd) + 1, Max: 4096}, &old))
 		return 0
 	})
-	sysEventfd2(0, unix.EFD_CLOEXEC)
-	sysEpollCreate1(unix.EPOLL_CLOEXEC)
-	sysFcntl(fd, unix.F_DUPFD_CLOEXEC, 0)
-	sysOpen([]byte("/proc/self/stat\x00"))
-	sysPpoll(make([]PollFD, fd+2), &timespec{}, nil)
+	callEventfd2(0, unix.EFD_CLOEXEC)
+	callEpollCreate1(unix.EPOLL_CLOEXEC)
+	callFcntl(fd, unix.F_DUPFD_CLOEXEC, 0)
+	callOpen([]byte("/proc/self/stat\x00"))
+	callPpoll(make([]PollFD, fd+2), &timespec{}, nil)
 	hide(func() int {
 		must(0, unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 4096}, nil))
 		return 0
 	})
-	sysClose(fd)
+	callClose(fd)
 }
 
 var straced = "eventfd2,read,write,close,fcntl,fcntl64,ppoll,ppoll_time64,pselect6,pselect6_time64,epoll_create1,epoll_ctl,epoll_pwait,epoll_pwait2,ioctl,rt_sigprocmask,openat,getpgid,gettid,readlinkat"

@@ -38,9 +38,9 @@ const second = 1000 * time.Second
 
 var rows = []row{
 	{"EventFD Write + Read", "pair", 1, 1.10, pairEFD, [3]work{pairUnix, pairFile, pairGvisor}},
-	{"Poll, 1 ready, timeout 0", "poll", 1, 1.10, pollEFD(0), [3]work{pollUnix(0)}},
-	{"Select, 1 ready, timeout 0", "select", 1, 1.10, selectEFD(0), [3]work{selectUnix(0)}},
-	{"Epoll.Wait, 1 ready, timeout 0", "epoll", 1, 1.10, epollEFD(0), [3]work{epollUnix(0)}},
+	{"Poll, 1 ready, timeout 0", "poll", 1, 1.25, pollEFD(0), [3]work{pollUnix(0)}},
+	{"Select, 1 ready, timeout 0", "select", 1, 1.25, selectEFD(0), [3]work{selectUnix(0)}},
+	{"Epoll.Wait, 1 ready, timeout 0", "epoll", 1, 1.25, epollEFD(0), [3]work{epollUnix(0)}},
 	{"Poll, 1 ready, timeout 1000 s", "poll-timed", 1, 1.25, pollEFD(second), [3]work{pollUnix(second)}},
 	{"Select, 1 ready, timeout 1000 s", "select-timed", 1, 1.25, selectEFD(second), [3]work{selectUnix(second)}},
 	{"Epoll.Wait, 1 ready, timeout 1000 s", "epoll-timed", 1, 1.25, epollEFD(second), [3]work{epollUnix(second)}},
@@ -49,10 +49,10 @@ var rows = []row{
 	{"ping-pong of threads, epoll_wait", "pingpong-epoll_wait", 1, 1.25, sides(0, waitEpoll), [3]work{sides(0, waitUnixEpoll)}},
 	{"ping-pong of threads, read", "pingpong-read", 1, 1.25, sides(efd.Blocking, waitRead), [3]work{sides(efd.Blocking, waitUnixRead)}},
 	{"ping-pong of goroutines, ReadContext", "", 1, 1.05, goroutines(contextEFD), [3]work{1: goroutines(contextFile)}},
-	{"PollSet.Wait, 1 member", "poll", 1, 1.10, pollSet(0), [3]work{pollSlice(0)}},
-	{"PollSet.Wait, 64 members", "poll", 64, 1.10, pollSet(0), [3]work{pollSlice(0)}},
-	{"PollSet.Wait, 1,024 members", "poll", 1024, 1.10, pollSet(0), [3]work{pollSlice(0)}},
-	{"PollSet.Wait, 10,000 members", "poll", 10000, 1.10, pollSet(0), [3]work{pollSlice(0)}},
+	{"PollSet.Wait, 1 member", "poll", 1, 1.25, pollSet(0), [3]work{pollSlice(0)}},
+	{"PollSet.Wait, 64 members", "poll", 64, 1.25, pollSet(0), [3]work{pollSlice(0)}},
+	{"PollSet.Wait, 1,024 members", "poll", 1024, 1.25, pollSet(0), [3]work{pollSlice(0)}},
+	{"PollSet.Wait, 10,000 members", "poll", 10000, 1.25, pollSet(0), [3]work{pollSlice(0)}},
 	{"PollSet.Wait, 64 members, timeout 1000 s", "poll-timed", 64, 1.25, pollSet(second), [3]work{pollSlice(second)}},
 }
 
