@@ -1,7 +1,6 @@
 package perf
 
 import (
-	"errors"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -22,24 +21,18 @@ type ring struct {
 	scratch []byte // a record that wraps around the end, in one piece
 }
 
-// mapRing maps a ring of at most size bytes for the event fd. Where the
-// kernel's limit of locked memory forbids that much, it tries half, down to a page.
+// mapRing maps a ring of size bytes for the event fd.
 func mapRing(fd int, at place, size int) (*ring, error) {
 	pageSize := os.Getpagesize()
-	for {
-		mem, err := unix.Mmap(fd, 0, pageSize+size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-		if err == nil {
-			return &ring{
-				at: at, fd: fd, mem: mem,
-				page: (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])),
-				data: mem[pageSize:], mask: uint64(size - 1),
-			}, nil
-		}
-		if (!errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOMEM)) || size <= pageSize {
-			return nil, os.NewSyscallError("mmap of a perf ring", err)
-		}
-		size /= 2
+	mem, err := unix.Mmap(fd, 0, pageSize+size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap of a perf ring", err)
 	}
+	return &ring{
+		at: at, fd: fd, mem: mem,
+		page: (*unix.PerfEventMmapPage)(unsafe.Pointer(&mem[0])),
+		data: mem[pageSize:], mask: uint64(size - 1),
+	}, nil
 }
 
 func (r *ring) unmap() error {

@@ -47,6 +47,7 @@ type Rings struct {
 	merged  []*queue
 	losses  []ktrace.Loss
 	until   int64 // the last until of Read: nothing older may follow
+	mapped  bool  // Map was called
 	stopped bool
 	full    bool // in the last reading a ring was more than half full
 	behind  bool // the last reading left something in a ring
@@ -61,8 +62,9 @@ type place struct {
 // opened is one open event.
 type opened struct {
 	spec *Spec
+	at   place
 	fd   int
-	ring *ring
+	ring *ring // nil until Map
 	bits uint64
 	lost uint64 // as last read from the kernel
 }
@@ -74,7 +76,7 @@ const (
 	kindComm
 )
 
-// NewRings prepares rings of size bytes each, a power of two of pages.
+// NewRings prepares rings of at most size bytes each, a power of two of pages.
 // It opens nothing.
 func NewRings(size int, stacks *Stacks) *Rings {
 	depth, err := strconv.Atoi(sysctl("perf_event_max_stack"))
@@ -140,26 +142,19 @@ func (rs *Rings) Add(spec *Spec, pid, cpu int, inherit bool) (*Event, error) {
 	return &Event{o}, nil
 }
 
-// attach gives the event its filter and the ring of its CPU.
+// attach gives the event its filter and, once there are rings, that of its CPU.
 func (rs *Rings) attach(o *opened, cpu int) error {
 	if o.spec.Filter != "" {
 		if err := ioctlString(o.fd, unix.PERF_EVENT_IOC_SET_FILTER, o.spec.Filter); err != nil {
 			return fmt.Errorf("filter %q on %s: %w", o.spec.Filter, o.spec.Name, err)
 		}
 	}
-	at := place{cpu, o.spec.System}
-	r := rs.byCPU[at]
-	if r == nil {
-		var err error
-		if r, err = mapRing(o.fd, at, rs.size); err != nil {
+	o.at = place{cpu, o.spec.System}
+	if rs.mapped {
+		if err := rs.output(o); err != nil {
 			return err
 		}
-		rs.byCPU[at] = r
-		rs.rings = append(rs.rings, r)
-	} else if err := unix.IoctlSetInt(o.fd, unix.PERF_EVENT_IOC_SET_OUTPUT, r.fd); err != nil {
-		return os.NewSyscallError("ioctl PERF_EVENT_IOC_SET_OUTPUT", err)
 	}
-	o.ring = r
 	id, err := eventID(o.fd)
 	if err != nil {
 		return err
@@ -168,10 +163,90 @@ func (rs *Rings) attach(o *opened, cpu int) error {
 	return nil
 }
 
+// output has the event write into the ring of its place, which is made where
+// there is none.
+func (rs *Rings) output(o *opened) error {
+	r := rs.byCPU[o.at]
+	if r == nil {
+		var err error
+		if r, err = mapRing(o.fd, o.at, rs.size); err != nil {
+			return err
+		}
+		rs.byCPU[o.at] = r
+		rs.rings = append(rs.rings, r)
+	} else if err := unix.IoctlSetInt(o.fd, unix.PERF_EVENT_IOC_SET_OUTPUT, r.fd); err != nil {
+		return os.NewSyscallError("ioctl PERF_EVENT_IOC_SET_OUTPUT", err)
+	}
+	o.ring = r
+	return nil
+}
+
+// Map makes the rings of all events that were added, and of those that will be.
+// They share what memory the kernel lets this user lock: where they do not fit,
+// all of them are made half as large, down to a page.
+func (rs *Rings) Map() error {
+	if rs.mapped {
+		return nil
+	}
+	for {
+		err := rs.mapAll()
+		if err == nil {
+			rs.mapped = true
+			return nil
+		}
+		if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOMEM) {
+			return err
+		}
+		if e := rs.unmapAll(); e != nil {
+			return e
+		}
+		if rs.size <= os.Getpagesize() {
+			return noRings(len(rs.places()), err)
+		}
+		rs.size /= 2
+	}
+}
+
+func (rs *Rings) mapAll() error {
+	for _, o := range rs.events {
+		if err := rs.output(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// places are those of all events.
+func (rs *Rings) places() map[place]bool {
+	at := map[place]bool{}
+	for _, o := range rs.events {
+		at[o.at] = true
+	}
+	return at
+}
+
+func (rs *Rings) unmapAll() error {
+	var first error
+	for _, r := range rs.rings {
+		if err := r.unmap(); err != nil && first == nil {
+			first = err
+		}
+	}
+	for _, o := range rs.events {
+		o.ring = nil
+	}
+	rs.rings = nil
+	clear(rs.byCPU)
+	return first
+}
+
+// Size is that of each ring, in bytes.
+func (rs *Rings) Size() int { return rs.size }
+
 // Remove closes one event. What it left in the ring is read before. The event
 // that a ring was made with stays until Close.
 func (rs *Rings) Remove(e *Event) error {
-	if e.o.ring.fd == e.o.fd {
+	if e.o.ring != nil && e.o.ring.fd == e.o.fd {
 		return errors.New("the first event of a CPU holds its ring")
 	}
 	if err := unix.IoctlSetInt(e.o.fd, unix.PERF_EVENT_IOC_DISABLE, 0); err != nil {
@@ -192,8 +267,13 @@ func (rs *Rings) Remove(e *Event) error {
 // Drain takes all records out of the rings, for a later Read to pass on.
 func (rs *Rings) Drain() error { return rs.drain(rs.stopped, math.MaxInt) }
 
-// Enable starts all events.
-func (rs *Rings) Enable() error { return rs.ioctl(unix.PERF_EVENT_IOC_ENABLE) }
+// Enable starts all events, with rings.
+func (rs *Rings) Enable() error {
+	if err := rs.Map(); err != nil {
+		return err
+	}
+	return rs.ioctl(unix.PERF_EVENT_IOC_ENABLE)
+}
 
 // Stop ends all events. What is in the rings can still be read.
 func (rs *Rings) Stop() error {
@@ -215,20 +295,14 @@ func (rs *Rings) ioctl(req uint) error {
 
 // Close closes all events and rings.
 func (rs *Rings) Close() error {
-	var first error
-	for _, r := range rs.rings {
-		if err := r.unmap(); err != nil && first == nil {
-			first = err
-		}
-	}
+	first := rs.unmapAll()
 	for _, o := range rs.events {
 		if err := unix.Close(o.fd); err != nil && first == nil {
 			first = err
 		}
 	}
-	rs.rings, rs.events = nil, nil
+	rs.events = nil
 	clear(rs.byID)
-	clear(rs.byCPU)
 	return first
 }
 

@@ -78,8 +78,12 @@ func watched(addr uint64, do func()) (counts [2]uint64, err error) {
 			events[i] = append(events[i], e)
 		}
 	}
-	if err := rings.Enable(); err != nil {
-		return counts, err
+	for i := range events {
+		for _, e := range events[i] {
+			if err := e.Enable(); err != nil {
+				return counts, err
+			}
+		}
 	}
 	do()
 	for i := range events {

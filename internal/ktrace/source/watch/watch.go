@@ -184,6 +184,9 @@ func (s *Source) openAlloc() error {
 			return perf.Refused(holder.Name, err)
 		}
 	}
+	if err := s.rings.Map(); err != nil {
+		return err
+	}
 	if s.wanted == nil {
 		return nil // Eventfd looks for its own only
 	}
