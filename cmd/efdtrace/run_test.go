@@ -277,6 +277,7 @@ func backwards(text string) string {
 }
 
 func TestReplayOfRecordings(t *testing.T) {
+	testenv.Tree(t, "../../testdata/recordings")
 	files, err := filepath.Glob("../../testdata/recordings/*/*.jsonl.gz")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no recordings: %v", err)

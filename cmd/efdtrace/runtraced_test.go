@@ -173,6 +173,7 @@ func TestRunTraced(t *testing.T) {
 
 // The same of recordings of run, made with each kind of tracer.
 func TestReplayTraced(t *testing.T) {
+	testenv.Tree(t, "../../testdata/traced")
 	files, err := filepath.Glob("../../testdata/traced/*.jsonl.gz")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no recordings: %v", err)

@@ -7,10 +7,12 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // The speed of the text form over a log of nearly nothing but the calls in question.
 func BenchmarkText(b *testing.B) {
+	testenv.Tree(b, "../../testdata/strace")
 	in, err := os.ReadFile("../../testdata/strace/v6.1-ftttT.txt")
 	if err != nil {
 		b.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // on618 looks paths up for one fixed version, so that output does not depend
@@ -35,6 +36,7 @@ func text(t testing.TB, log string, o Options) string {
 
 func logs(t testing.TB) []string {
 	t.Helper()
+	testenv.Tree(t, "../../testdata/strace", "testdata")
 	files, err := filepath.Glob("../../testdata/strace/*.txt")
 	if more, _ := filepath.Glob("../../testdata/strace/programs/*.txt"); len(more) >= 8 {
 		files = append(files, more...)

@@ -10,6 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 func onKernel(t testing.TB, version, name string) *ktrace.Path {
@@ -49,6 +50,7 @@ func each(log []byte, f func(rec *strace.Record, n *Note)) {
 // reviewed kernel and one between: held against the source by a person.
 func TestFailedCallsReach(t *testing.T) {
 	const name = "testdata/errors-f.reached"
+	testenv.Tree(t, "../../testdata/strace", "testdata")
 	in, err := os.ReadFile("../../testdata/strace/programs/errors-f.txt")
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 func warnings(t *testing.T, log string) []string {
@@ -19,6 +21,7 @@ func warnings(t *testing.T, log string) []string {
 
 // A program that makes each of the mistakes once.
 func TestMistakes(t *testing.T) {
+	testenv.Tree(t, "../../testdata/strace")
 	in, err := os.ReadFile("../../testdata/strace/programs/mistakes-fyytt.txt")
 	if err != nil {
 		t.Fatal(err)

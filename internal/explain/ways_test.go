@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // treeOf are the lines of the tree below the last call of a log.
@@ -63,6 +65,7 @@ func TestPollOperations(t *testing.T) {
 
 // What the log says of a descriptor later does not change what it was made as.
 func TestKindsFromTheStart(t *testing.T) {
+	testenv.Tree(t, "../../testdata/strace")
 	log, err := os.ReadFile("../../testdata/strace/programs/go-net-fyy.txt")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/scenario"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 var update = flag.Bool("update", false, "write docs/learn anew")
@@ -41,6 +42,7 @@ func TestDocsAreFresh(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the written lessons have the system calls of amd64")
 	}
+	testenv.Tree(t, docs)
 	pages, err := Markdown(t.Context())
 	if errors.Is(err, fs.ErrPermission) {
 		t.Skipf("needs /proc/self/task: %v", err)

@@ -11,11 +11,13 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/scenario/lab"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // A trimmed recording gives every edge the verdict that the whole one gives it.
 func TestTrim(t *testing.T) {
 	const golden = "../../testdata/matrix/5.10.262.jsonl.gz"
+	testenv.Tree(t, "../../testdata/matrix")
 	dir := t.TempDir()
 	whole, small := filepath.Join(dir, "whole.jsonl"), filepath.Join(dir, "small.jsonl.gz")
 	entries := repeat(t, golden, whole, 3)

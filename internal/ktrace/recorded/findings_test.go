@@ -12,11 +12,13 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // Every recording is of calls that took their documented paths: what the judge
 // of run finds in one, without being told the scenario, is an error of its own.
 func TestNoFindings(t *testing.T) {
+	testenv.Tree(t, "../../../testdata/matrix", "../../../testdata/recordings", "../../../testdata/traced")
 	err := filepath.WalkDir("../../../testdata", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".jsonl.gz") {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 const recordings = "../../../testdata/recordings/6.18.44/"
@@ -17,6 +18,7 @@ const recordings = "../../../testdata/recordings/6.18.44/"
 // kernelOf is the kernel that a recording was made on.
 func kernelOf(t *testing.T, name string) *observe.Kernel {
 	t.Helper()
+	testenv.Tree(t, "../../../testdata/recordings")
 	k, _, err := lab.Opened(recordings + name + ".jsonl.gz")
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // tracedRecordings have the function tracer's events: function_graph's and the
@@ -28,6 +29,7 @@ type tape struct {
 
 func loadTape(t *testing.T, name string) *tape {
 	t.Helper()
+	testenv.Tree(t, "../../../testdata/recordings")
 	r, err := record.Open("../../../testdata/recordings/" + name + ".jsonl.gz")
 	if err != nil {
 		t.Fatal(err)

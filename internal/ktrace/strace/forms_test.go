@@ -8,11 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // logs are the real logs of testdata.
 func logs(t testing.TB) []string {
 	t.Helper()
+	testenv.Tree(t, "../../../testdata/strace")
 	files, err := filepath.Glob("../../../testdata/strace/*.txt")
 	if more, _ := filepath.Glob("../../../testdata/strace/programs/*.txt"); len(more) >= 8 {
 		files = append(files, more...)

@@ -83,6 +83,7 @@ func (p *taped) judge(wrap func(observe.Catalog) observe.Catalog, change func(*l
 }
 
 func each(t *testing.T, fn func(t *testing.T, p *taped)) {
+	testenv.Tree(t, "../../../testdata/recordings", "../../../testdata/matrix")
 	list, err := tapes()
 	if err != nil {
 		t.Fatal(err)

@@ -135,6 +135,7 @@ func TestTracedScenarios(t *testing.T) {
 // traced are the recorded trials that the function tracer took part in: each
 // of them, or one in several.
 func traced(t *testing.T, every int, fn func(t *testing.T, p *taped)) {
+	testenv.Tree(t, "../../../testdata/recordings", "../../../testdata/matrix")
 	list, err := tapes()
 	if err != nil {
 		t.Fatal(err)
