@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // endings are the signals that end an observation with its report. Where a
@@ -44,6 +45,37 @@ func untilSignal() (ctx context.Context, stop func()) {
 		signal.Stop(signals)
 		cancel(nil)
 	}
+}
+
+// openStatus is the status of a command whose output could not be opened: the
+// signal's if one ended the wait for a reader.
+func openStatus(ctx context.Context) int {
+	if ctx.Err() != nil {
+		return endedBy(ctx)
+	}
+	return exitCannot
+}
+
+// endBy ends the process at the next signal: what is written last may go to a
+// pipe whose reader has stopped reading. The function that it returns ends
+// that.
+func (e *env) endBy(signals <-chan os.Signal) func() {
+	if !e.alone {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		select {
+		case s := <-signals:
+			select {
+			case <-time.After(2 * writeLimit): // a write to a FIFO ends by itself
+				os.Exit(128 + int(s.(syscall.Signal)))
+			case <-done:
+			}
+		case <-done:
+		}
+	}()
+	return func() { close(done) }
 }
 
 // endedBy is the status after such a signal.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/efd-go/efd/internal/explain"
@@ -62,20 +65,11 @@ func runExplain(e *env, args []string) int {
 		fmt.Fprintf(e.stderr, "efdtrace explain: -format %s: there are text %s\n", *format, strings.Join(render.Formats, " "))
 		return exitUsage
 	}
-	if *out != "" {
-		f, err := os.Create(*out)
-		if err != nil {
-			fmt.Fprintln(e.stderr, "efdtrace explain:", err)
-			return exitCannot
-		}
-		defer f.Close()
-		e = e.to(f)
-	}
 	if *kernel == "" {
 		*kernel = runningKernel()
 	}
-	x := &explainer{env: e, format: *format, kernel: *kernel, o: explain.Options{PID: *pid, FD: *fd, Paths: paths, Color: colour(e.stdout), Flush: livePipe(e)}}
-	return x.files(fs.Args())
+	x := &explainer{env: e, format: *format, kernel: *kernel, o: explain.Options{PID: *pid, FD: *fd, Paths: paths, Flush: livePipe(e)}}
+	return x.run(*out, fs.Args())
 }
 
 // explainer explains one input after the other.
@@ -84,35 +78,105 @@ type explainer struct {
 	format string
 	kernel string
 	o      explain.Options
+
+	mu  sync.Mutex
+	out *outFile // that is being written, nil for none
 }
 
-func (x *explainer) files(names []string) int {
+// run explains the logs of those names to standard output, or to out.
+func (x *explainer) run(out string, names []string) int {
 	if len(names) == 0 {
 		names = []string{"-"}
 	}
-	for _, name := range names {
-		if err := x.file(name); err != nil {
-			if errors.Is(err, syscall.EPIPE) {
-				return exitOK // nobody reads any more
-			}
-			fmt.Fprintln(x.env.stderr, "efdtrace explain:", err)
-			return exitCannot
-		}
+	if out == "" {
+		x.o.Color = colour(x.env.stdout)
+		return x.status(context.Background(), x.files(names))
 	}
-	return exitOK
+	ctx, stop := untilSignal()
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- x.to(ctx, out, names) }()
+	select {
+	case err := <-done:
+		return x.status(ctx, err)
+	case <-ctx.Done():
+		// A read of a log that never ends may go on; what it would write is not kept.
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.out != nil {
+			x.out.abandon()
+		}
+		return x.status(ctx, context.Cause(ctx))
+	}
 }
 
-func (x *explainer) file(name string) error {
-	in := x.env.stdin
-	if name != "-" {
-		f, err := os.Open(name)
+func (x *explainer) status(ctx context.Context, err error) int {
+	if err == nil || errors.Is(err, syscall.EPIPE) { // nobody reads any more
+		return exitOK
+	}
+	fmt.Fprintln(x.env.stderr, "efdtrace explain:", err)
+	return openStatus(ctx)
+}
+
+// to explains the logs to a file, which is opened once the first of them is.
+func (x *explainer) to(ctx context.Context, out string, names []string) error {
+	first, err := x.open(names[0])
+	if err != nil {
+		return err
+	}
+	defer first.Close()
+	var inputs []os.FileInfo
+	for _, n := range names {
+		stat := func() (os.FileInfo, error) { return os.Stat(n) }
+		if in, ok := x.env.stdin.(*os.File); ok && n == "-" {
+			stat = in.Stat
+		}
+		if info, err := stat(); err == nil { // else it is said once it is this one's turn
+			inputs = append(inputs, info)
+		}
+	}
+	f, err := x.env.createOut(ctx, out, inputs...)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	x.out = f
+	x.env = x.env.to(f)
+	x.mu.Unlock()
+	err = cmp.Or(x.log(first, names[0]), x.files(names[1:]))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	x.out = nil
+	if err != nil {
+		f.abandon()
+		return err
+	}
+	return f.keep()
+}
+
+func (x *explainer) files(names []string) error {
+	for _, name := range names {
+		in, err := x.open(name)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		in = f
+		err = x.log(in, name)
+		in.Close()
+		if err != nil {
+			return err
+		}
 	}
-	return x.log(in, name)
+	return nil
+}
+
+func (x *explainer) open(name string) (io.ReadCloser, error) {
+	if name != "-" {
+		return os.Open(name)
+	}
+	return io.NopCloser(x.env.stdin), nil
 }
 
 func (x *explainer) log(in io.Reader, name string) error {

@@ -33,19 +33,16 @@ func checkKept(out, format string) error {
 	return nil
 }
 
-func newKept(e *env, l *lab.Lab, out, format string, scenarios []*scenario.Scenario) (kept, error) {
+func newKept(e *env, l *lab.Lab, file *outFile, format string, scenarios []*scenario.Scenario) (kept, error) {
 	format = cmp.Or(format, "recording")
 	switch {
-	case out == "":
+	case file == nil:
 		return nothingKept{}, nil
 	case format == "recording":
-		w, err := record.Create(out, l.Header(), record.Options{})
-		return recordedTrials{w}, err
+		w, err := record.NewNamed(file, file.name, l.Header(), record.Options{})
+		return recordedTrials{w, file}, err
 	}
-	v, err := newView(e, out, format, false)
-	if err != nil {
-		return nil, err
-	}
+	v := newView(e, file, format, false)
 	v.kernel, v.origin, v.tier = l.Kernel, "observed", l.Tier()
 	v.title = fmt.Sprintf("%d scenarios", len(scenarios))
 	if len(scenarios) <= 4 {
@@ -63,7 +60,10 @@ type nothingKept struct{}
 func (nothingKept) add(*lab.Trial) error { return nil }
 func (nothingKept) close() error         { return nil }
 
-type recordedTrials struct{ w *record.Writer }
+type recordedTrials struct {
+	w    *record.Writer
+	file *outFile
+}
 
 func (r recordedTrials) add(t *lab.Trial) error {
 	if t.Wake == nil {
@@ -72,7 +72,12 @@ func (r recordedTrials) add(t *lab.Trial) error {
 	return t.Record(r.w)
 }
 
-func (r recordedTrials) close() error { return r.w.Close() }
+func (r recordedTrials) close() error {
+	if err := r.w.Close(); err != nil {
+		return r.file.spoilt(err)
+	}
+	return r.file.keep()
+}
 
 // shownTrials shows trials as run shows a program.
 type shownTrials struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
-var replayCommand = command{name: "replay", args: "[-format F] [-o FILE] [-runtime] RECORDING", short: "show from a recording what run shows, anywhere and without privileges"}
+var replayCommand = command{name: "replay", args: "[-format F] [-o FILE] [-runtime] RECORDING", short: "show from a recording what run shows, anywhere and without privileges", more: "RECORDING may be a pipe; - is standard input."}
 
 func init() {
 	replayCommand.run = replay
@@ -38,31 +39,76 @@ func replay(e *env, args []string) int {
 		fmt.Fprintf(e.stderr, "efdtrace replay: %v\n", err)
 		return exitUsage
 	}
-	v, err := newView(e, *out, *format, *rt)
-	if err == nil {
-		v.title, v.origin = filepath.Base(fs.Arg(0)), "recording"
-		err = v.replay(fs.Arg(0))
-	}
-	if err != nil {
+	ctx, stop := untilSignal()
+	defer stop()
+	v, err := replayed(ctx, e, fs.Arg(0), *out, *format, *rt)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintf(e.stderr, "efdtrace replay: %v\n", context.Cause(ctx))
+		return endedBy(ctx)
+	case err != nil:
 		fmt.Fprintf(e.stderr, "efdtrace replay: %v\n", err)
 		return exitCannot
-	}
-	if v.findings > 0 {
+	case v.findings > 0:
 		return exitFinding
 	}
 	return exitOK
 }
 
-// replay shows a recording. One that was cut off is shown as far as it goes.
-func (v *view) replay(file string) error {
-	k, h, err := lab.Opened(file)
+// replayed shows the recording of that name, "-" for standard input. The output
+// is opened once it is known to be a recording.
+func replayed(ctx context.Context, e *env, name, out, format string, goRuntime bool) (*view, error) {
+	file, err := openRecording(ctx, e, name)
 	if err != nil {
-		v.abandon()
-		return err
+		return nil, err
 	}
-	v.kernel = k
+	defer file.Close()
+	k, h, err := lab.HeaderOf(file)
+	if err != nil {
+		return nil, err
+	}
+	var to *outFile
+	if out != "" {
+		if to, err = e.createOut(ctx, out, file.Info); err != nil {
+			return nil, err
+		}
+	}
+	v := newView(e, to, format, goRuntime)
+	v.title, v.origin, v.kernel = filepath.Base(name), "recording", k
 	v.traced(recorded.WitnessOf(h))
-	p, err := recorded.Replay(file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call, OnChange: v.change})
+	if name == "-" {
+		v.title = "standard input"
+	}
+	return v, v.replay(ctx, file)
+}
+
+// openRecording opens a recording, or ends with ctx: a FIFO may have no writer.
+func openRecording(ctx context.Context, e *env, name string) (*record.File, error) {
+	type opened struct {
+		f   *record.File
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		var o opened
+		if name == "-" {
+			o.f, o.err = record.NewFile(e.stdin, "standard input")
+		} else {
+			o.f, o.err = record.OpenFile(name)
+		}
+		done <- o
+	}()
+	select {
+	case o := <-done:
+		return o.f, o.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// replay shows a recording. One that was cut off is shown as far as it goes.
+func (v *view) replay(ctx context.Context, file *record.File) error {
+	p, err := recorded.ReplayFile(ctx, file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call, OnChange: v.change, OnBatch: v.flush})
 	if errors.Is(err, record.ErrCut) {
 		fmt.Fprintf(v.env.stderr, "efdtrace replay: %v; this is what there is\n", err)
 		err = nil

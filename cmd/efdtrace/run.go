@@ -98,6 +98,17 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 			return exitCannot, fmt.Errorf("-p %d: is a thread of process %d, and -p attaches to a process", o.pid, pid)
 		}
 	}
+	ctx, unnotify := untilSignal()
+	defer unnotify()
+	signals := endings()
+	defer signal.Stop(signals)
+	var file *outFile
+	if o.out != "" {
+		if file, err = e.createOut(ctx, o.out); err != nil {
+			return openStatus(ctx), err
+		}
+	}
+	v := newView(e, file, o.format, o.runtime)
 	// The program starts stopped, so that nothing of it goes unseen; the stop is
 	// the thread's that started it.
 	runtime.LockOSThread()
@@ -106,16 +117,10 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	pid := o.pid
 	if pid == 0 {
 		if p, err = start(e, o); err != nil {
+			v.abandon()
 			return startStatus(err), err
 		}
 		pid = p.cmd.Process.Pid
-	}
-	signals := endings()
-	defer signal.Stop(signals)
-	v, err := newView(e, o.out, o.format, o.runtime)
-	if err != nil {
-		p.kill()
-		return exitCannot, err
 	}
 	// The reader finds a processor of Go's free when it comes back from its sleep.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0))))
@@ -144,6 +149,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 		go func() { awaitExit(pid); close(ended) }()
 	}
 	v.progress(s, ended, signals, p)
+	defer e.endBy(signals)()
 	if err := v.close(s); err != nil {
 		return exitCannot, err
 	}
@@ -222,7 +228,7 @@ func startRecording(v *view, o *observe.Options) (*record.Writer, error) {
 	if o.Functions != nil {
 		recorded.Describe(&h, o.Functions)
 	}
-	return record.Create(v.out, h, record.Options{})
+	return record.NewNamed(v.file, v.file.name, h, record.Options{})
 }
 
 // program is what run started.
@@ -371,7 +377,7 @@ func (v *view) progress(s *observe.Session, ended <-chan struct{}, signals <-cha
 		case <-patience:
 			p.cmd.Process.Signal(last)
 		case <-tick.C:
-			if v.out != "" {
+			if v.file != nil {
 				show(fmt.Sprintf("%s, %d wakes", time.Since(began).Round(time.Second), v.count()))
 			}
 		}

@@ -239,5 +239,5 @@ func callAt(calls []render.Call, of []int, at int64, name string) int {
 func (v *view) writeTimeline(lost uint64) error {
 	t := v.line.finish(v.kernel, lost)
 	t.Title, t.Origin, t.Tier = cmp.Or(v.title, "efdtrace"), v.origin, cmp.Or(v.tier, "tracepoints")
-	return writePicture(v.w, v.format, t)
+	return render.Write(v.w, v.format, t)
 }

@@ -96,10 +96,18 @@ func verify(e *env, args []string) int {
 	}
 	ctx, stop := untilSignal()
 	defer stop()
+	var file *outFile
+	if *out != "" {
+		if file, err = e.createOut(ctx, *out); err != nil {
+			fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
+			return openStatus(ctx)
+		}
+	}
 	v := newVerification(e, *noTracer)
 	defer v.lab.Close()
-	k, err := newKept(e, v.lab, *out, *format, scenarios)
+	k, err := newKept(e, v.lab, file, *format, scenarios)
 	if err != nil {
+		file.abandon()
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
 		return exitCannot
 	}

@@ -3,11 +3,9 @@ package main
 import (
 	"bufio"
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +18,7 @@ import (
 )
 
 // formats are those of run and verify; replay has no recording to write.
-var formats = append([]string{"text", "recording"}, pictures...)
+var formats = append([]string{"text", "recording"}, render.Formats...)
 
 // checkFormat reports a form that is not among those that there are.
 func checkFormat(f string, there []string) error {
@@ -33,17 +31,16 @@ func checkFormat(f string, there []string) error {
 // view shows what run, verify and replay see: in text as it comes, in the other forms
 // at the end.
 type view struct {
-	env         *env
-	out, format string
-	title       string
-	origin      string // "observed" or "recording"
-	tier        string // of the observation, "" for tracepoints
-	goRuntime   bool
-	kernel      *observe.Kernel
-	rec         *record.Writer
+	env       *env
+	format    string
+	title     string
+	origin    string // "observed" or "recording"
+	tier      string // of the observation, "" for tracepoints
+	goRuntime bool
+	kernel    *observe.Kernel
+	rec       *record.Writer
 
-	file *os.File // nil: standard output
-	made bool     // out was not there before
+	file *outFile // nil: standard output
 	w    *bufio.Writer
 	text *render.Text
 	live bool // somebody may read along
@@ -70,19 +67,13 @@ type group struct {
 	latencies []int64
 }
 
-func newView(e *env, out, format string, goRuntime bool) (*view, error) {
-	v := &view{env: e, out: out, format: format, goRuntime: goRuntime, groups: map[kind]*group{}}
+// newView makes a view that writes to file, or to standard output if that is
+// nil.
+func newView(e *env, file *outFile, format string, goRuntime bool) *view {
+	v := &view{env: e, file: file, format: format, goRuntime: goRuntime, groups: map[kind]*group{}}
 	to := e.stdout
-	if out != "" {
-		_, err := os.Lstat(out)
-		v.made = errors.Is(err, os.ErrNotExist)
-	}
-	if out != "" && format != "recording" {
-		f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-		if err != nil {
-			return nil, err
-		}
-		v.file, to = f, f
+	if file != nil {
+		to = file
 	}
 	if format == "recording" {
 		to = io.Discard
@@ -93,20 +84,13 @@ func newView(e *env, out, format string, goRuntime bool) (*view, error) {
 	if format != "text" && format != "recording" {
 		v.line = newTimeline()
 	}
-	return v, nil
+	return v
 }
 
-// abandon leaves no file that was made for nothing. What was there before,
-// a device for one, stays.
+// abandon leaves no file that was made for nothing.
 func (v *view) abandon() {
-	if v.rec != nil {
-		v.rec.Close()
-	}
 	if v.file != nil {
-		v.file.Close()
-	}
-	if v.made {
-		os.Remove(v.out)
+		v.file.abandon()
 	}
 }
 
@@ -149,6 +133,7 @@ func (v *view) wake(j *observe.Judged) {
 	v.tally(j)
 	if v.line != nil {
 		v.line.wake(j)
+		v.findings += len(findings(j))
 		return
 	}
 	v.withWays(v.since(j.Time)+"  "+wakeLine(j), took{j.WakerSyscall, j.Waked}, took{j.WakeeSyscall, j.Sleeping})
@@ -175,6 +160,9 @@ func (v *view) change(c *observe.Change) {
 	line := fmt.Sprintf("%s %s %s", who, c.What, plain(c.Object))
 	if v.line != nil {
 		v.line.change(c, line)
+		if c.Chain != nil {
+			v.findings += len(c.Chain.Findings())
+		}
 		return
 	}
 	v.text.Printf("%s  %s\n", v.since(c.Event.Time), line)
@@ -321,13 +309,14 @@ func (v *view) finish(lost uint64) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var err error
+	var kept string
 	switch {
 	case v.rec != nil:
 		if text, ok := v.kernel.Text.(*observe.TextNotes); ok {
 			err = v.rec.Note(recorded.TextNote(text))
 		}
 		if err = cmp.Or(err, v.rec.Close()); err == nil {
-			fmt.Fprintf(v.env.stderr, "efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, lost, v.out)
+			kept = fmt.Sprintf("efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, lost, v.file.name)
 		}
 	case v.line != nil:
 		err = v.writeTimeline(lost)
@@ -336,9 +325,15 @@ func (v *view) finish(lost uint64) error {
 	}
 	err = cmp.Or(err, v.w.Flush()) // which has the same error again
 	if v.file != nil {
-		err = cmp.Or(err, v.file.Close())
+		if err != nil {
+			return v.file.spoilt(err)
+		}
+		if err = v.file.keep(); err != nil {
+			return err
+		}
 	}
-	return err
+	fmt.Fprint(v.env.stderr, kept)
+	return nil
 }
 
 // lostText says what was lost, and what that may have told.

@@ -20,6 +20,9 @@ const (
 	maxDepth  = 4096
 )
 
+// gzipMagic is how a compressed recording begins.
+var gzipMagic = []byte{0x1f, 0x8b}
+
 // Item is what Next returns: one of its members is set.
 type Item struct {
 	Event *ktrace.Event
@@ -59,7 +62,7 @@ func Open(path string) (*Reader, error) {
 // NewReader reads a recording from in, compressed or not.
 func NewReader(in io.Reader) (*Reader, error) {
 	br := bufio.NewReaderSize(in, 64<<10)
-	if magic, _ := br.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+	if magic, _ := br.Peek(2); bytes.Equal(magic, gzipMagic) {
 		z, err := gzip.NewReader(br)
 		if err != nil {
 			return nil, err

@@ -45,22 +45,30 @@ func Create(path string, h Header, opts Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out io.Writer = f
-	closers := []func() error{f.Close}
-	if strings.HasSuffix(path, ".gz") {
-		z, err := gzip.NewWriterLevel(f, gzip.BestSpeed) // the reader of the kernel's rings waits for it
-		if err != nil {
-			panic(err) // the level is a right one
-		}
-		out, closers = z, []func() error{z.Close, f.Close}
-	}
-	w, err := NewWriter(out, h, opts)
+	w, err := NewNamed(f, path, h, opts)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	w.close = closers
+	w.close = append(w.close, f.Close)
 	return w, nil
+}
+
+// NewNamed writes a recording to out, compressed if the name of what out writes
+// to ends in .gz. Close leaves out open.
+func NewNamed(out io.Writer, name string, h Header, opts Options) (*Writer, error) {
+	if !strings.HasSuffix(name, ".gz") {
+		return NewWriter(out, h, opts)
+	}
+	z, err := gzip.NewWriterLevel(out, gzip.BestSpeed) // the reader of the kernel's rings waits for it
+	if err != nil {
+		panic(err) // the level is a right one
+	}
+	w, err := NewWriter(z, h, opts)
+	if err == nil {
+		w.close = append(w.close, z.Close)
+	}
+	return w, err
 }
 
 // NewWriter writes a recording to out.

@@ -3,6 +3,7 @@
 package recorded
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,13 +77,23 @@ func restore(n *observe.TextNotes, note record.Note) {
 	}
 }
 
-// Replay feeds a recording through a new pipeline. The file is read twice:
-// what wakes happened on stands behind them.
+// Replay feeds the recording of that name through a new pipeline.
 func Replay(path string, k *observe.Kernel, o observe.Options) (*observe.Pipeline, error) {
+	f, err := record.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return ReplayFile(context.Background(), f, k, o)
+}
+
+// ReplayFile feeds a recording through a new pipeline until ctx ends. It is
+// read twice, since the objects of wakes follow them in it.
+func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o observe.Options) (*observe.Pipeline, error) {
 	objects := map[string]string{}
 	key := func(t int64, tid int) string { return fmt.Sprint(t, " ", tid) }
 	text := &observe.TextNotes{}
-	h, err := readAll(path, func([]ktrace.Event, []ktrace.Loss) error { return nil }, func(n record.Note) {
+	h, err := readAll(file, func([]ktrace.Event, []ktrace.Loss) error { return context.Cause(ctx) }, func(n record.Note) {
 		restore(text, n)
 		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
 			objects[fmt.Sprint(n.Time, " ", tid)] = what
@@ -105,16 +116,21 @@ func Replay(path string, k *observe.Kernel, o observe.Options) (*observe.Pipelin
 		}
 	}
 	p := observe.NewPipeline(k, o)
-	_, err = readAll(path, func(e []ktrace.Event, l []ktrace.Loss) error { p.Feed(e, l); return nil }, nil)
+	_, err = readAll(file, func(e []ktrace.Event, l []ktrace.Loss) error {
+		p.Feed(e, l)
+		if o.OnBatch != nil {
+			o.OnBatch()
+		}
+		return context.Cause(ctx)
+	}, nil)
 	p.Flush(0)
 	return p, err
 }
 
-func readAll(path string, fn func([]ktrace.Event, []ktrace.Loss) error, notes func(record.Note)) (*record.Header, error) {
-	r, err := record.Open(path)
+func readAll(file *record.File, fn func([]ktrace.Event, []ktrace.Loss) error, notes func(record.Note)) (*record.Header, error) {
+	r, err := file.Open()
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
 	return &r.Header, r.Replay(fn, notes)
 }

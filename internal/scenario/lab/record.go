@@ -96,14 +96,22 @@ func KernelOf(h *record.Header) (*observe.Kernel, error) {
 
 // Opened is the kernel and the header of a recording's file.
 func Opened(file string) (*observe.Kernel, *record.Header, error) {
-	r, err := record.Open(file)
+	f, err := record.OpenFile(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	h := r.Header
-	r.Close()
-	k, err := KernelOf(&h)
-	return k, &h, err
+	defer f.Close()
+	return HeaderOf(f)
+}
+
+// HeaderOf is the kernel and the header of a recording.
+func HeaderOf(f *record.File) (*observe.Kernel, *record.Header, error) {
+	r, err := f.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := KernelOf(&r.Header)
+	return k, &r.Header, err
 }
 
 // goarch is Go's name for a machine as uname -m prints it.
