@@ -198,6 +198,8 @@ func waker(w *observe.Judged) string {
 		return "An interrupt"
 	case w.Context == match.KWorker:
 		return "The kernel's worker thread " + w.Waker.Comm
+	case w.RanIn():
+		return fmt.Sprintf("A softirq, which ran in thread %d (%s),", w.Waker.TID, w.Waker.Comm)
 	case w.Context == match.SoftIRQ && (w.Interrupted || w.WakerSyscall == ""):
 		return "A softirq"
 	case w.Context == match.SoftIRQ:

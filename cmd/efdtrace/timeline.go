@@ -57,6 +57,8 @@ func (l *timeline) wake(j *observe.Judged) {
 	if !j.Interrupted {
 		l.thread(j.Waker.PID, j.Waker.TID, j.Waker.Comm)
 		w.Waker = render.Side{PID: j.Waker.PID, TID: j.Waker.TID, Comm: j.Waker.Comm, Syscall: j.WakerSyscall, FD: j.FD, Context: string(j.Context)}
+	} else if j.RanIn() {
+		w.Waker.RanIn = &render.Thread{PID: j.Waker.PID, TID: j.Waker.TID, Comm: j.Waker.Comm}
 	}
 	if j.Runtime {
 		l.threads[j.Wakee.TID].Note = "Go runtime poller"

@@ -226,6 +226,8 @@ func wakerName(j *observe.Judged) string {
 		return "something"
 	case j.Interrupted && what == "timeout":
 		return "the timer of its time-out"
+	case j.RanIn():
+		return fmt.Sprintf("a %s (%s), which ran in %s,", j.Context, cmp.Or(what, "unknown"), sideName(j.Waker.TID, j.Waker.Comm, "", -1))
 	case j.Interrupted:
 		return fmt.Sprintf("a %s (%s)", j.Context, cmp.Or(what, "unknown"))
 	case j.Context == match.KWorker:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 // Context is what the CPU was doing at the leaf of a chain.
@@ -25,9 +26,9 @@ type Cut struct {
 	Outer   []ktrace.Frame // what it interrupted, or the thread's start; not judged
 	Context Context
 	// Interrupted: Inner ran on top of a task that has nothing to do with it.
-	// A softirq that a task runs on the way out of its own send is Context
-	// SoftIRQ and not Interrupted. It holds for Unknown too: who ran there did it
-	// as far as anybody knows by chance.
+	// A softirq that a task runs at the end of its own send, and that delivers
+	// what it sent, is Context SoftIRQ and not Interrupted; any other one ran
+	// there by chance. It holds for Unknown too, as far as anybody knows.
 	Interrupted bool
 }
 
@@ -39,19 +40,14 @@ func Split(stack []ktrace.Frame) Cut {
 	}
 	c := Cut{Inner: stack, Context: Task}
 	for i, f := range stack {
-		soft, hard := isSoftIRQ(f.Name), isHardIRQ(f.Name)
+		soft, hard := isSoftIRQ(f.Name), isHardIRQ(stack, i)
 		if !soft && !hard {
 			continue
 		}
 		c.Inner, c.Outer = stack[:i], stack[i:]
-		c.Context = HardIRQ
+		c.Context, c.Interrupted = HardIRQ, true
 		if soft {
-			c.Context = SoftIRQ
-		}
-		for _, g := range stack[i:] {
-			if isHardIRQ(g.Name) {
-				c.Interrupted = true
-			}
+			c.Context, c.Interrupted = SoftIRQ, !ownSoftIRQ(c.Inner, c.Outer)
 		}
 		return c
 	}
@@ -62,6 +58,21 @@ func Split(stack []ktrace.Frame) Cut {
 		}
 	}
 	return c
+}
+
+// ownSoftIRQ reports whether a softirq is the doing of the task that it ran
+// on: the task's own send ran it, and it delivers what is sent on the same
+// processor. A task runs pending softirqs wherever it enables them.
+func ownSoftIRQ(inner, outer []ktrace.Frame) bool {
+	for i := range outer {
+		if isHardIRQ(outer, i) {
+			return false
+		}
+	}
+	known := catalog.DefaultFrames()
+	by := slices.IndexFunc(outer, func(f ktrace.Frame) bool { return !runsSoftIRQs(f.Name) })
+	return by >= 0 && known.Sends[BaseName(outer[by].Name)] &&
+		slices.ContainsFunc(inner, func(f ktrace.Frame) bool { return known.Delivers[BaseName(f.Name)] })
 }
 
 // SplitWaking is Split for the chain of a wake-up. Where no function that
@@ -110,7 +121,25 @@ func isSoftIRQ(name string) bool {
 	return false
 }
 
-func isHardIRQ(name string) bool {
+// runsSoftIRQs: the machinery between a task that enables softirqs and their
+// work.
+func runsSoftIRQs(name string) bool {
+	switch base := BaseName(name); base {
+	case "do_softirq", "do_softirq_own_stack", "__do_softirq_own_stack", "____do_softirq", "asm_call_irq_on_stack", "call_on_irq_stack", "asm_call_on_stack",
+		"local_bh_enable", "__local_bh_enable_ip", "_local_bh_enable", "rcu_read_unlock_bh":
+		return true
+	default:
+		return isSoftIRQ(base)
+	}
+}
+
+// isHardIRQ reports whether the function of a frame is on the way in of an
+// interrupt.
+func isHardIRQ(stack []ktrace.Frame, i int) bool {
+	name := stack[i].Name
+	if name == "call_on_irq_stack" && i > 0 && BaseName(stack[i-1].Name) == "____do_softirq" {
+		return false // arm64 has softirqs on that stack too
+	}
 	if strings.HasPrefix(name, "asm_sysvec_") || strings.HasPrefix(name, "sysvec_") || strings.HasPrefix(name, "smp_") && strings.HasSuffix(name, "_interrupt") {
 		return true
 	}
@@ -134,6 +163,17 @@ func isEntry(name string) bool {
 		return true
 	}
 	return false
+}
+
+// Entered returns the function that the kernel's entry called for a system
+// call, as far as the chain has both.
+func Entered(stack []ktrace.Frame) (f ktrace.Frame, ok bool) {
+	for i := len(stack) - 1; i > 0; i-- {
+		if isEntry(stack[i].Name) && !isEntry(stack[i-1].Name) {
+			return stack[i-1], true
+		}
+	}
+	return ktrace.Frame{}, false
 }
 
 // Compat reports whether a chain comes from a 32-bit program on a 64-bit

@@ -292,9 +292,27 @@ func TestContexts(t *testing.T) {
 			t.Errorf("%s: %s, want %s", chain, got.Context, want)
 		}
 	}
-	own := Split(event("try_to_wake_up tcp_v4_rcv handle_softirqs do_softirq __local_bh_enable_ip tcp_sendmsg").Stack)
-	if own.Interrupted {
-		t.Error("a softirq on the way out of a task's own send counts as an interruption")
+}
+
+// A softirq is a thread's own doing at the end of its own send alone.
+func TestOwnSoftIRQ(t *testing.T) {
+	const received = "try_to_wake_up sock_def_readable tcp_v4_rcv process_backlog __napi_poll net_rx_action handle_softirqs "
+	for chain, own := range map[string]bool{
+		received + "do_softirq.part.0 __local_bh_enable_ip __dev_queue_xmit ip_finish_output2 tcp_write_xmit tcp_sendmsg do_writev do_syscall_64": true,
+		received + "asm_call_irq_on_stack do_softirq_own_stack do_softirq __local_bh_enable_ip ip_finish_output2 __ip_queue_xmit tcp_sendmsg":     true,
+		received + "__do_softirq ____do_softirq call_on_irq_stack do_softirq_own_stack do_softirq __local_bh_enable_ip ip6_finish_output2":        true,
+		received + "do_softirq.part.0 __local_bh_enable_ip __fpu_restore_sig fpu__restore_sig __do_sys_rt_sigreturn do_syscall_64":                false,
+		received + "do_softirq.part.0 __local_bh_enable_ip release_sock tcp_recvmsg sock_read_iter vfs_read ksys_read do_syscall_64":              false,
+		received + "do_softirq __local_bh_enable_ip nf_conntrack_in nf_hook_slow __ip_local_out __ip_queue_xmit tcp_write_xmit tcp_sendmsg":       false,
+		received + "run_ksoftirqd smpboot_thread_fn kthread ret_from_fork":                                                                        false,
+		received + "__irq_exit_rcu sysvec_apic_timer_interrupt asm_sysvec_apic_timer_interrupt __dev_queue_xmit ip_finish_output2 tcp_sendmsg":    false,
+		received + "call_on_irq_stack do_interrupt_handler el1_interrupt el1h_64_irq_handler el1h_64_irq __dev_queue_xmit tcp_sendmsg":            false,
+		"try_to_wake_up tcp_v4_rcv virtnet_poll __napi_poll net_rx_action handle_softirqs do_softirq __local_bh_enable_ip __dev_queue_xmit":       false,
+		"try_to_wake_up call_timer_fn run_timer_softirq handle_softirqs do_softirq __local_bh_enable_ip __dev_queue_xmit tcp_sendmsg":             false,
+	} {
+		if got := Split(event(chain).Stack); got.Context != SoftIRQ || got.Interrupted == own {
+			t.Errorf("%s: %s, interrupted %v", chain, got.Context, got.Interrupted)
+		}
 	}
 }
 

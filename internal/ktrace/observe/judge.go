@@ -306,6 +306,12 @@ func (j *Judged) WakeeFD() int {
 	return -1
 }
 
+// RanIn reports whether the waker is a softirq that ran on top of a thread,
+// which is Waker and woke nobody itself.
+func (j *Judged) RanIn() bool {
+	return j.Context == match.SoftIRQ && j.Interrupted && j.Waker.TID != 0
+}
+
 // NoWaker is the reason of a wake whose Context is match.Unknown.
 const NoWaker = "no function that wakes is on the call chain that was recorded with it"
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
@@ -72,7 +73,7 @@ func syscallNumbers(arch string, names ...string) (nrs []int) {
 }
 
 // ChainSyscall names the system call that a chain was made in, by the
-// function that the kernel's table calls.
+// function that the kernel's table calls, or by the one that it jumped to.
 func ChainSyscall(stack []ktrace.Frame) string {
 	for i := len(stack) - 1; i >= 0; i-- {
 		for _, name := range append([]string{stack[i].Name}, stack[i].Aliases...) {
@@ -83,6 +84,9 @@ func ChainSyscall(stack []ktrace.Frame) string {
 				}
 			}
 		}
+	}
+	if f, ok := match.Entered(stack); ok {
+		return catalog.DefaultFrames().Bodies[match.BaseName(f.Name)]
 	}
 	return ""
 }

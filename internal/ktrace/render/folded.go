@@ -108,7 +108,7 @@ func (t *Timeline) wakerFrames(w *Wake) []string {
 	if w.Waker.Syscall != "" {
 		out = append(out, clean(w.Waker.Syscall))
 	}
-	if w.Waker.Context != "" && w.Waker.Context != "task" {
+	if !w.Waker.acts() {
 		return append(out, clean(w.Waker.Context))
 	}
 	return append(out, clean(fmt.Sprintf("%s %d", w.Waker.Comm, w.Waker.TID)))

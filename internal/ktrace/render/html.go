@@ -174,15 +174,9 @@ func htmlCallOf(c *Call, base int64, row int) htmlCall {
 func htmlWakeOf(w *Wake, base int64, row func(int) int) htmlWake {
 	h := htmlWake{Time: w.Time - base, Running: max(w.Running-base, w.Time-base), From: -1, To: row(w.Wakee.TID), FromCall: w.WakerCall, ToCall: w.WakeeCall,
 		Object: w.Object, Callback: w.Callback, Path: w.Path}
-	switch w.Waker.Context {
-	case "", "task", "kworker":
+	h.Who = w.Waker.name()
+	if w.Waker.acts() {
 		h.From = row(w.Waker.TID)
-		h.Who = fmt.Sprintf("%s %d", w.Waker.Comm, w.Waker.TID)
-		if w.Waker.Syscall != "" {
-			h.Who += " in " + w.Waker.Syscall
-		}
-	default:
-		h.Who = w.Waker.Context
 	}
 	return h
 }

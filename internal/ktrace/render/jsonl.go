@@ -92,6 +92,13 @@ type (
 		Syscall string `json:"syscall,omitempty"`
 		FD      *int   `json:"fd,omitempty"`
 		Context string `json:"context,omitempty"`
+
+		RanIn *jsonRan `json:"ran_in,omitempty"`
+	}
+	jsonRan struct {
+		PID  int    `json:"pid"`
+		TID  int    `json:"tid"`
+		Comm string `json:"comm,omitempty"`
 	}
 	jsonNote struct {
 		Type string `json:"type"`
@@ -110,7 +117,11 @@ func index(i int) *int {
 }
 
 func side(s Side) jsonSide {
-	return jsonSide{s.PID, s.TID, s.Comm, s.Syscall, index(s.FD), s.Context}
+	out := jsonSide{PID: s.PID, TID: s.TID, Comm: s.Comm, Syscall: s.Syscall, FD: index(s.FD), Context: s.Context}
+	if s.RanIn != nil {
+		out.RanIn = &jsonRan{s.RanIn.PID, s.RanIn.TID, s.RanIn.Comm}
+	}
+	return out
 }
 
 // JSONLines writes one JSON object per thread, path, call, wake and note.

@@ -5,7 +5,11 @@
 // the writers know neither kernel nor log.
 package render
 
-import "github.com/efd-go/efd/internal/ktrace"
+import (
+	"fmt"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
 
 // Timeline is one picture: threads, the calls they made, how those slept, who
 // woke whom, and the kernel paths behind it all.
@@ -68,13 +72,32 @@ type Wake struct {
 	Path      int    // index into Timeline.Paths, -1 for none
 }
 
-// Side is one end of a wake. Context is task, softirq, hardirq, kworker or unknown.
+// Side is one end of a wake. Context is task, softirq, hardirq, kworker or
+// unknown. TID is 0 for an interrupt, and for a softirq that is no thread's own
+// doing.
 type Side struct {
 	PID, TID int
 	Comm     string
 	Syscall  string
 	FD       int // -1 where not known
 	Context  string
+	RanIn    *Thread // whom a softirq interrupted, nil where it interrupted none
+}
+
+// acts reports whether a thread is the waker.
+func (s *Side) acts() bool { return s.Context == "" || s.Context == "task" || s.TID != 0 }
+
+// name is the waker in words.
+func (s *Side) name() string {
+	switch {
+	case !s.acts() && s.RanIn != nil:
+		return fmt.Sprintf("%s, which ran in %d %s", s.Context, s.RanIn.TID, s.RanIn.Comm)
+	case !s.acts():
+		return s.Context
+	case s.Syscall != "":
+		return fmt.Sprintf("%s %d in %s", s.Comm, s.TID, s.Syscall)
+	}
+	return fmt.Sprintf("%s %d", s.Comm, s.TID)
 }
 
 // Path is a documented path with what became of its edges. Verdicts is empty

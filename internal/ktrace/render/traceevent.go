@@ -177,7 +177,7 @@ func (tr *tracer) wakes() {
 // wakerSide is where an arrow starts: in the waker's call, or on the row of
 // interrupts, which is not to be blamed on whom they interrupted.
 func (tr *tracer) wakerSide(w *Wake, at int64) (*track, int64) {
-	if w.Waker.Context == "" || w.Waker.Context == "task" || w.Waker.Context == "kworker" {
+	if w.Waker.acts() {
 		return tr.hold(w.Waker.TID, w.WakerCall, at, "wakes")
 	}
 	if tr.tracks[irqTrack] == nil {
