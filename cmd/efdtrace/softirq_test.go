@@ -8,7 +8,7 @@ import (
 // Each form says of a softirq that interrupted a thread that it is the waker,
 // and names neither the thread nor its call as one.
 func TestSoftIRQInEachForm(t *testing.T) {
-	const file = "../../internal/ktrace/observe/testdata/softirq-in-rt_sigreturn.jsonl.gz"
+	const file = "../../internal/ktrace/recorded/testdata/softirq-in-rt_sigreturn.jsonl.gz"
 	for format, want := range map[string]string{
 		"text":        "a softirq (tcp_receive), which ran in 7556 go, woke 7555 socat in pselect6 through pollwake",
 		"jsonl":       `"waker":{"pid":0,"tid":0,"context":"softirq","ran_in":{"pid":7556,"tid":7556,"comm":"go"}}`,

@@ -1,4 +1,4 @@
-package observe_test
+package recorded_test
 
 import (
 	"strings"
@@ -7,6 +7,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -20,7 +21,7 @@ func TestSoftIRQOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var in, own int
-	_, err = observe.Replay(path, k, observe.Options{OnWake: func(j *observe.Judged) {
+	_, err = recorded.Replay(path, k, observe.Options{OnWake: func(j *observe.Judged) {
 		switch {
 		case j.Waker.TID == 7556:
 			in++
