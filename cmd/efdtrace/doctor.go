@@ -28,12 +28,14 @@ type doctorJSON struct {
 }
 
 type tierJSON struct {
-	Name    string `json:"name"`
-	Gives   string `json:"gives"`
-	OK      bool   `json:"ok"`
-	Missing string `json:"missing"`
-	Change  string `json:"change"`
-	Detail  string `json:"detail"`
+	Name     string `json:"name"`
+	Gives    string `json:"gives"`
+	OK       bool   `json:"ok"`
+	Opens    bool   `json:"opens"`
+	Delivers bool   `json:"delivers"`
+	Missing  string `json:"missing"`
+	Change   string `json:"change"`
+	Detail   string `json:"detail"`
 }
 
 func doctor(e *env, args []string) int {

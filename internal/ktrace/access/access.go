@@ -4,7 +4,9 @@
 package access
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -17,14 +19,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tier is one step of what can be observed.
+// Tier is one step of what can be observed. It is there only if it delivers: the
+// kernel may give an event that never happens.
 type Tier struct {
-	Name    string
-	Gives   string // what it shows
-	OK      bool
-	Missing string // where it is not OK: what is missing
-	Change  string // and the smallest change that gives it, "" where there is none on this kernel
-	Detail  string // where it is OK: how
+	Name     string
+	Gives    string // what it shows
+	OK       bool   // it delivers
+	Opens    bool   // the kernel gives it
+	Delivers bool   // something was made to happen, and came
+	Missing  string // if it is not OK: what is missing
+	Change   string // and the smallest change that gives it, "" if there is none on this kernel
+	Detail   string // if it is OK: how
 }
 
 // The names of the tiers, in their order.
@@ -35,6 +40,7 @@ const (
 	System      = "whole system"
 	Names       = "names"
 	Payloads    = "payloads"
+	Allocations = "allocations"
 	Watchpoints = "watchpoints"
 	Text        = "kernel text"
 	Functions   = "function tracer"
@@ -67,21 +73,53 @@ func Probe(text TextProbe) *Report {
 	if symErr == nil {
 		detail = "/proc/kallsyms"
 	}
+	own := withID(id, idErr, perf.Want{Chain: true})
+	system := withID(id, idErr, perf.Want{Chain: true, System: true})
+	raw := withID(id, idErr, perf.Want{Chain: true, Raw: true})
+	var d delivery
+	if idErr == nil && own == nil && raw == nil {
+		var src *perf.Source
+		if d, src = deliver(syms, system == nil); src != nil {
+			defer src.Close() // the rest is tried before: to close the last event of a tracepoint takes long
+		}
+	}
+	came := func(is bool, what string) error {
+		if d.opened == nil && !is {
+			return silent(what)
+		}
+		return d.opened
+	}
 
-	r.add(Nothing, "the documented paths, logs of strace, and the system calls of a Go program that traces itself", "", nil)
-	r.add(OwnSwitches, "when a thread of this process lost its CPU and got it back, and whether it slept", "", perf.Try(perf.Want{Switch: true}))
-	r.add(OwnThreads, "wakes and sleeps of this process's threads, each with the kernel functions that did it", how, withID(id, idErr, perf.Want{Chain: true}))
-	r.add(System, "the same of any process, wakes by interrupts and kernel threads included (CAP_PERFMON)", how, withID(id, idErr, perf.Want{Chain: true, System: true}))
-	r.add(Names, "the names of the functions in a call chain", detail, symErr)
-	r.add(Payloads, "who is woken, and the arguments of system calls", how, withID(id, idErr, perf.Want{Chain: true, Raw: true}))
-	r.add(Watchpoints, "every change of an eventfd's counter, and every waiter that joins or leaves its queue", "", watch.Probe())
+	r.add(Nothing, "the documented paths, logs of strace, and the system calls of a Go program that traces itself", "", nil, nil)
+	r.add(OwnSwitches, "when a thread of this process lost its CPU and got it back, and whether it slept", "", perf.Try(perf.Want{Switch: true}), perf.TrySwitch())
+	r.add(OwnThreads, "wakes and sleeps of this process's threads, each with the kernel functions that did it", how, own, d.missing())
+	r.add(System, "the same of any process, wakes by interrupts and kernel threads included (CAP_PERFMON)", how, system, d.missing())
+	r.add(Names, "the names of the functions in a call chain", detail, symErr, nil)
+	r.add(Payloads, "who is woken, and the arguments of system calls", how, raw, came(d.arrived && d.waking, "the records of tracepoints"))
+	r.add(Allocations, "the memory that a call allocates, and from which function", how, raw, watch.TryAlloc(syms))
+	err := watch.Try(syms)
+	r.add(Watchpoints, "every change of an eventfd's counter, and every waiter that joins or leaves its queue", "", refusal(err), err)
 	if text != nil {
 		where, err := text(syms)
-		r.add(Text, "proof that a function missing in a call chain was left by a jump", where, err)
+		r.add(Text, "proof that a function missing in a call chain was left by a jump", where, err, nil)
 	}
-	r.add(Functions, "every documented function as it is entered, those reached by a jump included", "", ftrace.Probe())
+	err = ftrace.Probe()
+	r.add(Functions, "every documented function as it is entered, those reached by a jump included", "", refusal(err), err)
 	r.facts(how)
 	return r
+}
+
+// silent says that what opens does not deliver.
+func silent(what string) error {
+	return &ktrace.AccessError{Tier: "perf", Silent: true, Missing: what + " open, and do not deliver: two threads of this program woke each other, and there is no record of it"}
+}
+
+// refusal is err unless what it is about opens and is silent.
+func refusal(err error) error {
+	if ae, ok := errors.AsType[*ktrace.AccessError](err); ok && ae.Silent {
+		return nil
+	}
+	return err
 }
 
 // eventID reads the number of the tracepoint that all rests on.
@@ -120,8 +158,12 @@ func withID(id int, idErr error, w perf.Want) error {
 	}
 }
 
-func (r *Report) add(name, gives, detail string, err error) {
-	t := Tier{Name: name, Gives: gives, OK: err == nil}
+// add adds a tier: opens is why the kernel refuses it, nil if it does not, and
+// delivers why nothing comes of it.
+func (r *Report) add(name, gives, detail string, opens, delivers error) {
+	t := Tier{Name: name, Gives: gives, Opens: opens == nil, Delivers: opens == nil && delivers == nil}
+	t.OK = t.Delivers
+	err := cmp.Or(opens, delivers)
 	if err == nil {
 		t.Detail = detail
 	} else if ae, ok := errors.AsType[*ktrace.AccessError](err); ok {
@@ -170,12 +212,13 @@ func (r *Report) facts(how string) {
 			r.Facts = append(r.Facts, Fact{name, value})
 		}
 	}
-	file := func(path string) string {
-		b, _ := os.ReadFile(path)
-		return strings.TrimSpace(string(b))
-	}
 	fact("kernel.perf_event_paranoid", file("/proc/sys/kernel/perf_event_paranoid"))
 	fact("kernel.kptr_restrict", file("/proc/sys/kernel/kptr_restrict"))
+	if most := file("/proc/sys/kernel/perf_event_max_stack"); most != "" {
+		fact("call chains", fmt.Sprintf("of at most %s frames (kernel.perf_event_max_stack) in %s contexts (kernel.perf_event_max_contexts_per_stack)",
+			most, file("/proc/sys/kernel/perf_event_max_contexts_per_stack")))
+	}
+	fact("kernel.ftrace_enabled", file("/proc/sys/kernel/ftrace_enabled"))
 	fact("lockdown", file("/sys/kernel/security/lockdown"))
 	fact("capabilities", capabilities())
 	fact("tracefs", strings.TrimPrefix(how, "tracefs: "))
@@ -195,18 +238,22 @@ func (r *Report) facts(how string) {
 
 // capabilities names those that matter here, of the process's effective ones.
 func capabilities() string {
-	caps := perf.Capabilities()
+	p := perf.Rights()
 	var have []string
 	for _, c := range []struct {
 		bit  int
 		name string
-	}{{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_SYSLOG, "CAP_SYSLOG"}, {unix.CAP_BPF, "CAP_BPF"}} {
-		if caps>>c.bit&1 == 1 {
+	}{{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}, {unix.CAP_PERFMON, "CAP_PERFMON"}, {unix.CAP_SYSLOG, "CAP_SYSLOG"}, {unix.CAP_BPF, "CAP_BPF"}, {unix.CAP_IPC_LOCK, "CAP_IPC_LOCK"}} {
+		if p.Caps>>c.bit&1 == 1 {
 			have = append(have, c.name)
 		}
 	}
 	if have == nil {
 		return "none that matters here"
 	}
-	return strings.Join(have, " ")
+	text := strings.Join(have, " ")
+	if p.UserNamespace {
+		text += " in a user namespace of its own, which count for nothing here"
+	}
+	return text
 }

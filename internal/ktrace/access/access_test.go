@@ -24,11 +24,11 @@ func TestMain(m *testing.M) {
 
 func check(t *testing.T, r *Report) {
 	t.Helper()
-	if r.Kernel == "" || r.Arch == "" || len(r.Tiers) != 8 || !r.Tiers[0].OK || len(r.Facts) == 0 {
+	if r.Kernel == "" || r.Arch == "" || len(r.Tiers) != 9 || !r.Tiers[0].OK || len(r.Facts) == 0 {
 		t.Errorf("%+v", r)
 	}
 	for _, tier := range r.Tiers {
-		if tier.OK == (tier.Missing != "") || tier.Gives == "" {
+		if tier.OK == (tier.Missing != "") || tier.OK != tier.Delivers || tier.Delivers && !tier.Opens || tier.Gives == "" {
 			t.Errorf("%+v", tier)
 		}
 		for _, s := range []string{tier.Missing, tier.Change, tier.Gives, tier.Detail} {

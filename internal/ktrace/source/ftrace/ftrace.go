@@ -16,9 +16,11 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/source"
@@ -110,14 +112,51 @@ func newSource(fs *tracefs.FS, most int) *Source {
 		ways: map[string][]ktrace.Frame{}, seen: map[int]int64{}, empty: source.Now()}
 }
 
-// Probe tries whether the function tracer can be used, by using it on one
-// function that nobody calls meanwhile but programs with eventfds.
+// Probe tries whether the function tracer delivers: it traces one function that
+// nobody calls meanwhile but programs with eventfds, and calls it. The error is
+// an *ktrace.AccessError.
 func Probe() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	s, err := Open(Config{Functions: []string{"eventfd_write"}, Symbols: exact{}, Tasks: []int{os.Getpid()}, NoGraph: true})
 	if err != nil {
 		return err
 	}
-	return s.Close()
+	defer s.Close()
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return os.NewSyscallError("eventfd2", err)
+	}
+	defer unix.Close(fd)
+	one := uint64(1)
+	if _, err := unix.Write(fd, (*[8]byte)(unsafe.Pointer(&one))[:]); err != nil {
+		return os.NewSyscallError("write", err)
+	}
+	if err := s.Stop(); err != nil {
+		return access(err)
+	}
+	events, err := s.Read(source.End, nil)
+	if err != nil {
+		return access(err)
+	}
+	if !slices.ContainsFunc(events, func(e ktrace.Event) bool { return e.Kind == ktrace.FuncEntry && e.TID == unix.Gettid() }) {
+		if err := enabled(); err != nil {
+			return err
+		}
+		return &ktrace.AccessError{Tier: "ftrace", Silent: true, Missing: "the function tracer takes what it is given, and does not deliver: this thread called a traced function, and there is no record of it"}
+	}
+	return nil
+}
+
+// enabled is why no function is traced although the tracer takes every write:
+// a sysctl switches it off for the whole system.
+func enabled() error {
+	b, err := os.ReadFile("/proc/sys/kernel/ftrace_enabled")
+	if err != nil || strings.TrimSpace(string(b)) != "0" {
+		return nil
+	}
+	return &ktrace.AccessError{Tier: "ftrace", Silent: true,
+		Missing: "the function tracer takes what it is given, and does not deliver: kernel.ftrace_enabled is 0", Change: "as root set kernel.ftrace_enabled to 1"}
 }
 
 // exact is a set of symbols that are called as in the source.
@@ -127,6 +166,9 @@ func (exact) Variants(name string) []string { return []string{name} }
 
 func (s *Source) start(c Config) error {
 	if err := hasTracer(s.fs); err != nil {
+		return err
+	}
+	if err := enabled(); err != nil {
 		return err
 	}
 	var err error

@@ -1,6 +1,15 @@
 package perf
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"golang.org/x/sys/unix"
+)
 
 // Want is what Try asks for.
 type Want struct {
@@ -49,4 +58,31 @@ func Try(w Want) error {
 		return Refused(what, err)
 	}
 	return unix.Close(fd)
+}
+
+// TrySwitch tries whether a record comes of a thread of this process that sleeps
+// for a moment.
+func TrySwitch() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	rings := NewRings(os.Getpagesize(), NewStacks(nil))
+	defer rings.Close()
+	spec := &Spec{Name: Tasks, Decode: func(*Sample, *ktrace.Event) bool { return false }, Attr: unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE,
+		Config: unix.PERF_COUNT_SW_DUMMY, Bits: unix.PerfBitExcludeKernel | unix.PerfBitContextSwitch}}
+	if _, err := rings.Add(spec, 0, -1, false); err != nil {
+		return Refused("context switches", err)
+	}
+	if err := rings.Enable(); err != nil {
+		return err
+	}
+	ts := unix.NsecToTimespec(int64(50 * time.Microsecond))
+	unix.Nanosleep(&ts, nil)
+	if err := rings.Stop(); err != nil {
+		return err
+	}
+	events, err := rings.Read(source.End, nil, func(*ktrace.Event) bool { return true })
+	if err == nil && !slices.ContainsFunc(events, func(e ktrace.Event) bool { return e.Kind == ktrace.Switch && e.Target == unix.Gettid() }) {
+		err = &ktrace.AccessError{Tier: "perf", Silent: true, Missing: "context switches open, and do not deliver: this thread slept, and there is no record of it"}
+	}
+	return err
 }

@@ -88,15 +88,16 @@ type object struct {
 // Open prepares to watch and starts to look for new eventfds. Its error is an
 // *ktrace.AccessError where a privilege or a part of the kernel is missing.
 func Open(c Config) (*Source, error) {
-	if c.Symbols == nil || c.Symbols.Hidden() {
-		return nil, &ktrace.AccessError{
-			Tier: "watch", Missing: "an eventfd's address is told by the allocation in do_eventfd, and kernel symbols are not to be had",
-			Change: "give the process CAP_SYSLOG, or run as root",
-		}
+	if err := needSymbols(c.Symbols); err != nil {
+		return nil, err
 	}
 	if err := Probe(); err != nil {
 		return nil, err
 	}
+	return prepare(c)
+}
+
+func prepare(c Config) (*Source, error) {
 	cpus, err := perf.CPUs()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,154 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"golang.org/x/sys/unix"
+)
+
+// delivery is what came of wakes that this process made under observation.
+type delivery struct {
+	opened error // why the events do not open together, with their rings
+
+	switched bool // that a thread ran
+	waking   bool // that a thread was woken, and by whom
+	arrived  bool // what a system call was entered with
+	chain    bool // the whole call chain of a waking
+	cut      int  // the frames of one that the kernel cut
+}
+
+// deliver has two threads wake each other, observed with the events and the
+// rings of run: wakes of the whole system where system, else those that the
+// threads do themselves.
+func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
+	self := []int{os.Getpid()}
+	c := perf.Config{Symbols: syms, PIDs: self, Tasks: self, Syscalls: []int{unix.SYS_READ, unix.SYS_WRITE}, Started: true}
+	if system {
+		c.System = []ktrace.EventKind{ktrace.Waking}
+	}
+	src, err := perf.Open(c)
+	if errors.Is(err, unix.EMFILE) && system {
+		c.Tasks, c.System = nil, nil
+		src, err = perf.Open(c)
+	}
+	if err != nil {
+		d.opened = err
+		return d, nil
+	}
+	threads, err := wakeEachOther()
+	if err == nil {
+		err = src.Stop()
+	}
+	var events []ktrace.Event
+	if err == nil {
+		events, err = src.Read(source.End, nil)
+	}
+	d.opened = err
+	for i := range events {
+		d.take(&events[i], threads)
+	}
+	return d, src
+}
+
+// take notes what an event of the two threads shows.
+func (d *delivery) take(e *ktrace.Event, threads []int) {
+	ours := slices.Contains(threads, e.TID)
+	switch e.Kind {
+	case ktrace.Switch:
+		d.switched = d.switched || ours || slices.Contains(threads, e.Target)
+	case ktrace.SysEnter:
+		d.arrived = d.arrived || ours && e.Nr == unix.SYS_WRITE && e.Args[2] == 8
+	case ktrace.Waking:
+		if !ours || !slices.Contains(threads, e.Target) {
+			return
+		}
+		d.waking = true
+		if e.Truncated {
+			d.cut = len(e.Stack)
+		}
+		d.chain = d.chain || !e.Truncated && slices.ContainsFunc(e.Stack, func(f ktrace.Frame) bool { return strings.HasPrefix(f.Name, "eventfd_write") })
+	}
+}
+
+// wakeEachOther has two threads hand two eventfds to and fro, and returns their
+// numbers. That often, one of them was asleep at times.
+func wakeEachOther() (threads []int, err error) {
+	const rounds = 32
+	var fds [2]int
+	for i := range fds {
+		if fds[i], err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+			return nil, os.NewSyscallError("eventfd2", err)
+		}
+		defer unix.Close(fds[i])
+	}
+	one := []byte{1, 1, 1, 1, 1, 1, 1, 1}
+	var mu sync.Mutex
+	var g sync.WaitGroup
+	for i := range fds {
+		g.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			mu.Lock()
+			threads = append(threads, unix.Gettid())
+			mu.Unlock()
+			var b [8]byte
+			for range rounds {
+				if i == 0 {
+					unix.Write(fds[1], one)
+				}
+				for _, e := unix.Read(fds[i], b[:]); e == unix.EINTR; _, e = unix.Read(fds[i], b[:]) {
+				}
+				if i == 1 {
+					unix.Write(fds[0], one)
+				}
+			}
+		})
+	}
+	g.Wait()
+	return threads, nil
+}
+
+// missing is why no wake can be shown with its call chain, nil if it can.
+func (d *delivery) missing() error {
+	switch {
+	case d.opened != nil:
+		return d.opened
+	case !d.waking:
+		return silent("wakes (sched:sched_waking)")
+	case !d.chain && d.cut > 0:
+		return cutShort(d.cut)
+	case !d.chain:
+		return cutShort(0)
+	}
+	return nil
+}
+
+// cutShort says which sysctl cuts call chains.
+func cutShort(frames int) error {
+	name := "kernel.perf_event_max_stack"
+	change := "set kernel.perf_event_max_stack to 127, while no perf event is open"
+	if file("/proc/sys/kernel/perf_event_max_contexts_per_stack") == "0" {
+		name, change = "kernel.perf_event_max_contexts_per_stack", "set kernel.perf_event_max_contexts_per_stack to 8, while no perf event is open"
+	}
+	return &ktrace.AccessError{Tier: "perf", Silent: true, Change: change,
+		Missing: fmt.Sprintf("call chains open, and do not deliver: of that of a write to an eventfd there are %d frames (%s is %s)",
+			frames, name, file("/proc/sys/kernel/"+strings.TrimPrefix(name, "kernel.")))}
+}
+
+func file(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
