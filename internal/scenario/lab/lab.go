@@ -294,6 +294,21 @@ func (c *collector) stop() error {
 
 // judge finds the scenario's wake and gives the verdict.
 func (l *Lab) judge(t *Trial) {
+	lost := l.judgeWakes(t)
+	l.judgeWatched(t)
+	if t.Wake != nil {
+		t.steps = l.cover(t)
+	}
+	t.conclude(lost)
+	t.text, _ = l.Kernel.Text.(*observe.TextNotes)
+	if t.text != nil {
+		t.noteCalls()
+	}
+}
+
+// judgeWakes judges each stated wake by its chains, and returns how many
+// records were lost.
+func (l *Lab) judgeWakes(t *Trial) (lost uint64) {
 	var wakes []*observe.Wake
 	tr := observe.NewTracker()
 	tr.OnWake = func(w *observe.Wake) { wakes = append(wakes, w) }
@@ -307,15 +322,7 @@ func (l *Lab) judge(t *Trial) {
 	}
 	tr.Flush()
 	l.find(t, wakes)
-	l.judgeWatched(t)
-	if t.Wake != nil {
-		t.steps = l.cover(t)
-	}
-	t.conclude(tr.Lost)
-	t.text, _ = l.Kernel.Text.(*observe.TextNotes)
-	if t.text != nil {
-		t.noteCalls()
-	}
+	return tr.Lost
 }
 
 // noteCalls asks the kernel's code about each call that was seen, so that a
