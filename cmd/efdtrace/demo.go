@@ -4,8 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +33,7 @@ func demo(e *env, args []string) int {
 		fmt.Fprintf(e.stderr, "efdtrace demo: %v\n", err)
 		return exitUsage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := untilSignal()
 	defer stop()
 	l := lab.Open()
 	defer l.Close()
@@ -57,25 +55,19 @@ type demonstration struct {
 func (d *demonstration) observed(ctx context.Context, scenarios []*scenario.Scenario) int {
 	d.tally = map[[2]string]ktrace.Verdict{}
 	d.intro(scenarios)
-	status, conclusive := exitOK, false
+	status := exitOK
 	for i, s := range scenarios {
 		t := d.lab.Run(ctx, s)
 		if ctx.Err() != nil {
-			return 130
+			return endedBy(ctx)
 		}
 		d.text.Heading(fmt.Sprintf("%d of %d: %s", i+1, len(scenarios), s.Title))
 		d.trial(t)
-		switch t.Status {
-		case lab.OK:
-			conclusive = true
-		case lab.Failed:
-			status, conclusive = exitFinding, true
+		if t.Status == lab.Failed {
+			status = exitFinding
 		}
 	}
 	d.outro()
-	if !conclusive {
-		return exitCannot
-	}
 	return status
 }
 
@@ -96,7 +88,9 @@ func (d *demonstration) trial(t *lab.Trial) {
 	d.calls(t.Result)
 	if t.Wake == nil {
 		d.text.Printf("\n")
-		d.text.Para("  ", fmt.Sprintf("%s: %s.", t.Status, strings.TrimSuffix(t.Reason, ".")))
+		d.text.Para("  ", fmt.Sprintf("%s: %s.", t.Status, strings.TrimSuffix(plain(t.Reason), ".")))
+		d.text.Para("  ", "Documented:")
+		d.documentedRoutes("  ", t.Scenario)
 		return
 	}
 	shown := map[string]bool{}
@@ -306,27 +300,29 @@ func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Sc
 	t := d.text
 	t.Para("", fmt.Sprintf("%s One thread sleeps in a system call until another writes to the eventfd. The calls below are real, with their thread in front. The functions are those that this kernel is documented to run, a caller before what it calls: how the callback is queued on the eventfd, how the thread falls asleep, how it is woken, and what its call does then: it asks again, and leaves the queue.",
 		t.Bold("Linux "+d.lab.Kernel.Release+".")))
-	status := exitOK
 	for _, s := range scenarios {
 		r, err := s.Run(ctx, nil)
 		if ctx.Err() != nil {
-			return 130
+			return endedBy(ctx)
 		}
 		head := fmt.Sprintf("%-10s ", s.Name)
 		if err != nil {
-			t.Hanging(head, err.Error())
-			status = exitCannot
-			continue
+			t.Hanging(head, plain(err.Error()))
+		} else {
+			d.wakers(head, r)
 		}
-		d.wakers(head, r)
-		head = strings.Repeat(" ", len(head))
-		d.routes(head, queued(s))
-		d.route(head+" asleep ", d.lab.Kernel.SleepRoute(s.Waiter, s.SleepPath), "")
-		d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Callbacks), s.Source)
-		d.routes(head, afterwards(s))
+		d.documentedRoutes(strings.Repeat(" ", len(head)), s)
 	}
 	t.Para("", "Not observed here: "+d.lab.Denied.Error()+". efdtrace doctor says what can be seen with less.")
-	return status
+	return exitOK
+}
+
+// documentedRoutes shows the documented ways of a scenario.
+func (d *demonstration) documentedRoutes(head string, s *scenario.Scenario) {
+	d.routes(head, queued(s))
+	d.route(head+" asleep ", d.lab.Kernel.SleepRoute(s.Waiter, s.SleepPath), "")
+	d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Callbacks), s.Source)
+	d.routes(head, afterwards(s))
 }
 
 // route prints a documented way as a line of functions, from one of them on.

@@ -47,9 +47,9 @@ func untilSignal() (ctx context.Context, stop func()) {
 	}
 }
 
-// openStatus is the status of a command whose output could not be opened: the
-// signal's if one ended the wait for a reader.
-func openStatus(ctx context.Context) int {
+// cannot is the status of a command that could not do its work: the
+// signal's if one ended it.
+func cannot(ctx context.Context) int {
 	if ctx.Err() != nil {
 		return endedBy(ctx)
 	}

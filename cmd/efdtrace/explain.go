@@ -115,7 +115,7 @@ func (x *explainer) status(ctx context.Context, err error) int {
 		return exitOK
 	}
 	fmt.Fprintln(x.env.stderr, "efdtrace explain:", err)
-	return openStatus(ctx)
+	return cannot(ctx)
 }
 
 // to explains the logs to a file, which is opened once the first of them is.

@@ -33,13 +33,13 @@ func checkKept(out, format string) error {
 	return nil
 }
 
-func newKept(e *env, l *lab.Lab, file *outFile, format string, scenarios []*scenario.Scenario) (kept, error) {
+func newKept(e *env, l *lab.Lab, file *outFile, format string, o record.Options, scenarios []*scenario.Scenario) (kept, error) {
 	format = cmp.Or(format, "recording")
 	switch {
 	case file == nil:
 		return nothingKept{}, nil
 	case format == "recording":
-		w, err := record.NewNamed(file, file.name, l.Header(), record.Options{})
+		w, err := record.NewNamed(file, file.name, l.Header(), o)
 		return recordedTrials{w, file}, err
 	}
 	v := newView(e, file, format, false)

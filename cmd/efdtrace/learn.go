@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -32,7 +30,7 @@ func runLearn(e *env, args []string) int {
 	if status, ok := parse(e, fs, learnCommand, "efdtrace learn filtered", args); !ok {
 		return status
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := untilSignal()
 	defer stop()
 	if *dir != "" {
 		return writeLessons(ctx, e, *dir)
@@ -70,7 +68,7 @@ func writeLessons(ctx context.Context, e *env, dir string) int {
 	}
 	if err != nil {
 		fmt.Fprintln(e.stderr, "efdtrace learn:", err)
-		return exitCannot
+		return cannot(ctx)
 	}
 	fmt.Fprintf(e.stderr, "wrote %d pages to %s\n", len(pages), dir)
 	return exitOK
@@ -97,7 +95,7 @@ func teach(ctx context.Context, e *env, lessons []*learn.Lesson) int {
 	for _, l := range lessons {
 		if err := t.lesson(ctx, l); err != nil {
 			fmt.Fprintln(e.stderr, "efdtrace learn:", err)
-			return exitCannot
+			return cannot(ctx)
 		}
 	}
 	return exitOK
@@ -108,9 +106,22 @@ func (t *teacher) lesson(ctx context.Context, l *learn.Lesson) error {
 	t.text.Para("", "Predict: "+l.Question)
 	if t.keys != nil {
 		fmt.Fprint(t.e.stdout, "\n(Enter runs it) ")
-		if _, err := t.keys.ReadString('\n'); err != nil {
-			t.keys = nil
+		pressed := make(chan error, 1)
+		go func(keys *bufio.Reader) {
+			_, err := keys.ReadString('\n')
+			pressed <- err
+		}(t.keys)
+		select {
+		case err := <-pressed:
+			if err != nil {
+				t.keys = nil
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	log, err := l.Run(ctx)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // The exit statuses that every sub-command shares. run passes its program's on.
@@ -56,7 +58,26 @@ func main() {
 	os.Exit(run(ofProcess(), os.Args[1:]))
 }
 
+// pollable reports why Go's runtime could not wait for files: it makes an epoll
+// and an eventfd at the first one, and gives up where it cannot.
+func pollable() error {
+	p, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("epoll_create1: %w", err)
+	}
+	defer unix.Close(p)
+	e, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("eventfd2: %w", err)
+	}
+	return unix.Close(e)
+}
+
 func run(e *env, args []string) int {
+	if err := pollable(); err != nil {
+		fmt.Fprintf(e.stderr, "efdtrace: %v: Go's runtime needs it\n", err)
+		return exitCannot
+	}
 	if len(args) == 0 {
 		usage(e.stderr)
 		return exitUsage

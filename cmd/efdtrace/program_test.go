@@ -19,6 +19,7 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/adversary/hostile"
 	"github.com/efd-go/efd/internal/asleep"
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,11 @@ func TestMain(m *testing.M) {
 	if name == "efdtrace" {
 		os.Setenv("EFDTRACE_TEST_PROGRAM", rest)
 		os.Exit(run(ofProcess(), os.Args[1:]))
+	}
+	if name == "hostile" {
+		os.Setenv("EFDTRACE_TEST_PROGRAM", "efdtrace ")
+		fmt.Fprintln(os.Stderr, hostile.Become(strings.Fields(rest), os.Args))
+		os.Exit(125)
 	}
 	if p, ok := testPrograms[name]; ok {
 		p(rest)

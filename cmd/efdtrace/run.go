@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -25,7 +26,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-runtime] [-watch] [-trace] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show who wakes its waiting threads"}
+var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-anonymous] [-runtime] [-watch] [-trace] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show who wakes its waiting threads", more: runMore}
+
+const runMore = `FILE is written when all is known if it exists already, and has mode 0600 if it is new. A FIFO
+is waited for, ten seconds at most. Symbolic links of other users are not followed.
+  With -u the program has the user's IDs and groups, no capabilities, HOME, USER and LOGNAME. It
+keeps the rest of the environment, the descriptors 0 to 2, the session and its terminal, the
+directory and the limits; and it may execute set-uid programs (no_new_privs is not set).`
+
+const anonymousUsage = "record no names of programs and threads, no arguments of calls and no paths:\nthread and process IDs, times and the kernel's functions alone"
 
 func init() {
 	runCommand.run = runProgram
@@ -37,6 +46,8 @@ type runOptions struct {
 	out, format, user string
 	pid               int
 	attach            bool // -p was given
+	asUser            bool // -u was given
+	anonymous         bool
 	runtime           bool
 	watch, trace      bool
 	program           []string
@@ -47,7 +58,8 @@ func runProgram(e *env, args []string) int {
 	var o runOptions
 	fs.StringVar(&o.out, "o", "", "write to `FILE` and not to standard output")
 	fs.StringVar(&o.format, "format", "text", "`form` of the output: "+strings.Join(formats, ", "))
-	fs.StringVar(&o.user, "u", "", "run the program as `USER`")
+	fs.StringVar(&o.user, "u", "", "run the program as `USER`, without descriptors above 2")
+	fs.BoolVar(&o.anonymous, "anonymous", false, anonymousUsage)
 	fs.IntVar(&o.pid, "p", 0, "attach to the process `PID`")
 	fs.BoolVar(&o.runtime, "runtime", false, "show the Go runtime's own poller too")
 	fs.BoolVar(&o.watch, "watch", false, "watch the eventfds that the program makes, two at a time on x86: who enters and leaves\ntheir wait queues, and who changes their counters. Costs some 20 µs for each of these")
@@ -57,6 +69,7 @@ func runProgram(e *env, args []string) int {
 	}
 	o.program = fs.Args()
 	o.attach = given(fs, "p")
+	o.asUser = given(fs, "u")
 	if err := o.check(); err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace run: %v\n", err)
 		return exitUsage
@@ -79,7 +92,11 @@ func (o *runOptions) check() error {
 		return errors.New("want a program after --, or -p PID")
 	case o.attach && len(o.program) != 0:
 		return errors.New("-p and a program: want one of them")
-	case o.attach && o.user != "":
+	case o.asUser && o.user == "":
+		return errors.New("-u: the name of a user is empty")
+	case o.anonymous && o.format != "recording":
+		return errors.New("-anonymous is for -format recording")
+	case o.attach && o.asUser:
 		return errors.New("-u is for a program that is started, and -p attaches to one that runs")
 	case o.format == "recording" && o.out == "":
 		return errors.New("-format recording wants -o FILE")
@@ -105,7 +122,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	var file *outFile
 	if o.out != "" {
 		if file, err = e.createOut(ctx, o.out); err != nil {
-			return openStatus(ctx), err
+			return cannot(ctx), err
 		}
 	}
 	v := newView(e, file, o.format, o.runtime)
@@ -150,7 +167,11 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	}
 	v.progress(s, ended, signals, p)
 	defer e.endBy(signals)()
-	if err := v.close(s); err != nil {
+	err = v.close(s)
+	if left := s.Living(); p != nil && len(left) > 0 {
+		fmt.Fprintf(e.stderr, "efdtrace run: the program has ended; what it left running goes on unobserved: %s\n", pidList(left))
+	}
+	if err != nil {
 		return exitCannot, err
 	}
 	if p != nil {
@@ -188,7 +209,7 @@ func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {
 			v.traced(o.Functions.Witness)
 		}
 	}
-	if v.rec, err = startRecording(v, &o); err != nil {
+	if v.rec, err = startRecording(v, &o, ro.anonymous); err != nil {
 		if o.Functions != nil {
 			o.Functions.Close()
 		}
@@ -216,7 +237,7 @@ func (v *view) untraced(err error) {
 }
 
 // startRecording makes the file where a recording is asked for.
-func startRecording(v *view, o *observe.Options) (*record.Writer, error) {
+func startRecording(v *view, o *observe.Options, anonymous bool) (*record.Writer, error) {
 	if v.format != "recording" {
 		return nil, nil
 	}
@@ -228,7 +249,7 @@ func startRecording(v *view, o *observe.Options) (*record.Writer, error) {
 	if o.Functions != nil {
 		recorded.Describe(&h, o.Functions)
 	}
-	return record.NewNamed(v.file, v.file.name, h, record.Options{})
+	return record.NewNamed(v.file, v.file.name, h, recordOptions(anonymous))
 }
 
 // program is what run started.
@@ -242,13 +263,16 @@ func start(e *env, o *runOptions) (*program, error) {
 	cmd := exec.Command(o.program[0], o.program[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, behind(e.stdout), e.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
-	if o.user != "" {
+	if o.asUser {
 		if err := as(cmd, o.user); err != nil {
+			return nil, err
+		}
+		if err := noMoreFiles(); err != nil {
 			return nil, err
 		}
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, untraceable(err)
 	}
 	var ws unix.WaitStatus
 	if _, err := unix.Wait4(cmd.Process.Pid, &ws, unix.WALL, nil); err != nil || !ws.Stopped() {
@@ -257,6 +281,70 @@ func start(e *env, o *runOptions) (*program, error) {
 	}
 	return &program{cmd: cmd}, nil
 }
+
+// noMoreFiles has what is executed from now on keep no descriptor above 2.
+func noMoreFiles() error {
+	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if err == nil {
+		return nil
+	}
+	// Before Linux 5.11.
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("-u: descriptors above 2 would be kept: %w", err)
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// pidList is a list of process IDs that stays on a line.
+func pidList(pids []int) string {
+	var names []string
+	for _, p := range pids {
+		names = append(names, strconv.Itoa(p))
+	}
+	return "process " + some(names)
+}
+
+// recordOptions are those of a recording.
+func recordOptions(anonymous bool) record.Options {
+	if anonymous {
+		return record.Anonymous
+	}
+	return record.Options{}
+}
+
+// untraceable names what was refused if a program cannot be started: it starts
+// traced, and not the file but that may be the matter.
+func untraceable(err error) error {
+	if !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	// Of this program it is known that it may be executed.
+	self := exec.Command("/proc/self/exe")
+	self.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	if refused := self.Start(); !errors.Is(refused, unix.EPERM) {
+		if refused == nil {
+			self.Process.Kill()
+			self.Wait()
+		}
+		return err
+	}
+	by := "a seccomp filter or a security module does that"
+	if b, err := os.ReadFile("/proc/self/status"); err == nil {
+		_, rest, _ := strings.Cut(string(b), "TracerPid:")
+		if pid, _, _ := strings.Cut(strings.TrimSpace(rest), "\n"); pid != "0" && pid != "" {
+			by = "process " + pid + " traces efdtrace and what it starts: start efdtrace outside of it"
+		}
+	}
+	return fmt.Errorf("%w: ptrace(PTRACE_TRACEME) is refused, with which the program starts stopped: %s", errNoPtrace, by)
+}
+
+var errNoPtrace = errors.New("program not started")
 
 var errNoUser = errors.New("no such user")
 

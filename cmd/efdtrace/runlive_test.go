@@ -250,8 +250,8 @@ func TestRunAsUser(t *testing.T) {
 			t.Errorf("%s is %q, want %q", key, id.Status[key], want)
 		}
 	}
-	if id.Home != u.HomeDir || id.Stdin != "line\n" || id.Third != "third" {
-		t.Errorf("home %q, standard input %q, descriptor 3 %q", id.Home, id.Stdin, id.Third)
+	if id.Home != u.HomeDir || id.Stdin != "line\n" || id.Third == "third" {
+		t.Errorf("home %q, standard input %q, descriptor 3 %q, which another user is not to have", id.Home, id.Stdin, id.Third)
 	}
 	for fd, what := range id.Files {
 		if strings.Contains(what, "perf_event") || strings.Contains(what, "trac") {

@@ -106,7 +106,9 @@ func (l *timeline) call(k *observe.Kernel, c *observe.Call) {
 	rc := render.Call{TID: c.TID, Start: c.Enter, End: c.Exit, Open: c.Exit == 0, Name: name, Text: text, FD: -1, Path: -1}
 	switch name {
 	case "read", "write", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl":
-		rc.FD = int(int32(c.Args[0]))
+		if !c.NoArgs {
+			rc.FD = int(int32(c.Args[0]))
+		}
 	}
 	if c.Way != nil {
 		rc.Path = l.judged(nil, nil, c.Way)

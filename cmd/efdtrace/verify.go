@@ -15,7 +15,7 @@ import (
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
-var verifyCommand = command{name: "verify", args: "[-json] [-v] [-list] [-o FILE [-format F]] [SCENARIO…]", short: "run the scenarios on this kernel and give the verdict per edge of their paths", more: verifyMore}
+var verifyCommand = command{name: "verify", args: "[-json] [-v] [-list] [-o FILE [-format F] [-anonymous]] [SCENARIO…]", short: "run the scenarios on this kernel and give the verdict per edge of their paths", more: verifyMore}
 
 const verifyMore = `System is the part of the kernel that a scenario is of: 1 eventfd2, 2 an eventfd's
 read, 3 its write, 4 AIO, 5 io_uring, 6 KVM's ioeventfd, 7 KVM's irqfd, 8 vhost,
@@ -75,6 +75,7 @@ func verify(e *env, args []string) int {
 	list := fs.Bool("list", false, "list the scenarios")
 	all := fs.Bool("v", false, "show every edge, not only the findings")
 	out := fs.String("o", "", "write what was observed to `FILE`; a recording is compressed where its name ends in .gz")
+	anonymous := fs.Bool("anonymous", false, anonymousUsage)
 	noTracer := fs.Bool("no-tracer", false, "leave the kernel's function tracer alone")
 	format := fs.String("format", "", "`form` of FILE: "+strings.Join(formats, ", ")+" (default recording)")
 	if status, ok := parse(e, fs, verifyCommand, "efdtrace verify -v ppoll", args); !ok {
@@ -83,6 +84,9 @@ func verify(e *env, args []string) int {
 	scenarios, err := scenarios(false, fs.Args())
 	if err == nil {
 		err = checkKept(*out, *format)
+	}
+	if err == nil && *anonymous && (*out == "" || *format != "" && *format != "recording") {
+		err = errors.New("-anonymous is for a recording: -o FILE")
 	}
 	if err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
@@ -100,12 +104,12 @@ func verify(e *env, args []string) int {
 	if *out != "" {
 		if file, err = e.createOut(ctx, *out); err != nil {
 			fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
-			return openStatus(ctx)
+			return cannot(ctx)
 		}
 	}
 	v := newVerification(e, *noTracer)
 	defer v.lab.Close()
-	k, err := newKept(e, v.lab, file, *format, scenarios)
+	k, err := newKept(e, v.lab, file, *format, recordOptions(*anonymous), scenarios)
 	if err != nil {
 		file.abandon()
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)

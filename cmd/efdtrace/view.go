@@ -122,7 +122,7 @@ func (v *view) since(t int64) string {
 func (v *view) wake(j *observe.Judged) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.rec != nil && j.Object != "" {
+	if v.rec != nil && j.Object != "" && (!v.rec.Options().NoArgs || pathless(j.Object)) {
 		v.rec.Note(recorded.ObjectNote(j))
 	}
 	if j.Runtime && !v.goRuntime {
@@ -138,6 +138,13 @@ func (v *view) wake(j *observe.Judged) {
 	}
 	v.withWays(v.since(j.Time)+"  "+wakeLine(j), took{j.WakerSyscall, j.Waked}, took{j.WakeeSyscall, j.Sleeping})
 	v.found(findings(j)...)
+}
+
+// pathless reports whether the name of an object is a kind and numbers. Others
+// may be a file's.
+func pathless(object string) bool {
+	kind, _, _ := strings.Cut(object, " ")
+	return slices.Contains([]string{"eventfd", "epoll", "pipe", "socket", "timerfd", "signalfd", "inotify", "pidfd"}, kind)
 }
 
 // found shows where the kernel differed from the documented paths.

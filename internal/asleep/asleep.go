@@ -4,6 +4,7 @@ package asleep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -113,17 +114,46 @@ var Foreign = sync.OnceValue(func() bool {
 	return err == nil && errNr == nil && n != syscall.SYS_READ
 })
 
+// ReturnedError reports that a call which was to sleep has returned.
+type ReturnedError struct{ Err error } // of the call, nil if it succeeded
+
+// Error implements error.
+func (r *ReturnedError) Error() string {
+	if r.Err != nil {
+		return "its call has returned: " + r.Err.Error()
+	}
+	return "its call has returned"
+}
+
+// Unwrap is the error of the call.
+func (r *ReturnedError) Unwrap() error { return r.Err }
+
+// UntilReturn is a context for Await that ends when returned is called, with
+// the error of the call that was to sleep.
+func UntilReturn(ctx context.Context) (until context.Context, returned func(error)) {
+	until, end := context.WithCancelCause(ctx)
+	return until, func(err error) { end(&ReturnedError{err}) }
+}
+
 // Await returns once the thread sleeps in one of the system calls.
 func Await(ctx context.Context, pid, tid int, nr ...int) error {
 	for i := 0; ; i++ {
 		s, sleeps, err := Sleeps(pid, tid, nr...)
 		switch {
 		case err != nil:
+			if r, ok := errors.AsType[*ReturnedError](context.Cause(ctx)); ok { // and its thread has ended since
+				err = r
+			}
+			if _, none := os.Stat("/proc/" + strconv.Itoa(os.Getpid()) + "/task"); none != nil {
+				err = fmt.Errorf("%w: /proc is not mounted, or is that of another PID namespace", err)
+			}
 			return fmt.Errorf("state of thread %d: %w", tid, err)
 		case sleeps:
 			return nil
+		case s.Letter == 'Z' || s.Letter == 'X':
+			return fmt.Errorf("thread %d did not fall asleep in system call %v: it has ended", tid, nr)
 		case ctx.Err() != nil:
-			return fmt.Errorf("thread %d did not fall asleep in system call %v: state %c in system call %d: %w", tid, nr, s.Letter, s.Nr, ctx.Err())
+			return fmt.Errorf("thread %d did not fall asleep in system call %v: state %c in system call %d: %w", tid, nr, s.Letter, s.Nr, context.Cause(ctx))
 		}
 		// What is waited for is the state. How often one looks decides only
 		// how soon it is known.

@@ -25,6 +25,7 @@ const (
 // stage is where a lesson runs: it keeps the calls, and ends what it started.
 type stage struct {
 	ctx     context.Context
+	called  context.Context // ends with ctx, and when the waiter's call returns
 	remove  func()
 	waiter  int // tid of the thread that sleeps
 	waiters map[int]bool
@@ -78,10 +79,14 @@ func (s *stage) epoll() (*efd.Epoll, error) {
 func (s *stage) sleep(call func() error, nr ...int) error {
 	tid := make(chan int)
 	s.done, s.nr = make(chan error, 1), nr
+	until, returned := asleep.UntilReturn(s.ctx)
+	s.called = until
 	go func(done chan<- error) {
 		runtime.LockOSThread() // ends with the goroutine
 		tid <- gettid()
-		done <- call()
+		err := call()
+		returned(err)
+		done <- err
 	}(s.done)
 	s.waiter = <-tid
 	s.waiters[s.waiter] = true
@@ -90,7 +95,7 @@ func (s *stage) sleep(call func() error, nr ...int) error {
 
 // asleep returns when the waiter sleeps, or sleeps on.
 func (s *stage) asleep() error {
-	err := asleep.Await(s.ctx, os.Getpid(), s.waiter, s.nr...)
+	err := asleep.Await(s.called, os.Getpid(), s.waiter, s.nr...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.naps = append(s.naps, time.Now())

@@ -1,11 +1,13 @@
 package scenario
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"github.com/efd-go/efd/internal/asleep"
@@ -51,11 +53,8 @@ func (t *T) Child(calls ...step) (*child, error) {
 	defer w.Close()
 	c.reports = r
 	t.Cleanup(func() { r.Close() })
-	if d, ok := t.ctx.Deadline(); ok {
-		if err := r.SetReadDeadline(d); err != nil {
-			return nil, err
-		}
-	}
+	stop := context.AfterFunc(t.ctx, func() { r.SetReadDeadline(time.Now()) })
+	t.Cleanup(func() { stop() })
 	b := new([1]byte)
 	var pin runtime.Pinner // on the heap, where the child has it at the same address
 	pin.Pin(b)
@@ -102,14 +101,32 @@ func (c *child) next() (int, error) {
 	return int(v[0]), nil
 }
 
+// asleep waits until the child sleeps in the system call of that number. If it
+// has returned from it, the error is the call's.
+func (c *child) asleep(nr int) error {
+	err := asleep.Await(c.t.ctx, c.pid, c.pid, nr)
+	if err == nil || c.t.ctx.Err() != nil {
+		return err
+	}
+	c.reports.SetReadDeadline(time.Now().Add(lateLimit))
+	if _, failed := c.next(); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
+}
+
 // stopped waits until the child is stopped.
 func (c *child) stopped() error {
 	for {
 		var ws unix.WaitStatus
-		pid, err := again(func() (int, error) { return unix.Wait4(c.pid, &ws, unix.WUNTRACED, nil) })
+		pid, err := again(func() (int, error) { return unix.Wait4(c.pid, &ws, unix.WUNTRACED|unix.WNOHANG, nil) })
 		switch {
 		case err != nil:
 			return callError(err, "wait4")
+		case pid == 0 && c.t.ctx.Err() != nil:
+			return fmt.Errorf("the child was not stopped: %w", context.Cause(c.t.ctx))
+		case pid == 0:
+			pause()
 		case pid == c.pid && ws.Stopped():
 			return nil
 		case ws.Exited(), ws.Signaled():

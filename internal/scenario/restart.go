@@ -5,7 +5,6 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd"
-	"github.com/efd-go/efd/internal/asleep"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,7 +47,7 @@ func (t *T) stopped(nr int, args [6]uintptr, then int) error {
 	if err := t.Do(c.proceed); err != nil {
 		return err
 	}
-	if err := asleep.Await(t.ctx, c.pid, c.pid, nr); err != nil {
+	if err := c.asleep(nr); err != nil {
 		return err
 	}
 	t.res.Waiter, t.res.WaiterSyscalls = c.pid, []int{then}

@@ -94,7 +94,7 @@ func (s *Scenario) Run(ctx context.Context, ready func(*Result) error) (*Result,
 	}
 	ctx, cancel := context.WithTimeout(ctx, asleep.Patience(limit))
 	defer cancel()
-	t.ctx = ctx
+	t.ctx, t.called = ctx, ctx
 	t.waiter, t.waker = newThread(), newThread()
 	t.res.Waiter, t.res.Waker = t.waiter.tid, t.waker.tid
 	remove := efd.AddTracer(t.traced)
@@ -122,8 +122,9 @@ type T struct {
 	res           *Result
 	waiter, waker *thread
 	waiting       <-chan error
-	wake          Wake         // that is being brought about
-	closed        map[int]bool // descriptors to close at the end, and whether that is done
+	called        context.Context // ends with ctx, and when the waiter's call returns
+	wake          Wake            // that is being brought about
+	closed        map[int]bool    // descriptors to close at the end, and whether that is done
 
 	mu       sync.Mutex
 	more     []int // further threads that make calls
@@ -152,30 +153,70 @@ func (t *T) line(l Line) {
 // Cleanup runs fn on the waker's thread when the scenario ends, last first.
 func (t *T) Cleanup(fn func()) { t.cleanups = append(t.cleanups, fn) }
 
+// cleanupLimit is how long one clean-up may take.
+const cleanupLimit = 10 * time.Second
+
 func (t *T) cleanUp() {
 	t.mu.Lock()
 	t.over = true
 	t.mu.Unlock()
 	for i := len(t.cleanups) - 1; i >= 0; i-- {
-		t.waker.do(func() error { t.cleanups[i](); return nil })
+		select {
+		case <-t.waker.start(func() error { t.cleanups[i](); return nil }):
+		case <-time.After(cleanupLimit):
+			t.replaceWaker()
+		}
 	}
 	t.cleanups = nil
 }
 
-// Do makes calls on the waker's thread: the set-up.
-func (t *T) Do(fn func() error) error { return t.waker.do(fn) }
+// Do makes calls on the waker's thread: the set-up. A call that does not return
+// before the scenario's time is over keeps the thread, and another takes its
+// place.
+func (t *T) Do(fn func() error) error {
+	done := t.waker.start(fn)
+	select {
+	case err := <-done:
+		return err
+	case <-t.ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(lateLimit):
+	}
+	t.replaceWaker()
+	return fmt.Errorf("a call of the waker's thread has not returned: %w", context.Cause(t.ctx))
+}
+
+// lateLimit is how long a call may go on after the scenario's time is over.
+const lateLimit = time.Second
+
+func (t *T) replaceWaker() {
+	other := newThread()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waker.end()
+	t.waker = other
+}
 
 // Wait makes the waiter's thread make the call, and returns once that thread
 // sleeps in one of the system calls.
 func (t *T) Wait(call func() error, nr ...int) error {
 	t.res.WaiterSyscalls = nr
-	t.waiting = t.waiter.start(call)
+	ctx, returned := asleep.UntilReturn(t.ctx)
+	t.called = ctx
+	t.waiting = t.waiter.start(func() error {
+		err := call()
+		returned(err)
+		return err
+	})
 	return t.Asleep()
 }
 
 // Asleep returns once the waiter sleeps in its call.
 func (t *T) Asleep() error {
-	return asleep.Await(t.ctx, t.res.PID, t.res.Waiter, t.res.WaiterSyscalls...)
+	return asleep.Await(t.called, t.res.PID, t.res.Waiter, t.res.WaiterSyscalls...)
 }
 
 // Act does what wakes the waiter, on the waker's thread, and waits for the

@@ -91,9 +91,14 @@ func (t *T) Second(call func() error, nr ...int) (*waiter, error) {
 	t.more = append(t.more, th.tid)
 	t.mu.Unlock()
 	t.joined(th.tid)
-	w := &waiter{t, th.tid, th.start(call)}
+	ctx, returned := asleep.UntilReturn(t.ctx)
+	w := &waiter{t, th.tid, th.start(func() error {
+		err := call()
+		returned(err)
+		return err
+	})}
 	th.end() // when the call has returned
-	return w, asleep.Await(t.ctx, t.res.PID, w.tid, nr...)
+	return w, asleep.Await(ctx, t.res.PID, w.tid, nr...)
 }
 
 // joined tells who observes of a further thread.

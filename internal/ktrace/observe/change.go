@@ -64,7 +64,7 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 			c.Side.Call, c.Side.Comm = th.call, cmp.Or(ev.Comm, th.comm)
 		}
 		c.Syscall = p.k.syscall(&c.Side, ev.Stack)
-		if call := c.Side.Call; call != nil && !call.Doubtful && byDescriptor(c.Syscall) {
+		if call := c.Side.Call; call != nil && !call.Doubtful && !call.NoArgs && byDescriptor(c.Syscall) {
 			c.FD = int(int32(call.Args[0]))
 		}
 	}

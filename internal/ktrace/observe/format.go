@@ -60,7 +60,7 @@ func (k *Kernel) FormatCall(c *Call) string {
 	if sig == nil {
 		return ""
 	}
-	if c.Enter == 0 && c.Args == [6]uint64{} {
+	if c.NoArgs || c.Enter == 0 && c.Args == [6]uint64{} {
 		return name + "(…)" + result(c)
 	}
 	args := make([]string, len(sig))

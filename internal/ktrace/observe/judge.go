@@ -296,7 +296,7 @@ func sameKind(a, b string) bool {
 // has several or it is not known.
 func (j *Judged) WakeeFD() int {
 	c := j.Wakee.Call
-	if c == nil || c.Doubtful || c.Enter == 0 && c.Nr < 0 {
+	if c == nil || c.Doubtful || c.NoArgs || c.Enter == 0 && c.Nr < 0 {
 		return -1
 	}
 	switch j.WakeeSyscall {

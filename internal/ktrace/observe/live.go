@@ -31,6 +31,7 @@ type Options struct {
 	OnChange func(*Change) // each change of a watched eventfd
 	OnBatch  func()        // after what was read at one time was told of
 	Record   Recorder      // where all is kept as well; the session does not close it
+	NoArgs   bool          // the events are a recording's that has no arguments
 	Calls    bool          // record system calls and sleeps too: without them a wake has neither arguments nor latency
 	Watch    bool          // watch the eventfds that they make, as far as watchpoints go
 	Trace    bool          // trace the functions that they enter, as far as the kernel lets it
@@ -46,6 +47,7 @@ type Session struct {
 	NoWatch error // why Options.Watch watches nothing, nil where it does or was not asked for
 
 	p     *Pipeline
+	perf  *perf.Source
 	src   *source.Merged
 	watch *watch.Source
 	done  chan struct{}
@@ -100,7 +102,7 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 		}
 		return nil, access.Complete(err)
 	}
-	s := &Session{Kernel: k, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{}), passed: make(chan struct{})}
+	s := &Session{Kernel: k, perf: src, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{}), passed: make(chan struct{})}
 	if o.Functions != nil {
 		o.Witness = o.Functions.Witness
 	}
@@ -239,6 +241,9 @@ func (s *Session) Stop() (*Pipeline, error) {
 	})
 	return s.p, s.last
 }
+
+// Living are the observed processes that had not ended when Stop returned.
+func (s *Session) Living() []int { return s.perf.Living() }
 
 // Ended is closed when nothing more is read: after Stop, or early where reading
 // failed. Stop has the error.

@@ -74,6 +74,7 @@ func NewPipeline(k *Kernel, o Options) *Pipeline {
 	p.follows = func(pid int) bool { return len(p.calling) == 0 || p.calling[pid] }
 	p.objects = newObjects(k.Arch, nil)
 	p.t.OnWake = p.wake
+	p.t.noArgs = o.NoArgs
 	p.t.final = syscallNumbers(k.Arch, "exit", "exit_group")
 	if o.Witness != nil {
 		p.t.callName = func(nr int) string { return SyscallName(k.Arch, nr) }
@@ -208,7 +209,7 @@ func (p *Pipeline) wake(w *Wake) {
 			w.Sleep = nil
 		}
 	}
-	if c := w.Waker.Call; p.k.isCall(c, j.WakerSyscall) && byDescriptor(j.WakerSyscall) && j.WakeAside == "" {
+	if c := w.Waker.Call; p.k.isCall(c, j.WakerSyscall) && !c.NoArgs && byDescriptor(j.WakerSyscall) && j.WakeAside == "" {
 		w.FD = int(int32(c.Args[0]))
 	}
 	if c := w.Wakee.Call; p.k.isCall(c, j.WakeeSyscall) && p.objects.now != nil && strings.HasPrefix(j.WakeeSyscall, "epoll_") {

@@ -24,6 +24,7 @@ type Call struct {
 	Enter, Exit int64 // Enter 0: it began before the observation did. Exit 0: it has not ended
 	Ret         int64
 	Doubtful    bool // records were lost while it ran: it may have ended, and another begun
+	NoArgs      bool // Args were left out of the recording
 	Sleeps      []Sleep
 
 	Trace *Trace // what the function tracer saw of it, nil for nothing
@@ -92,6 +93,7 @@ type Tracker struct {
 	OnCall func(*Call)
 
 	threads map[int]*thread
+	noArgs  bool // events have no arguments
 	now     int64
 	Lost    uint64 // records, of all sources
 
@@ -212,7 +214,7 @@ func (t *Tracker) Event(ev *ktrace.Event) {
 	switch ev.Kind {
 	case ktrace.SysEnter:
 		th := t.self(ev)
-		th.call = &Call{PID: ev.PID, TID: ev.TID, Comm: ev.Comm, Nr: ev.Nr, Args: ev.Args, Enter: ev.Time}
+		th.call = &Call{PID: ev.PID, TID: ev.TID, Comm: ev.Comm, Nr: ev.Nr, Args: ev.Args, Enter: ev.Time, NoArgs: t.noArgs}
 		th.join(t)
 		if slices.Contains(t.final, ev.Nr) {
 			t.ending = append(t.ending, th.call)

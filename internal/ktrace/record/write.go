@@ -20,8 +20,27 @@ type Options struct {
 	NoArgs bool // arguments of system calls
 }
 
+// What a header's Stripped names.
+const (
+	Comm = "comm"
+	Args = "args"
+)
+
+// Anonymous leaves out what tells of the programs: their names, those of their
+// threads, and the arguments of their calls.
+var Anonymous = Options{NoComm: true, NoArgs: true}
+
 // maxStacks bounds the memory of both sides: beyond it all are forgotten.
 const maxStacks = 1 << 14
+
+// slice is the identity of a stack that is not written to.
+type slice struct {
+	first *ktrace.Frame
+	n     int
+}
+
+// Options are those that the Writer was made with.
+func (w *Writer) Options() Options { return w.opts }
 
 // Writer writes a recording. Its methods are for one goroutine.
 type Writer struct {
@@ -30,7 +49,7 @@ type Writer struct {
 	enc    *json.Encoder
 	frames map[string]int
 	stacks map[string]int
-	byPtr  map[*ktrace.Frame]int // the same stack is mostly the same slice
+	byPtr  map[slice]int // the same stack is mostly the same slice
 	key    []byte
 	n      endLine
 	last   int64
@@ -80,10 +99,10 @@ func NewWriter(out io.Writer, h Header, opts Options) (*Writer, error) {
 	h.Version = Version
 	h.Stripped = nil
 	if opts.NoComm {
-		h.Stripped = append(h.Stripped, "comm")
+		h.Stripped = append(h.Stripped, Comm)
 	}
 	if opts.NoArgs {
-		h.Stripped = append(h.Stripped, "args")
+		h.Stripped = append(h.Stripped, Args)
 	}
 	if h.Symbols == nil {
 		h.Symbols = map[string][]string{}
@@ -93,7 +112,7 @@ func NewWriter(out io.Writer, h Header, opts Options) (*Writer, error) {
 }
 
 func (w *Writer) reset() {
-	w.frames, w.stacks, w.byPtr = map[string]int{}, map[string]int{}, map[*ktrace.Frame]int{}
+	w.frames, w.stacks, w.byPtr = map[string]int{}, map[string]int{}, map[slice]int{}
 }
 
 func (w *Writer) put(l *line) {
@@ -149,10 +168,11 @@ func (w *Writer) stack(frames []ktrace.Frame) int {
 	if len(frames) == 0 {
 		return 0
 	}
-	if id, ok := w.byPtr[&frames[0]]; ok {
+	same := slice{&frames[0], len(frames)}
+	if id, ok := w.byPtr[same]; ok {
 		return id
 	}
-	if len(w.stacks) >= maxStacks {
+	if len(w.stacks) >= maxStacks || len(w.frames)+len(frames) > maxFrames {
 		w.put(&line{Forget: true})
 		w.reset()
 	}
@@ -170,7 +190,7 @@ func (w *Writer) stack(frames []ktrace.Frame) int {
 		w.put(&line{Stack: &stackLine{id, pairs}})
 	}
 	if len(w.byPtr) < maxStacks {
-		w.byPtr[&frames[0]] = id
+		w.byPtr[same] = id
 	}
 	return id
 }

@@ -105,7 +105,7 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 	if k.Text == nil {
 		k.Text = text
 	}
-	o.Witness = WitnessOf(h)
+	o.Witness, o.NoArgs = WitnessOf(h), slices.Contains(h.Stripped, record.Args)
 	tell := o.OnWake
 	o.OnWake = func(j *observe.Judged) {
 		if what, ok := objects[key(j.Time, j.Wakee.TID)]; ok {

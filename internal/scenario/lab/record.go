@@ -70,7 +70,7 @@ func (t *Trial) Record(w *record.Writer) error {
 		v.Text = &f
 	}
 	for _, c := range t.Result.Calls {
-		if !c.After {
+		if !c.After && !w.Options().NoArgs {
 			v.Calls = append(v.Calls, fmt.Sprintf("%d %s", c.TID, c.Text))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ func (s *Source) heir(e *ktrace.Event) {
 	}
 	switch {
 	case e.Kind == kindFork && s.follow[e.Target]:
+		s.forget(e.Time)
 		s.follow[e.PID] = true
 		delete(s.ended, e.PID)
 	case e.Kind == kindExit && e.TID == e.PID && s.follow[e.PID]:
@@ -29,6 +31,47 @@ func (s *Source) heir(e *ktrace.Event) {
 		}
 		s.ended[e.PID] = e.Time
 	}
+}
+
+// minFollowed is how many processes are followed before those that have ended
+// are looked for.
+const minFollowed = 1 << 12
+
+// forget drops the processes that are gone, once there are twice as many as
+// were left the last time.
+func (s *Source) forget(now int64) {
+	if len(s.follow) < 2*max(s.left, minFollowed/2) {
+		return
+	}
+	for pid := range s.follow {
+		if end, known := s.ended[pid]; (!known || now > end+int64(time.Second)) && unix.Kill(pid, 0) == unix.ESRCH {
+			delete(s.follow, pid)
+			delete(s.ended, pid)
+		}
+	}
+	s.left = len(s.follow)
+}
+
+// Living are the followed processes that have not ended. It is for the time
+// after the last Read.
+func (s *Source) Living() (pids []int) {
+	for pid := range s.follow {
+		if _, gone := s.ended[pid]; !gone && running(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids
+}
+
+// running reports whether a process exists and is no zombie.
+func running(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	rest := bytes.TrimSpace(b[bytes.LastIndexByte(b, ')')+1:])
+	return len(rest) > 0 && rest[0] != 'Z' && rest[0] != 'X'
 }
 
 // ended has the processes whose first thread has ended, and when. Others of

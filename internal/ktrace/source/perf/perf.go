@@ -73,6 +73,7 @@ type Source struct {
 	tasks   *tasks
 	started bool         // Config.Started
 	follow  map[int]bool // nil: everybody
+	left    int          // that were followed when those that are gone were forgotten last
 	ended   ended        // of those
 	exclude map[int]bool
 }
