@@ -42,7 +42,7 @@ func external(path string) bool {
 }
 
 func TestImports(t *testing.T) {
-	leaves := map[string]bool{module + "/internal/uapi": true, module + "/internal/ktrace": true, module + "/internal/asleep": true, module + "/internal/sigblock": true}
+	leaves := map[string]bool{module + "/internal/uapi": true, module + "/internal/ktrace": true, module + "/internal/asleep": true, module + "/internal/sigblock": true, module + "/internal/probe": true}
 	for _, p := range packages(t) {
 		if len(p.CgoFiles) > 0 {
 			t.Errorf("%s uses cgo", p.ImportPath)

@@ -1,0 +1,73 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// readByBPF runs a BPF program that reads the first instructions of a function.
+func (m *machine) readByBPF() error {
+	type instruction struct {
+		code, regs byte
+		off        int16
+		imm        int32
+	}
+	const helperProbeReadKernel = 113
+	program := []instruction{
+		{0xbf, 0xa1, 0, 0},                         // r1 = r10
+		{0x07, 0x01, 0, -8},                        // r1 -= 8
+		{0xb7, 0x02, 0, 8},                         // r2 = 8
+		{0x18, 0x03, 0, int32(uint32(m.function))}, // r3 = the address
+		{0x00, 0x00, 0, int32(uint32(m.function >> 32))},
+		{0x85, 0x00, 0, helperProbeReadKernel},
+		{0x79, 0xa0, -8, 0}, // r0 = what was read
+		{0x95, 0x00, 0, 0},
+	}
+	license := []byte("GPL\x00")
+	load := struct {
+		kind, count       uint32
+		program, license  uint64
+		logLevel, logSize uint32
+		log               uint64
+		version, flags    uint32
+	}{kind: unix.BPF_PROG_TYPE_RAW_TRACEPOINT, count: uint32(len(program)), program: address(&program[0]), license: address(&license[0])}
+	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
+	runtime.KeepAlive(program)
+	runtime.KeepAlive(license)
+	if err != nil {
+		return fmt.Errorf("BPF_PROG_LOAD: %w", err)
+	}
+	defer unix.Close(fd)
+	run := struct {
+		fd, result       uint32
+		inSize, outSize  uint32
+		in, out          uint64
+		repeat, duration uint32
+		rest             [2]uint32
+		context          [2]uint64
+		flags, cpu       uint32
+	}{fd: uint32(fd)}
+	if _, err := bpf(unix.BPF_PROG_TEST_RUN, unsafe.Pointer(&run), unsafe.Sizeof(run)); err != nil {
+		return fmt.Errorf("BPF_PROG_TEST_RUN: %w", err)
+	}
+	if run.result == 0 {
+		return errors.New("a BPF program read nothing")
+	}
+	return nil
+}
+
+func address[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
+
+func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(fd), nil
+}
