@@ -2,7 +2,6 @@ package observe
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -124,10 +123,7 @@ func (p *Pipeline) tell(h *held) {
 // Unobservable says what could not be observed, and why.
 func (p *Pipeline) Unobservable() []string {
 	out := append(p.execs.unseen(), p.narrow.unseen()...)
-	if p.Unwatched > 0 {
-		out = append(out, fmt.Sprintf("changes of %d further eventfds: all watchpoints of the processor were in use, and each eventfd takes two", p.Unwatched))
-	}
-	return out
+	return append(out, p.Unwatched...)
 }
 
 // ReleasesLock reports whether a lock is given back. Its taking told all of

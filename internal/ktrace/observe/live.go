@@ -233,7 +233,7 @@ func (s *Session) Stop() (*Pipeline, error) {
 		close(s.done)
 		<-s.ended
 		if s.watch != nil {
-			s.p.Watched, s.p.Unwatched = s.watch.Armed(), s.watch.Missed()
+			s.p.Watched, s.p.Unwatched = s.watch.Armed(), s.watch.Unwatched()
 		}
 		if err := s.src.Close(); s.last == nil {
 			s.last = err

@@ -23,9 +23,9 @@ type Pipeline struct {
 	Losses  []ktrace.Loss     // the latest of them
 	Ignored int               // wakes that concern no eventfd, poll, select or epoll
 
-	Changes   int // of watched eventfds, told of
-	Watched   int // eventfds that had watchpoints
-	Unwatched int // eventfds that had none because none was free
+	Changes   int      // of watched eventfds, told of
+	Watched   int      // eventfds that had watchpoints
+	Unwatched []string // how many went without that were to have them, and why
 
 	k       *Kernel
 	o       Options

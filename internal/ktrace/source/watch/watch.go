@@ -12,6 +12,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -60,9 +61,12 @@ type Source struct {
 	objects map[uint64]*object // that have watchpoints, by address
 	known   map[int]*object    // the same and those of late, by the key of their allocation
 	nextKey int
-	missed  int // eventfds that went unwatched because no watchpoint was free
-	armed   int // eventfds that were watched
-	pairs   map[pair]pairState
+	missed  map[string]int // eventfds that went unwatched, by the reason
+	armed   int            // eventfds that were watched
+	locks   map[locker]string
+	stacks  *perf.Stacks
+	proving int // TID that reads what /proc says of eventfds, 0: nobody does
+	losses  []ktrace.Loss
 	stopped bool
 }
 
@@ -81,8 +85,12 @@ type object struct {
 	addr   uint64
 	serial int // the key of its allocation: negative and used once
 	key    int // what events call it: its eventfd-id, or serial where that is not known
+	pid    int // which made it
+	tid    int
 	events []*perf.Event
 	freed  int64 // when it was, 0: not yet
+	alive  bool  // it was found to be an eventfd of its process since it was armed, and since a record was lost
+	armed  int64 // when it was, or when that became doubtful
 }
 
 // Open prepares to watch and starts to look for new eventfds. Its error is an
@@ -106,9 +114,10 @@ func prepare(c Config) (*Source, error) {
 		c.Ring = 256 << 10
 	}
 	s := &Source{
-		cpus: cpus, syms: c.Symbols, wanted: c.Wanted, objects: map[uint64]*object{}, known: map[int]*object{}, pairs: map[pair]pairState{},
-		rings: perf.NewRings(c.Ring, perf.NewStacks(c.Symbols)),
+		cpus: cpus, syms: c.Symbols, wanted: c.Wanted, objects: map[uint64]*object{}, known: map[int]*object{}, missed: map[string]int{}, locks: map[locker]string{},
+		stacks: perf.NewStacks(c.Symbols),
 	}
+	s.rings = perf.NewRings(c.Ring, s.stacks)
 	if s.layout, err = thisLayout(); err != nil {
 		return nil, &ktrace.AccessError{Tier: "watch", Missing: "the layout of an eventfd in this kernel is not known: " + err.Error(), Change: "run a kernel with CONFIG_DEBUG_INFO_BTF", Err: err}
 	}
@@ -236,41 +245,52 @@ func breakpoint(addr, size uint64, decode func(*perf.Sample, *ktrace.Event) bool
 	}
 }
 
-// take watches the new eventfds that are wanted.
+// take watches the new eventfds that are wanted. One that cannot be watched is
+// counted, with the reason: the rest goes on without.
 func (s *Source) take(wanted func(a *alloc) bool) error {
 	fresh := s.fresh
-	s.fresh = s.fresh[:0]
+	s.fresh = nil // more may come while they are armed
 	for i := range fresh {
 		a := &fresh[i]
-		if !wanted(a) {
+		if !wanted(a) || again(fresh[i+1:], a.addr) {
 			continue
 		}
 		err := s.arm(a)
-		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EBUSY) {
-			s.missed++
-			continue
-		}
-		if err != nil {
-			return access(err)
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EBUSY):
+			s.missed["all watchpoints of the processor were in use, and each eventfd takes two"]++
+		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+			s.missed["too many open files for a watchpoint; raise the limit of open files (ulimit -n)"]++
+		default:
+			s.missed[access(err).Error()]++
 		}
 	}
-	return nil
+	return s.prove()
 }
 
-// arm sets the watchpoints of an eventfd on every CPU, and looks out for its end.
+// again reports whether memory was allocated again for a later eventfd.
+func again(later []alloc, addr uint64) bool {
+	return slices.ContainsFunc(later, func(a alloc) bool { return a.addr == addr })
+}
+
+// arm looks out for the end of an eventfd on every CPU, and then sets its
+// watchpoints there. What it counts for is decided when it is known to live.
 func (s *Source) arm(a *alloc) error {
 	if old := s.objects[a.addr]; old != nil {
 		s.disarm(old)
 	}
-	o := &object{addr: a.addr, serial: a.key, key: a.key}
-	specs := []*perf.Spec{
+	o := &object{addr: a.addr, serial: a.key, key: a.key, pid: a.pid, tid: a.tid, armed: source.Now()}
+	for _, spec := range []*perf.Spec{
+		s.freedSpec(o),
 		breakpoint(a.addr+uint64(s.layout.count), 8, s.hit(o, FieldCount)),
 		breakpoint(a.addr+uint64(s.layout.lock), 4, s.hit(o, FieldLock)),
-		s.freedSpec(o),
-	}
-	for _, cpu := range s.cpus {
-		for _, spec := range specs {
+	} {
+		for _, cpu := range s.cpus {
 			e, err := s.rings.Add(spec, -1, cpu, false)
+			if errors.Is(err, unix.ENODEV) {
+				continue // the CPU went offline
+			}
 			if err == nil {
 				o.events = append(o.events, e)
 				err = e.Enable()
@@ -309,7 +329,11 @@ func (s *Source) freedSpec(o *object) *perf.Spec {
 }
 
 func (s *Source) hit(o *object, field string) func(*perf.Sample, *ktrace.Event) bool {
-	return func(_ *perf.Sample, e *ktrace.Event) bool {
+	return func(smp *perf.Sample, e *ktrace.Event) bool {
+		if smp.TID == s.proving && s.asks(smp) {
+			o.alive = true
+			return false
+		}
 		e.Kind, e.Object, e.Field = ktrace.Watch, o.serial, field
 		return true
 	}
@@ -355,7 +379,7 @@ func (s *Source) Eventfd(make func() (int, error)) (fd int, armed bool, err erro
 		return fd, false, err
 	}
 	o := s.objects[mine.addr]
-	if o == nil {
+	if o == nil || !o.alive {
 		return fd, false, nil
 	}
 	if id >= 0 {
@@ -389,15 +413,28 @@ func eventfdID(fd int) int {
 	return -1
 }
 
-// Exhausted reports whether an eventfd went unwatched because no watchpoint
-// was free.
-func (s *Source) Exhausted() bool { return s.missed > 0 }
+// Exhausted reports whether an eventfd went unwatched that was to be watched.
+func (s *Source) Exhausted() bool { return len(s.missed) > 0 }
 
-// Missed counts the eventfds that went unwatched because no watchpoint was free.
-func (s *Source) Missed() int { return s.missed }
+// Unwatched says how many eventfds went unwatched that were to be watched, and why.
+func (s *Source) Unwatched() []string {
+	var out []string
+	for _, why := range slices.Sorted(maps.Keys(s.missed)) {
+		out = append(out, fmt.Sprintf("changes of %d further eventfds: %s", s.missed[why], why))
+	}
+	return out
+}
 
 // Armed counts the eventfds that were watched, for a time at least.
-func (s *Source) Armed() int { return s.armed }
+func (s *Source) Armed() int {
+	n := s.armed
+	for _, o := range s.objects {
+		if !o.alive {
+			n--
+		}
+	}
+	return n
+}
 
 // Watched is the number of eventfds that are watched now.
 func (s *Source) Watched() int { return len(s.objects) }
@@ -415,6 +452,9 @@ func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 		if err := s.takeWanted(); err != nil {
 			return buf, err
 		}
+	}
+	if err := s.doubt(); err != nil {
+		return buf, err
 	}
 	buf, err := s.rings.Read(until, buf, s.pass)
 	if err != nil {
@@ -442,14 +482,14 @@ func (s *Source) bury(until int64) error {
 	return nil
 }
 
-// pass drops what was written to an eventfd's memory after its end, and makes
-// one event of the two writes that taking and releasing a lock are.
+// pass drops what was written to an eventfd's memory after its end, or may have
+// been, and makes one event of the writes that taking and releasing a lock are.
 func (s *Source) pass(e *ktrace.Event) bool {
 	if e.Kind != ktrace.Alloc && e.Kind != ktrace.Watch {
 		return false
 	}
 	o := s.known[e.Object]
-	if e.Kind == ktrace.Watch && (o == nil || o.freed != 0 && e.Time >= o.freed) {
+	if e.Kind == ktrace.Watch && (o == nil || !o.alive || o.freed != 0 && e.Time >= o.freed || asksFdinfo(e.Stack)) {
 		return false
 	}
 	if o != nil {
@@ -460,56 +500,9 @@ func (s *Source) pass(e *ktrace.Event) bool {
 		e.Comm = strings.TrimSuffix(string(b), "\n")
 	}
 	if e.Kind == ktrace.Watch && e.Field == FieldLock {
-		e.Stack = aboveLock(e.Stack)
-		return !s.release(e)
+		return s.takes(e)
 	}
 	return true
-}
-
-// aboveLock drops the leaf frames that are only about the lock.
-func aboveLock(stack []ktrace.Frame) []ktrace.Frame {
-	for i, f := range stack {
-		if !locking(strings.TrimLeft(f.Name, "_")) {
-			return stack[i:]
-		}
-	}
-	return nil
-}
-
-// locking reports whether a function, without the underscores before its name,
-// is one that takes or releases a spin lock.
-func locking(name string) bool {
-	name = strings.TrimLeft(strings.TrimPrefix(name, "raw_callee_save_"), "_")
-	for _, p := range [...]string{"raw_spin_", "do_raw_spin_", "queued_spin_", "native_queued_spin_", "pv_queued_spin_", "rt_spin_"} {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return false
-}
-
-// pair identifies who holds a lock.
-type pair struct{ object, tid int }
-
-type pairState struct {
-	name string // of the functions in which it was taken
-	held bool
-}
-
-// release reports whether the event is the release that belongs to the taking
-// reported before it.
-func (s *Source) release(e *ktrace.Event) bool {
-	key := pair{e.Object, e.TID}
-	st := pairState{name: names(e.Stack), held: true}
-	if old, ok := s.pairs[key]; ok && old.held && old.name == st.name {
-		delete(s.pairs, key)
-		return true
-	}
-	if len(s.pairs) > 1<<12 {
-		clear(s.pairs)
-	}
-	s.pairs[key] = st
-	return false
 }
 
 func names(stack []ktrace.Frame) string {
@@ -528,7 +521,11 @@ func (s *Source) Behind() bool { return s.rings.Behind() }
 func (s *Source) UpTo() int64 { return s.rings.UpTo() }
 
 // Losses implements source.Source.
-func (s *Source) Losses() []ktrace.Loss { return s.rings.Losses() }
+func (s *Source) Losses() []ktrace.Loss {
+	l := append(s.losses, s.rings.Losses()...)
+	s.losses = nil
+	return l
+}
 
 // Stop implements source.Source.
 func (s *Source) Stop() error {
