@@ -29,8 +29,11 @@ among those of the branches taken for which a source exists here.
   A source exists for an edge that was shown; and where its callee is traced by the
   function tracer, or always comes to a tracepoint or to memory that is watched in the
   run, or is not a function of its own there: no symbol of this kernel, or one that the
-  caller's code goes nowhere to. The others are not counted: of a leaf function on a
+  caller's code goes nowhere to. The others are counted apart: of a leaf function on a
   kernel that refuses the function tracer nothing is known.
+  Not taken is what the function tracer shows not to have been entered, and the branch
+  of another machine. That no event came is no proof: a walk of a queue on which nobody
+  sleeps leaves none.
 Witness is the share that the function tracer saw of the calls of the branches taken
 between functions that it can trace. Calls to functions that it cannot trace, or that
 are compiled into their callers, are named apart from it.`
@@ -233,7 +236,7 @@ func (v *verification) beside(t *lab.Trial) {
 
 // legend says what the verdicts mean that were counted.
 func (v *verification) legend() {
-	v.text.Para("", "An edge is a documented call. seen, renamed: an observed call chain has it, renamed under a compiler's name. tail call, inlined: it leaves no frame, for a cause that was found: a jump, or compiled into its caller. not taken: it is on another branch. not observable: nothing here tells of it; -v says why. Of these none is a finding: only contradicted and undocumented are.")
+	v.text.Para("", "An edge is a documented call. seen, renamed: an observed call chain has it, renamed under a compiler's name. tail call, inlined: it leaves no frame, for a cause that was found: a jump, or compiled into its caller. not taken: it is another machine's, or the function tracer shows that it was not. not observable: nothing here tells of it; -v says why. Of these none is a finding: only contradicted and undocumented are.")
 }
 
 // verdicts in the order in which they are counted.

@@ -13,9 +13,10 @@ import (
 // figureJSON is how many edges of the ways that were taken were shown, and
 // which were not.
 type figureJSON struct {
-	Edges int        `json:"edges"`
+	Taken int        `json:"taken"` // edges of the branches taken
+	Edges int        `json:"edges"` // those of them for which a source exists here
 	Shown int        `json:"shown"`
-	Share *float64   `json:"share,omitempty"` // absent where there are no edges
+	Share *float64   `json:"share,omitempty"` // of Edges; absent where there are none
 	Open  []openJSON `json:"open"`
 }
 
@@ -51,6 +52,7 @@ type disagreeJSON struct {
 
 // coveredJSON and witnessedJSON are the figures of one scenario.
 type coveredJSON struct {
+	Taken int `json:"taken"`
 	Edges int `json:"edges"`
 	Shown int `json:"shown"`
 }
@@ -74,7 +76,8 @@ func (v *verification) count(t *lab.Trial, s *scenarioJSON) {
 		return
 	}
 	c := match.Coverage(t.Edges())
-	s.Coverage = &coveredJSON{c.Edges, c.Shown}
+	s.Coverage = &coveredJSON{c.Taken, c.Edges, c.Shown}
+	v.out.Coverage.Taken += c.Taken
 	v.out.Coverage.Edges += c.Edges
 	v.out.Coverage.Shown += c.Shown
 	v.out.Coverage.Open = addOpen(v.out.Coverage.Open, c.Open, s.Name)
@@ -128,7 +131,7 @@ func (v *verification) finish() {
 func (v *verification) figures() {
 	c, w := &v.out.Coverage, &v.out.Witness
 	if c.Edges > 0 {
-		v.text.Para("", fmt.Sprintf("Coverage: of %d edges of the branches taken for which a source exists here, %d are shown, %s.", c.Edges, c.Shown, percent(*c.Share)))
+		v.text.Para("", fmt.Sprintf("Coverage: of %d edges of the branches taken for which a source exists here, %d are shown, %s. The branches taken have %d edges in all: nothing here tells of the other %d.", c.Edges, c.Shown, percent(*c.Share), c.Taken, c.Taken-c.Edges))
 		v.open(c.Open)
 	}
 	switch {

@@ -168,7 +168,7 @@ func (d *Doc) enter(entry, f ktrace.Frame, names []string, source string) []Step
 				continue
 			}
 			c := d.missing([]ktrace.Edge{in}, w.edges[0])
-			v := &walk{append([]ktrace.Edge{in}, w.edges...), append([]cause{c}, w.causes...), w.bad}
+			v := &walk{edges: append([]ktrace.Edge{in}, w.edges...), causes: append([]cause{c}, w.causes...), bad: w.bad}
 			if !c.excused() {
 				v.bad++
 			}
@@ -184,10 +184,13 @@ func (d *Doc) enter(entry, f ktrace.Frame, names []string, source string) []Step
 func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []Step {
 	var out []Step
 	var without []string
+	begun := 0 // where the steps of the walk of the latest queue begin
 	for i := len(frames) - 1; i > 0; i-- {
 		caller, callee := frames[i], frames[i-1]
+		var also []string // that this pair did not take
 		if i+1 < len(frames) && isCallback(frames, i) {
 			without = notOnTheWay(caller, Callbacks(frames[:i+1]))
+			also, begun = notInStep(out[begun:]), len(out)
 		}
 		if len(names[i]) == 0 || len(names[i-1]) == 0 {
 			out = append(out, undocumented(caller, callee, names[i], names[i-1], source))
@@ -197,7 +200,11 @@ func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []St
 		var chosen string
 		for _, a := range names[i] {
 			for _, b := range names[i-1] {
-				if w := d.find(a, b, without...); w != nil && w.better(best) {
+				w := d.find(a, b, append(slices.Clone(without), also...)...)
+				if w == nil && also != nil {
+					w = d.find(a, b, without...)
+				}
+				if w != nil && w.better(best) {
 					best, chosen = w, b
 				}
 			}
@@ -340,6 +347,22 @@ func notOnTheWay(callback ktrace.Frame, inner []string) []string {
 		return []string{"epoll-waiter", "sync"}
 	}
 	return []string{"epoll-outer"}
+}
+
+// notInStep is the branch that ep_poll_callback does not take after the walk of
+// the queue that it is on: it wakes synchronously if it was called so.
+func notInStep(walk []Step) []string {
+	branch := []string{"sync"}
+	for _, s := range walk {
+		switch {
+		case !strings.Contains(s.Callee, "wake_up"):
+		case !shown(s.Verdict):
+			return nil
+		case s.Callee == "__wake_up_sync_key":
+			branch = []string{"epoll-waiter"}
+		}
+	}
+	return branch
 }
 
 func documentedName(f ktrace.Frame) string {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 )
@@ -232,10 +231,11 @@ func (c *covering) spread() {
 }
 
 // events reports whether the chains of these calls have events of a place: a
-// tracepoint's, or those of watched memory.
+// tracepoint's, or those of watched memory. Where none has, a source that is
+// there may be one that looked at other eventfds.
 func (c *covering) events(place string) bool {
 	for key := range c.chains {
-		if key.callee == place || !strings.HasPrefix(place, "trace_") {
+		if key.callee == place {
 			return true
 		}
 	}
@@ -251,7 +251,7 @@ func (c *covering) always(e ktrace.Edge) bool {
 		return false
 	}
 	if o, seen := c.seen[callTo(e, 0)]; seen {
-		return o.Verdict != ktrace.NotTaken
+		return o.Verdict != ktrace.NotTaken && !o.either
 	}
 	switch {
 	case isEntry(e.Caller) && !isEntry(e.Callee):
@@ -324,7 +324,7 @@ func (c *covering) note(s Step) Step {
 
 // judge gives one edge its verdict.
 func (c *covering) judge(e ktrace.Edge) Step {
-	if s, ok := c.seen[callTo(e, 0)]; ok && s.Verdict == ktrace.NotTaken {
+	if s, ok := c.seen[callTo(e, 0)]; ok && (s.Verdict == ktrace.NotTaken || s.either) {
 		return c.note(s)
 	} else if ok && s.Verdict != ktrace.NotObservable {
 		s.expected, s.source = true, cmp.Or(s.Evidence, "chain")
@@ -355,37 +355,72 @@ func (c *covering) missing(s *Step) {
 	case traced && c.src.Partial != "":
 		s.Verdict, s.Evidence = ktrace.NotObservable, c.part()
 	case traced:
-		s.Verdict, s.Evidence, s.source = ktrace.NotTaken, c.Entries.notEntered(s.Edge), c.Entries.Tracer.Name
+		c.notEntered(s)
+		s.source = c.reach[s.Callee]
 	case c.reach[s.Callee] != "" && c.src.Lost > 0:
 		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%d records were lost", c.src.Lost)
 	case c.reach[s.Callee] != "":
-		s.Verdict, s.Evidence, s.source = ktrace.NotTaken, "no chain came this way", c.reach[s.Callee]
+		s.Verdict, s.Evidence, s.source = ktrace.NotObservable, noChain, c.reach[s.Callee]
 	default:
 		s.Verdict, s.Evidence = ktrace.NotObservable, c.unseen(s.Callee, symbols)
 	}
 }
 
+// noChain: an event is no witness of a call that brought none.
+const noChain = "no chain came this way, and a call that wakes nobody, or does not sleep, leaves none"
+
 // elsewhere judges an edge that is not known to be on the way that was taken.
+// That it was not taken is said of another machine's branch, and of functions
+// that the tracer would have shown. That a wake took one branch says nothing of
+// other calls.
 func (c *covering) elsewhere(s *Step) {
 	traced, symbols, _ := c.traceable(s.Callee)
 	callerTraced, _, _ := c.traceable(s.Caller)
+	byCaller := callerTraced && !c.ran[s.Caller]
 	switch {
-	case slices.Contains(c.Without, s.Branch) && s.Branch != "":
+	case slices.Contains(c.Without, s.Branch) && ownMachine(s.Branch):
 		s.Verdict, s.Evidence = ktrace.NotTaken, "branch "+s.Branch
-	case (traced || callerTraced && !c.ran[s.Caller]) && c.src.Missed > 0:
+	case (traced || byCaller) && c.src.Missed > 0:
 		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%s: %d records were lost", c.Entries.Tracer.Name, c.src.Missed)
-	case (traced || callerTraced && !c.ran[s.Caller]) && c.src.Partial != "":
+	case (traced || byCaller) && c.src.Partial != "":
 		s.Verdict, s.Evidence = ktrace.NotObservable, c.part()
-	case traced || callerTraced && !c.ran[s.Caller]:
-		s.Verdict, s.Evidence = ktrace.NotTaken, c.Entries.notEntered(s.Edge)
+	case traced || byCaller:
+		c.notEntered(s)
 	case c.could[s.Callee] && c.src.Lost > 0:
 		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%d records were lost", c.src.Lost)
 	case c.could[s.Callee]:
-		s.Verdict, s.Evidence = ktrace.NotTaken, "no chain came this way"
-	case s.Branch != "" && !c.taken[s.Branch]:
-		s.Verdict, s.Evidence = ktrace.NotObservable, fmt.Sprintf("branch %s, and %s", s.Branch, c.unseen(s.Callee, symbols))
+		s.Verdict, s.Evidence = ktrace.NotObservable, noChain
 	default:
 		s.Verdict, s.Evidence = ktrace.NotObservable, c.unseen(s.Callee, symbols)
+	}
+	switch {
+	case s.Verdict != ktrace.NotObservable || s.Branch == "" || c.taken[s.Branch]:
+	case slices.Contains(c.Without, s.Branch):
+		s.Evidence = fmt.Sprintf("branch %s, which is not that of the wake, and %s", s.Branch, s.Evidence)
+	default:
+		s.Evidence = fmt.Sprintf("branch %s, and %s", s.Branch, s.Evidence)
+	}
+}
+
+// notEntered judges an edge of which the tracer shows one end and did not see
+// it. A function that was not entered was not called, unless it is compiled
+// into a caller; one that was entered from elsewhere may have been called here
+// too, out of the body of a caller that is compiled into yet another function.
+func (c *covering) notEntered(s *Step) {
+	en := c.Entries
+	traced, _, _ := c.traceable(s.Callee)
+	end, into := s.Caller, c.Doc.into(s.Caller)
+	if traced {
+		end, into = s.Callee, append(c.Doc.into(s.Callee), s.Edge)
+	}
+	inlined := slices.ContainsFunc(into, func(e ktrace.Edge) bool { return c.compiledIn(e) != "" || e.Inlined != "" })
+	s.Verdict, s.Evidence = ktrace.NotTaken, en.notEntered(s.Edge)
+	switch {
+	case inlined:
+		s.Verdict = ktrace.NotObservable
+		s.Evidence += ", which may be compiled into its caller"
+	case en.around(end) > 0:
+		s.Verdict = ktrace.NotObservable
 	}
 }
 

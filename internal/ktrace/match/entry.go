@@ -20,7 +20,14 @@ type Entries struct {
 	Tracer *Tracer
 	Count  map[string]int // by documented name
 	Chain  *Chain         // the documented edges, each once
+
+	// Around has the same as Count for all that the tracer saw of the threads,
+	// not of these calls alone. nil: it saw these calls.
+	Around map[string]int
 }
+
+// around is how often a function was entered, in these calls or others.
+func (en *Entries) around(name string) int { return max(en.Count[name], en.Around[name]) }
 
 // Trace holds the entries that the function tracer saw against d. An entry
 // whose caller no documented way leads from says nothing: other functions call
@@ -68,6 +75,26 @@ func (d *Doc) Trace(tr *Tracer, events []*ktrace.Event) *Entries {
 		}
 	}
 	return en
+}
+
+// CountEntries counts the entries of documented functions.
+func (d *Doc) CountEntries(events []*ktrace.Event) map[string]int {
+	counts, known := map[string]int{}, map[string][]string{}
+	for _, ev := range events {
+		if ev.Kind != ktrace.FuncEntry || len(ev.Stack) == 0 {
+			continue
+		}
+		f := ev.Stack[0]
+		names, ok := known[f.Name]
+		if !ok {
+			names = d.known(f)
+			known[f.Name] = names
+		}
+		for _, n := range names {
+			counts[n]++
+		}
+	}
+	return counts
 }
 
 // returning is the place that a function of a thread will return to.
@@ -159,11 +186,11 @@ func (d *Doc) traceable(name string) (traced, has bool) {
 func (en *Entries) notEntered(e ktrace.Edge) string {
 	n := en.Count[e.Caller]
 	switch {
-	case n == 0 && en.Count[e.Callee] > 0:
+	case n == 0 && en.around(e.Callee) > 0:
 		return fmt.Sprintf("%s: %s was entered only from elsewhere", en.Tracer.Name, e.Callee)
 	case n == 0:
 		return fmt.Sprintf("%s: %s was not entered", en.Tracer.Name, e.Callee)
-	case en.Count[e.Callee] > 0:
+	case en.around(e.Callee) > 0:
 		return fmt.Sprintf("%s: %s was entered %s, and %s only from elsewhere", en.Tracer.Name, e.Caller, times(n), e.Callee)
 	}
 	return fmt.Sprintf("%s: %s was entered %s and %s never", en.Tracer.Name, e.Caller, times(n), e.Callee)

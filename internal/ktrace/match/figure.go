@@ -7,6 +7,7 @@ import (
 // Figure is how many of some edges were shown, and which were not.
 type Figure struct {
 	Edges, Shown int
+	Taken        int // of Coverage: all edges of the branches taken, also those for which no source exists
 	Open         []Step
 }
 
@@ -30,10 +31,18 @@ type Figure struct {
 // on a kernel that refuses the function tracer. Where records of a source were
 // lost, it is none for what they would have shown. Shown are seen, renamed,
 // tail_call and inlined.
+//
+// An edge that the function tracer shows not to have been taken is not open.
+// That an event was not seen shows nothing, so a run with fewer sources has
+// fewer edges shown and no smaller share of them open.
 func Coverage(steps []Step) Figure {
 	var f Figure
 	for _, s := range steps {
-		if !s.expected || s.source == "" {
+		if !s.expected {
+			continue
+		}
+		f.Taken++
+		if s.source == "" || s.Verdict == ktrace.NotTaken {
 			continue
 		}
 		f.Edges++

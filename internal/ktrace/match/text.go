@@ -118,3 +118,16 @@ func (d *Doc) hasSymbol(name string) bool {
 	syms, _ := d.symbols(name)
 	return len(syms) > 0
 }
+
+// into are the documented calls of a function.
+func (d *Doc) into(name string) []ktrace.Edge {
+	var in []ktrace.Edge
+	for _, edges := range d.out {
+		for _, e := range edges {
+			if e.Callee == name {
+				in = append(in, e)
+			}
+		}
+	}
+	return in
+}

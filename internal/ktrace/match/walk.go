@@ -1,8 +1,10 @@
 package match
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 )
@@ -17,6 +19,7 @@ type Step struct {
 	Why      string // in short, why the callee has no frame of its own
 	Nth      int    // 2: the second such call on its chain, and so on; 0: the first
 
+	either    bool           // another documented way leads there too, and nothing shows which was taken
 	expected  bool           // the edge lies on the way that was taken
 	source    string         // what shows it or could, "" where nothing can here
 	byChain   ktrace.Verdict // what the chains alone say, "" nothing
@@ -103,6 +106,22 @@ type walk struct {
 	edges  []ktrace.Edge
 	causes []cause // of the function after each edge but the last
 	bad    int     // functions without an excuse
+	other  *walk   // another way without one, nil for none: nothing shows which of the two was taken
+}
+
+// has reports whether an edge lies on the walk.
+func (w *walk) has(e ktrace.Edge) bool {
+	return slices.ContainsFunc(w.edges, func(o ktrace.Edge) bool { return o.Caller == e.Caller && o.Callee == e.Callee })
+}
+
+// parts reports whether two ways without an unexcused function part: what
+// neither leaves a frame of tells nobody which was taken. Between two frames
+// that are caller and callee themselves, there is nothing to part.
+func (w *walk) parts(o *walk) bool {
+	if w.bad > 0 || o.bad > 0 || len(w.edges) < 2 {
+		return false
+	}
+	return slices.ContainsFunc(w.edges, func(e ktrace.Edge) bool { return !o.has(e) })
 }
 
 func (w *walk) better(o *walk) bool {
@@ -117,7 +136,8 @@ func (w *walk) better(o *walk) bool {
 // keeps clear of the branches without.
 func (d *Doc) find(caller, callee string, without ...string) *walk {
 	var best *walk
-	seen := map[[2]string]int{} // function -> fewest unexcused on the way to it
+	var all []*walk             // to the callee
+	seen := map[[2]string]int{} // edge -> fewest unexcused on the way to it
 	type state struct {
 		walk
 		at string
@@ -133,7 +153,7 @@ func (d *Doc) find(caller, callee string, without ...string) *walk {
 			if slices.Contains(without, e.Branch) {
 				continue
 			}
-			n := walk{append(s.edges[:len(s.edges):len(s.edges)], e), s.causes[:len(s.causes):len(s.causes)], s.bad}
+			n := walk{edges: append(s.edges[:len(s.edges):len(s.edges)], e), causes: s.causes[:len(s.causes):len(s.causes)], bad: s.bad}
 			if len(s.edges) > 0 {
 				c := d.missing(s.edges, e)
 				n.causes = append(n.causes, c)
@@ -142,6 +162,7 @@ func (d *Doc) find(caller, callee string, without ...string) *walk {
 				}
 			}
 			if e.Callee == callee {
+				all = append(all, &n)
 				if n.better(best) {
 					best = &n
 				}
@@ -157,6 +178,9 @@ func (d *Doc) find(caller, callee string, without ...string) *walk {
 			queue = append(queue, state{n, e.Callee})
 		}
 	}
+	if i := slices.IndexFunc(all, func(w *walk) bool { return w != best && best.parts(w) }); i >= 0 {
+		best.other = all[i]
+	}
 	return best
 }
 
@@ -164,6 +188,10 @@ func (d *Doc) find(caller, callee string, without ...string) *walk {
 func (w *walk) steps(f ktrace.Frame, source string) []Step {
 	out := make([]Step, 0, len(w.edges))
 	for i, e := range w.edges {
+		if w.other != nil && !w.other.has(e) {
+			out = append(out, Step{Edge: e, Verdict: ktrace.NotObservable, Evidence: w.either(), either: true})
+			continue
+		}
 		if i < len(w.causes) {
 			out = append(out, Step{Edge: e, Verdict: w.causes[i].verdict, Evidence: w.causes[i].evidence, Why: w.causes[i].why})
 			continue
@@ -171,6 +199,20 @@ func (w *walk) steps(f ktrace.Frame, source string) []Step {
 		out = append(out, w.last(e, f, source))
 	}
 	return out
+}
+
+// either names the two ways of which one was taken.
+func (w *walk) either() string {
+	way := func(w, o *walk) string {
+		var names []string
+		for _, e := range w.edges[:len(w.edges)-1] {
+			if !slices.ContainsFunc(o.edges, func(f ktrace.Edge) bool { return f.Callee == e.Callee }) {
+				names = append(names, e.Callee)
+			}
+		}
+		return cmp.Or(strings.Join(names, ", "), "no other function")
+	}
+	return fmt.Sprintf("%s leads to %s by %s and by %s, and neither leaves a frame", w.edges[0].Caller, w.edges[len(w.edges)-1].Callee, way(w, w.other), way(w.other, w))
 }
 
 // last judges the edge whose callee has the frame.

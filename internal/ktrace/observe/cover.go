@@ -17,6 +17,7 @@ type Taken struct {
 	Without []string // branches that cannot have been taken
 	Chains  []*match.Chain
 	Traced  []*ktrace.Event
+	Around  []*ktrace.Event // what the function tracer saw of the same threads in other calls too, nil for nothing more
 }
 
 // Slept is what was observed of the call whose sleep a wake ended.
@@ -45,6 +46,7 @@ func (k *Kernel) group(t Taken, tracer *match.Tracer) match.Group {
 	g := match.Group{Paths: k.Paths(t.Paths...), Doc: k.Doc(t.Paths, t.Without), Chains: t.Chains, Without: append(otherArchs(k.Arch), t.Without...)}
 	if tracer != nil && g.Doc != nil && len(t.Traced) > 0 {
 		g.Entries = g.Doc.Trace(tracer, t.Traced)
+		g.Entries.Around = g.Doc.CountEntries(t.Around)
 	}
 	return g
 }

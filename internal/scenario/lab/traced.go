@@ -80,7 +80,12 @@ func (l *Lab) cover(t *Trial) []match.Step {
 	for i := range more {
 		more[i].Traced = all
 	}
-	return l.Kernel.Cover(src, t.Tracer, append(taken, more...)...)
+	taken = append(taken, more...)
+	all = append(all, t.entries(func(e *ktrace.Event) bool { return !t.Ours(e.TID) && t.waking(e) })...)
+	for i := range taken {
+		taken[i].Around = all
+	}
+	return l.Kernel.Cover(src, t.Tracer, taken...)
 }
 
 // entries are those of the function tracer's events that are meant.
