@@ -2,117 +2,13 @@ package efd
 
 import (
 	"fmt"
-	"iter"
-	"math"
 	"math/bits"
 	"time"
 
-	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
-// fdWord is the unsigned long that the kernel's fd_set is made of.
-type fdWord = uint
-
-const fdWordBits = bits.UintSize
-
-// maxFD is the largest number that fs.nr_open can allow.
-const maxFD = math.MaxInt32 &^ 63
-
-// FDSet is a set of descriptor numbers, an fd_set of any size. The zero value is
-// empty. A copy shares its content with the original until one of them grows.
-// See select(2).
-type FDSet struct{ words []fdWord }
-
-// Add puts fd into the set, which takes fd/8 bytes. Errors: EBADF, fd is
-// negative, or above what fs.nr_open can allow.
-func (s *FDSet) Add(fd int) error {
-	if i := uint(fd) / fdWordBits; i < uint(len(s.words)) {
-		s.words[i] |= 1 << (uint(fd) % fdWordBits)
-		return nil
-	}
-	return s.addGrown(fd)
-}
-
-func (s *FDSet) addGrown(fd int) error {
-	if fd < 0 || fd >= maxFD {
-		return badArg(unix.EBADF, "FDSet.Add: fd %d: want 0 to %d", fd, maxFD-1)
-	}
-	s.grow(fd/fdWordBits + 1)
-	s.words[fd/fdWordBits] |= 1 << (fd % fdWordBits)
-	return nil
-}
-
-func (s *FDSet) grow(n int) {
-	if n > len(s.words) {
-		s.words = append(s.words, make([]fdWord, n-len(s.words))...)
-	}
-}
-
-// Remove takes fd out of the set.
-func (s *FDSet) Remove(fd int) {
-	if fd >= 0 && fd/fdWordBits < len(s.words) {
-		s.words[fd/fdWordBits] &^= 1 << (fd % fdWordBits)
-	}
-}
-
-// Has reports whether fd is in the set.
-func (s *FDSet) Has(fd int) bool {
-	return fd >= 0 && fd/fdWordBits < len(s.words) && s.words[fd/fdWordBits]&(1<<(fd%fdWordBits)) != 0
-}
-
-// Clear empties the set.
-func (s *FDSet) Clear() { clear(s.words) }
-
-// Len is the number of descriptors in the set.
-func (s *FDSet) Len() int {
-	n := 0
-	for _, w := range s.words {
-		n += bits.OnesCount(w)
-	}
-	return n
-}
-
-// All yields the descriptors, ascending.
-func (s *FDSet) All() iter.Seq[int] {
-	return func(yield func(int) bool) {
-		for i, w := range s.words {
-			for ; w != 0; w &= w - 1 {
-				if !yield(i*fdWordBits + bits.TrailingZeros(w)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// String is the set as strace prints it: "[0 3 1027]".
-func (s *FDSet) String() string { return uapi.FDSet(s.All()) }
-
-// nfds is 1 above the highest descriptor in the set.
-func (s *FDSet) nfds() int {
-	if s == nil {
-		return 0
-	}
-	for i := len(s.words) - 1; i >= 0; i-- {
-		if w := s.words[i]; w != 0 {
-			return i*fdWordBits + bits.Len(w)
-		}
-	}
-	return 0
-}
-
-// upTo is the set's words, grown to hold n bits; nil for no set.
-func (s *FDSet) upTo(n int) []fdWord {
-	if s == nil {
-		return nil
-	}
-	n = (n + fdWordBits - 1) / fdWordBits
-	s.grow(n)
-	return s.words[:n]
-}
-
-var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice")
+var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice, or two that share their numbers: want Clone or CopyFrom")
 
 // Select waits until a descriptor in r is readable, one in w writable, or one
 // in x has an exceptional condition; nil is no set. It returns how many are,
@@ -121,11 +17,20 @@ var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice")
 // at, is cleared too. On an error they are unchanged. n is 0 when the time is
 // over. Timeout and mask are as in [Poll]. It is one pselect6(2).
 //
+// A number that is not open is EBADF where the descriptor table reaches that
+// far, and is cleared where it does not. How far it reaches is the kernel's
+// business: it has 64 numbers at first, and grows with the largest that was ever
+// open. So a set of such numbers alone may be EBADF, or a wait for nothing.
+//
 // Errors: EBADF, a set has a number that is not open, which fcntl(2) then finds
-// out; EINVAL, one FDSet is given twice; ENOMEM; *[InterruptedError].
+// out; EINVAL, one FDSet is given twice, or two that share their numbers, or one
+// whose numbers a copy has changed (see [FDSet]); ENOMEM; *[InterruptedError].
 func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err error) {
-	if r != nil && (r == w || r == x) || w != nil && w == x {
+	switch {
+	case r.shares(w) || r.shares(x) || w.shares(x):
 		return 0, errSameSet
+	case r.stale() || w.stale() || x.stale():
+		return 0, errStaleFDSet
 	}
 	nfds := max(r.nfds(), w.nfds(), x.nfds())
 	rw, ww, xw := r.upTo(nfds), w.upTo(nfds), x.upTo(nfds)
@@ -197,15 +102,4 @@ func clearStale(n int, r, w, x []fdWord) {
 		}
 		n -= ones(r, i) + ones(w, i) + ones(x, i)
 	}
-}
-
-// ones is how many bits word i of the set has.
-func ones(s []fdWord, i int) int { return bits.OnesCount(word(s, i)) }
-
-// word is word i of the set, 0 beyond its end.
-func word(s []fdWord, i int) fdWord {
-	if i < len(s) {
-		return s[i]
-	}
-	return 0
 }

@@ -1,6 +1,7 @@
 package efd
 
 import (
+	"os"
 	"runtime"
 	"unsafe"
 
@@ -46,8 +47,11 @@ func FullSigSet() SigSet {
 }
 
 // Add puts sig into the set. A number that is no signal is an error that wraps
-// [unix.EINVAL].
+// [unix.EINVAL]. Of a nil SigSet the error is [os.ErrInvalid].
 func (s *SigSet) Add(sig unix.Signal) error {
+	if s == nil {
+		return os.ErrInvalid
+	}
 	if !isSignal(sig) {
 		return badArg(unix.EINVAL, "signal %d: want 1 to %d", int(sig), numSignals)
 	}
@@ -57,7 +61,7 @@ func (s *SigSet) Add(sig unix.Signal) error {
 
 // Remove takes sig out of the set.
 func (s *SigSet) Remove(sig unix.Signal) {
-	if isSignal(sig) {
+	if s != nil && isSignal(sig) {
 		s.word[int(sig-1)/sigWordBits] &^= sigBit(sig)
 	}
 }
@@ -74,6 +78,23 @@ func sigBit(sig unix.Signal) sigWord { return 1 << (uint(sig-1) % uint(sigWordBi
 // signals left out are the shorter list.
 func (s SigSet) String() string {
 	return uapi.SigSet(numSignals, func(sig int) bool { return s.Has(unix.Signal(sig)) })
+}
+
+// Sigset returns the set as golang.org/x/sys/unix has it, for signalfd(2) and
+// the like. A signalfd sees the signals of the process and of the thread that
+// reads it, and only those that are blocked: in a Go program, where each thread
+// has a mask of its own, that is a signal sent to one thread, by tgkill(2).
+func (s SigSet) Sigset() unix.Sigset_t {
+	var set unix.Sigset_t
+	copyWords(set.Val[:], s.word[:])
+	return set
+}
+
+// copyWords copies unsigned longs, for which x/sys has the fixed size.
+func copyWords[T uint32 | uint64](to []T, from []sigWord) {
+	for i, w := range from {
+		to[i] = T(w)
+	}
 }
 
 // For C libraries, 32 to 34 belong to the threads library, and Go's runtime

@@ -203,3 +203,35 @@ func TestSigSet(t *testing.T) {
 		t.Errorf("got %v", s)
 	}
 }
+
+// The set as x/sys has it is the kernel's, word by word: a thread that is given
+// it blocks those signals.
+func TestSigsetIsTheKernels(t *testing.T) {
+	native(t, "set a mask that is not its own")
+	s, err := efd.NewSigSet(unix.SIGUSR1, unix.SIGTERM, 40, 64)
+	check(t, err)
+	set := s.Sigset()
+	p := onThread(func() {
+		before, err := efd.ThreadSigMask()
+		check(t, err)
+		check(t, unix.PthreadSigmask(unix.SIG_SETMASK, &set, nil))
+		now, err := efd.ThreadSigMask()
+		if err != nil || now != s {
+			t.Errorf("the thread blocks %v (%v), want %v", now, err, s)
+		}
+		old := before.Sigset()
+		check(t, unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil))
+	})
+	p.wait(t)
+	fd, err := unix.Signalfd(-1, &set, unix.SFD_CLOEXEC)
+	check(t, err)
+	unix.Close(fd)
+}
+
+func TestNilSigSet(t *testing.T) {
+	var s *efd.SigSet
+	if err := s.Add(unix.SIGUSR1); err != os.ErrInvalid {
+		t.Errorf("Add to a nil set: %v, want os.ErrInvalid", err)
+	}
+	s.Remove(unix.SIGUSR1)
+}

@@ -118,13 +118,8 @@ func (r *record) pselect6Args() []Arg {
 }
 
 func setArg(words []fdWord, nfds int) string {
-	set := FDSet{words}
 	return uapi.FDSet(func(yield func(int) bool) {
-		for fd := range set.All() {
-			if fd >= nfds || !yield(fd) {
-				return
-			}
-		}
+		eachFD(words, func(fd int) bool { return fd < nfds && yield(fd) })
 	})
 }
 
