@@ -2,7 +2,4 @@ module github.com/efd-go/efd
 
 go 1.26.0
 
-require (
-	golang.org/x/arch v0.32.0
-	golang.org/x/sys v0.49.0
-)
+require golang.org/x/sys v0.25.0

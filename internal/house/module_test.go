@@ -1,6 +1,7 @@
 package house
 
 import (
+	"encoding/json"
 	"os/exec"
 	"strings"
 	"testing"
@@ -30,5 +31,34 @@ func TestLibraryImportsLittle(t *testing.T) {
 	}
 	if n < 20 {
 		t.Errorf("go list -deps knows %d packages", n)
+	}
+}
+
+// What go.mod requires is in the module graph of everybody who imports the
+// library, also what only a command or a test of it needs. Tools of the house
+// that need more are modules of their own.
+func TestModuleRequiresOneModule(t *testing.T) {
+	out, err := exec.Command("go", "mod", "edit", "-json", top+"/go.mod").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mod struct {
+		Go        string
+		Require   []struct{ Path string }
+		Replace   []struct{}
+		Tool      []struct{}
+		Toolchain string
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	if len(mod.Require) != 1 || mod.Require[0].Path != "golang.org/x/sys" {
+		t.Errorf("go.mod requires %v, want golang.org/x/sys alone", mod.Require)
+	}
+	if mod.Go != "1.26.0" || mod.Toolchain != "" {
+		t.Errorf("go.mod wants Go %s %s, want 1.26.0, the first that has what is used", mod.Go, mod.Toolchain)
+	}
+	if len(mod.Replace)+len(mod.Tool) > 0 {
+		t.Errorf("go.mod has %d replace and %d tool lines: go install refuses or everybody gets them", len(mod.Replace), len(mod.Tool))
 	}
 }

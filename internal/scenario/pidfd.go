@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// pidfdThread is PIDFD_THREAD, which golang.org/x/sys has since v0.26.
+const pidfdThread = unix.O_EXCL
+
 var pidfds = []*Scenario{
 	{
 		Name: "pidfd", System: 17, Title: "a thread sleeps in ppoll on a pidfd, the process ends",
@@ -53,7 +56,7 @@ func runPidfdThread(t *T) error {
 			th.end()
 		}
 	})
-	fd, err := t.Open("pidfd", func() (int, error) { return unix.PidfdOpen(th.tid, unix.PIDFD_THREAD) }, "pidfd_open(%d, PIDFD_THREAD)", th.tid)
+	fd, err := t.Open("pidfd", func() (int, error) { return unix.PidfdOpen(th.tid, pidfdThread) }, "pidfd_open(%d, PIDFD_THREAD)", th.tid)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
 		return Skip("pidfd_open: the kernel has no PIDFD_THREAD: it came with 6.9")
 	}
