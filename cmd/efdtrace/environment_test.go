@@ -64,7 +64,8 @@ func TestEnvironmentIsNoFinding(t *testing.T) {
 	testenv.Beside(t, "watchpoints")
 	for _, conditions := range environments(t) {
 		status, stdout, stderr := ended(t, in(conditions, "verify", "ppoll"))
-		if status != exitCannot {
+		// How many descriptors it takes depends on how much can be observed here.
+		if few := strings.HasPrefix(conditions[0], "nofile:"); status != exitCannot && !(few && status == exitOK) {
 			t.Errorf("%v: verify: status %d, want %d: %s%s", conditions, status, exitCannot, stdout, stderr)
 		}
 		if s := stdout + stderr; strings.Contains(s, "goroutine ") || strings.HasPrefix(s, "failed") || strings.Contains(s, "\nfailed") {

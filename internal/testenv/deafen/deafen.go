@@ -41,6 +41,18 @@ func (f Filter) Start(cmd *exec.Cmd) error {
 	if cmd.Err != nil {
 		return cmd.Err
 	}
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	if f.Deaf && os.Getenv(isDeaf) != "" {
+		f.Deaf = false // a process has one filter that asks
+		if len(f.Refuse) == 0 {
+			return cmd.Start()
+		}
+	}
+	if f.Deaf {
+		cmd.Env = append(cmd.Env, isDeaf+"=1")
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
@@ -55,9 +67,6 @@ func (f Filter) Start(cmd *exec.Cmd) error {
 	cmd.Args = append([]string{"deafen", f.text(n), cmd.Path}, cmd.Args...)
 	// By way of the descriptor: the directory of a test's program is its owner's alone.
 	cmd.Path, cmd.ExtraFiles = "/proc/self/fd/"+strconv.Itoa(n+1), append(cmd.ExtraFiles, theirs, self)
-	if cmd.Env == nil {
-		cmd.Env = os.Environ()
-	}
 	cmd.Env = append(cmd.Env, stepEnv+"=1")
 	err = cmd.Start()
 	theirs.Close()

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	stepEnv = "EFD_TEST_DEAFEN" // set for the first step of a command
-	ready   = "ready"           // what it says when the filter is there
+	isDeaf  = "EFD_TEST_IS_DEAF" // set for whoever runs without watchpoints that fire
+	stepEnv = "EFD_TEST_DEAFEN"  // set for the first step of a command
+	ready   = "ready"            // what it says when the filter is there
 )
 
 func init() {
