@@ -5,7 +5,7 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TESTSUM      = $(GO) run ./internal/testsum $(if $(TOTAL),-total $(TOTAL))
 QEMU_ARCHES ?= arm64 s390x riscv64
 
-.PHONY: help demo test bench bench-observe lint ports race cross fuzz matrix matrix-arm64 catalog-check clean
+.PHONY: help demo check test deaf bench bench-observe lint ports race cross fuzz matrix matrix-arm64 catalog-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read n t; do printf '  make %-14s %s\n' "$$n" "$$t"; done
@@ -13,8 +13,20 @@ help: ## this list
 demo: ## the running kernel's path from a write to the waiter that it wakes
 	@$(GO) run ./cmd/efdtrace demo
 
+check: ## gofmt, go vet and short tests of what has changed since the branch left main: for between two edits
+	@$(GO) run ./internal/check
+
 test: ## every test that this machine and user can run; says what was skipped and why
-	@TESTSUM_LABEL="$${TESTSUM_LABEL:-test}" $(TESTSUM) ./...
+	@TESTSUM_LABEL="$${TESTSUM_LABEL:-test}" $(TESTSUM) -timeout 5m ./...
+
+deaf: ## the tests of watchpoints, demo and verify on a processor whose watchpoints never fire
+	@$(GO) build -o bin/deaf ./internal/testenv/deaf
+	@EFD_REQUIRE="$$(bin/deaf -- $(GO) run ./internal/probe)" TESTSUM_LABEL="no watchpoint fires" bin/deaf -- \
+		$(TESTSUM) -count=1 -timeout 4m ./internal/ktrace/source/watch ./internal/ktrace/access ./cmd/efdtrace
+	@EFD_REQUIRE= TESTSUM_LABEL="no watchpoint fires: live" bin/deaf -- \
+		$(TESTSUM) -count=1 -timeout 4m -run 'Observe|ThisKernel|RecordAndReplay' . ./internal/scenario/lab
+	@bin/deaf -- $(GO) run ./cmd/efdtrace demo
+	@bin/deaf -- $(GO) run ./cmd/efdtrace verify
 
 bench: ## the handles against C, x/sys/unix and os.File, as ratios of one run
 	@cd internal/bench && $(GO) run .
@@ -33,7 +45,7 @@ ports: ## go vet for every Linux port of Go
 		echo "vet linux/$$a"; CGO_ENABLED=0 GOOS=linux GOARCH=$$a $(GO) vet ./...; done
 
 race: ## the tests under the race detector, also with GOMAXPROCS=1
-	@TESTSUM_LABEL="race" $(TESTSUM) -race -short ./...
+	@TESTSUM_LABEL="race" $(TESTSUM) -timeout 10m -race -short ./...
 	@TESTSUM_LABEL="GOMAXPROCS=1" GOMAXPROCS=1 $(TESTSUM) -short .
 
 cross: ## the tests natively as 386, and under qemu-user as arm64, s390x and riscv64
