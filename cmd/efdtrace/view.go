@@ -214,7 +214,7 @@ func wakeLine(j *observe.Judged) string {
 		b.WriteString(" [the Go runtime's poller]")
 	}
 	if j.Context == match.Unknown {
-		b.WriteString(" [inconclusive: " + observe.NoWaker + "]")
+		b.WriteString(" [inconclusive: " + j.NoWaker() + "]")
 	}
 	if j.Lost {
 		b.WriteString(" [records were lost beside it]")

@@ -78,17 +78,17 @@ func ownSoftIRQ(inner, outer []ktrace.Frame) bool {
 // SplitWaking is Split for the chain of a wake-up. Where no function that
 // wakes stands at its leaf, it is the chain of something else that ran on the
 // same CPU: what an interrupt hit, say.
-func SplitWaking(stack []ktrace.Frame) Cut {
-	c := Split(stack)
-	if !near(c.Inner, "wake", "ttwu") {
-		return Cut{Outer: stack, Context: Unknown, Interrupted: true}
+func SplitWaking(ev *ktrace.Event) Cut {
+	c := SplitEvent(ev)
+	if c.Context != Unknown && !near(c.Inner, "wake", "ttwu") {
+		return Cut{Outer: ev.Stack, Context: Unknown, Interrupted: true}
 	}
 	return c
 }
 
 // Sleeps reports whether a chain is that of a thread that leaves its CPU: the
-// scheduler stands at its leaf.
-func Sleeps(stack []ktrace.Frame) bool { return near(Split(stack).Inner, "sched") }
+// scheduler stands at its leaf, and nothing was cut off.
+func Sleeps(ev *ktrace.Event) bool { return near(SplitEvent(ev).Inner, "sched") }
 
 // near reports whether one of the words is in the name of a function at the
 // leaf.

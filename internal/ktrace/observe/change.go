@@ -2,6 +2,7 @@ package observe
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,7 +56,7 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 	if p.o.OnChange == nil || p.releases(ev) {
 		return
 	}
-	cut := match.Split(ev.Stack)
+	cut := match.SplitEvent(ev)
 	c := &Change{Kernel: p.k.Version.String(), Event: clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1, What: whatChanged(ev)}
 	if !cut.Interrupted {
 		c.Side = Side{PID: ev.PID, TID: ev.TID, Comm: ev.Comm}
@@ -67,7 +68,9 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 			c.FD = int(int32(call.Args[0]))
 		}
 	}
-	c.Path = ChangePath(ev)
+	if cut.Context != match.Unknown {
+		c.Path = ChangePath(ev)
+	}
 	if c.Path != "" && cut.Context == match.Task {
 		// A write may have an irqfd read the counter.
 		callbacks := match.Callbacks(cut.Inner)
@@ -123,6 +126,9 @@ func (p *Pipeline) tell(h *held) {
 // Unobservable says what could not be observed, and why.
 func (p *Pipeline) Unobservable() []string {
 	out := append(p.execs.unseen(), p.narrow.unseen()...)
+	if p.cutOff > 0 {
+		out = append(out, fmt.Sprintf("what woke in %d wakes: of the latest, %s", p.cutOff, p.cutBy))
+	}
 	return append(out, p.Unwatched...)
 }
 

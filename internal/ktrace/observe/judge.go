@@ -204,7 +204,7 @@ func (k *Kernel) Judge(w *Wake) *Judged { return k.JudgeAs(w, "", "") }
 // and the branches that what woke cannot have taken.
 func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *Judged {
 	j := &Judged{Wake: w, Kernel: k.Version.String()}
-	cut := match.SplitWaking(w.Waking.Stack)
+	cut := match.SplitWaking(&w.Waking)
 	if cut.Interrupted || cut.Context == match.KWorker {
 		j.WakerSyscall = ""
 	} else {
@@ -214,7 +214,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	if w.Sleep != nil && w.Sleep.Chain != nil {
 		sleep = w.Sleep.Chain.Stack
 	}
-	if !match.Sleeps(sleep) {
+	if sleep != nil && !match.Sleeps(w.Sleep.Chain) {
 		sleep = nil // no evidence of how it went to sleep
 	}
 	j.WakeeSyscall = k.syscall(&w.Wakee, sleep)
@@ -312,7 +312,24 @@ func (j *Judged) RanIn() bool {
 	return j.Context == match.SoftIRQ && j.Interrupted && j.Waker.TID != 0
 }
 
-// NoWaker is the reason of a wake whose Context is match.Unknown.
+// NoWaker says why a wake's Context is match.Unknown.
+func (j *Judged) NoWaker() string {
+	if match.CutOff(&j.Waking) {
+		return match.CutBy(&j.Waking)
+	}
+	return NoWaker
+}
+
+// NoSleep says why the chain of the sleep that a wake ended tells nothing, ""
+// if the kernel did not cut it.
+func (j *Judged) NoSleep() string {
+	if j.Sleep != nil && j.Sleep.Chain != nil && match.CutOff(j.Sleep.Chain) {
+		return match.CutBy(j.Sleep.Chain)
+	}
+	return ""
+}
+
+// NoWaker is the reason if the chain is that of something else.
 const NoWaker = "no function that wakes is on the call chain that was recorded with it"
 
 // Describe says in a few words who woke and how.
@@ -320,7 +337,7 @@ func (j *Judged) Describe() string {
 	who := fmt.Sprintf("thread %d (%s)", j.Waker.TID, j.Waker.Comm)
 	switch {
 	case j.Context == match.Unknown:
-		return "an unknown waker: " + NoWaker
+		return "an unknown waker: " + j.NoWaker()
 	case j.Interrupted:
 		who = "a " + string(j.Context) + " on top of " + who
 	case j.Context != match.Task:

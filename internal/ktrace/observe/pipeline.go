@@ -30,6 +30,8 @@ type Pipeline struct {
 	k       *Kernel
 	o       Options
 	t       *Tracker
+	cutOff  int    // wakes whose call chain the kernel cut
+	cutBy   string // of the latest, where and by what
 	objects *Objects
 	pollers goPollers
 	execs   execs
@@ -201,6 +203,9 @@ func (p *Pipeline) wake(w *Wake) {
 	if !ours || !concerns(j) && !poller {
 		p.Ignored++
 		return
+	}
+	if match.CutOff(&w.Waking) {
+		p.cutOff, p.cutBy = p.cutOff+1, j.NoWaker()
 	}
 	h := &held{j: j}
 	if j.Stale {

@@ -100,7 +100,7 @@ type Tracker struct {
 	lostCalls, lostRuns losses
 	final               []int   // the numbers of the calls that end their thread
 	ending              []*Call // such calls of late, the oldest first
-	cuts                map[chainKey]cut
+	cuts                map[cutKey]cut
 	callName            func(nr int) string // nil: what the function tracer saw is not tied to calls
 }
 
@@ -108,7 +108,7 @@ type Tracker struct {
 const maxThreads = 1 << 15
 
 // NewTracker returns a Tracker that knows no thread yet.
-func NewTracker() *Tracker { return &Tracker{threads: map[int]*thread{}, cuts: map[chainKey]cut{}} }
+func NewTracker() *Tracker { return &Tracker{threads: map[int]*thread{}, cuts: map[cutKey]cut{}} }
 
 // Known tells the tracker of a call that a thread is in already.
 func (t *Tracker) Known(pid, tid int, comm string, nr int, args [6]uint64) {
@@ -339,6 +339,12 @@ func (t *Tracker) arrive(ev *ktrace.Event) {
 	t.runs(th, ev.Time, ev.Time)
 }
 
+// cutKey is a chain, and whether the kernel cut it.
+type cutKey struct {
+	chainKey
+	truncated bool
+}
+
 // cut is what the chain of a waking tells.
 type cut struct {
 	match.Cut
@@ -346,11 +352,11 @@ type cut struct {
 	callback  string
 }
 
-func (t *Tracker) cut(stack []ktrace.Frame) cut {
-	key := chainOf(stack)
+func (t *Tracker) cut(ev *ktrace.Event) cut {
+	key := cutKey{chainOf(ev.Stack), ev.Truncated}
 	c, ok := t.cuts[key]
 	if !ok {
-		c.Cut = match.SplitWaking(stack)
+		c.Cut = match.SplitWaking(ev)
 		c.callbacks, c.callback = match.Callbacks(c.Inner), match.Callback(c.Inner)
 		if len(t.cuts) >= maxMatched {
 			clear(t.cuts)
@@ -361,7 +367,7 @@ func (t *Tracker) cut(stack []ktrace.Frame) cut {
 }
 
 func (t *Tracker) waking(ev *ktrace.Event) {
-	cut := t.cut(ev.Stack)
+	cut := t.cut(ev)
 	w := &Wake{Time: ev.Time, Waking: *clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1}
 	w.Callbacks, w.Callback = cut.callbacks, cut.callback
 	w.Waker = Side{PID: ev.PID, TID: ev.TID, Comm: ev.Comm}

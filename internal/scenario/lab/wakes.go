@@ -79,7 +79,7 @@ func (t *Trial) fits(want *scenario.Wake, j *observe.Judged) bool {
 	if j.Lost && !sameCall(j.WakeeSyscall, want.Call) {
 		return false // what the waiter was doing is not known for certain
 	}
-	if src := observe.WakeSource(match.Split(j.Waking.Stack).Inner); t.Lost() > 0 && src != "" && src != want.Source {
+	if src := observe.WakeSource(match.SplitWaking(&j.Waking).Inner); t.Lost() > 0 && src != "" && src != want.Source {
 		return false // a later wake: the one that is looked for may be among what was lost
 	}
 	if context == match.Task && want.Waker != 0 && j.Waker.TID != want.Waker {
@@ -126,6 +126,8 @@ func (s *Stated) conclude(lost uint64) (Status, string) {
 		return Inconclusive, fmt.Sprintf("thread %d's going to sleep was not recorded", s.Waiter)
 	case s.Seen == nil && lost > 0:
 		return Inconclusive, fmt.Sprintf("%d records were lost, the wake-up of thread %d among them", lost, s.Waiter)
+	case s.Seen == nil && s.Other != nil && s.Other.Context == match.Unknown:
+		return Inconclusive, fmt.Sprintf("what woke thread %d is not known: %s", s.Waiter, s.Other.NoWaker())
 	case s.Seen == nil && s.Other != nil:
 		return Inconclusive, fmt.Sprintf("thread %d was woken by something else: %s", s.Waiter, s.Other.Describe())
 	case s.Seen == nil:
@@ -134,6 +136,8 @@ func (s *Stated) conclude(lost uint64) (Status, string) {
 		return Failed, fmt.Sprintf("thread %d was woken through %s, and the scenario states %s", s.Waiter, through(s.Seen.Callbacks), through(s.Callbacks))
 	case s.Seen.WakeChain == nil:
 		return Inconclusive, "no path is documented for this wake-up"
+	case s.Seen.SleepChain == nil && s.Seen.NoSleep() != "":
+		return Inconclusive, fmt.Sprintf("how thread %d went to sleep is not known: %s", s.Waiter, s.Seen.NoSleep())
 	case s.Seen.SleepChain == nil && lost > 0:
 		return Inconclusive, fmt.Sprintf("%d records were lost, thread %d's going to sleep among them", lost, s.Waiter)
 	case s.Seen.SleepChain == nil && !s.Worker:

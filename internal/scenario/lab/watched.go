@@ -18,7 +18,7 @@ type Watched struct {
 func (l *Lab) judgeWatched(t *Trial) {
 	for i := range t.Events {
 		ev := &t.Events[i]
-		if ev.Kind != ktrace.Watch || observe.ReleasesLock(ev) || !t.Ours(ev.TID) || match.Split(ev.Stack).Context != match.Task {
+		if ev.Kind != ktrace.Watch || observe.ReleasesLock(ev) || !t.Ours(ev.TID) || match.SplitEvent(ev).Context != match.Task {
 			continue
 		}
 		w := Watched{Event: ev, Path: observe.ChangePath(ev)}

@@ -46,7 +46,7 @@ type Sample struct {
 	Time     int64
 	CPU      int
 	Chain    []uint64 // kernel addresses, leaf first, without markers
-	Cut      bool     // Chain is as long as the kernel lets it be
+	Cut      bool     // Chain is as long as the kernel lets it be, or there is none
 	Raw      []byte   // the tracepoint's record
 }
 
@@ -106,7 +106,7 @@ func (s *Sample) rest(r *reader, bits uint64, maxChain int) {
 				frames++
 			}
 		}
-		s.Cut = frames >= maxChain
+		s.Cut = frames >= maxChain || frames == 0
 	}
 	if bits&sampleRaw != 0 {
 		n := int(r.u32())

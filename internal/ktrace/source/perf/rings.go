@@ -80,7 +80,7 @@ const (
 // It opens nothing.
 func NewRings(size int, stacks *Stacks) *Rings {
 	depth, err := strconv.Atoi(sysctl("perf_event_max_stack"))
-	if err != nil || depth <= 0 {
+	if err != nil || depth < 0 {
 		depth = 127
 	}
 	return &Rings{size: size, stacks: stacks, chain: depth, byCPU: map[place]*ring{}, byID: map[uint64]*opened{}, queues: map[place]*queue{}}

@@ -1,0 +1,48 @@
+package match
+
+import (
+	"fmt"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// CutOff reports whether the kernel cut the chain of an event before its way
+// into the kernel or into an interrupt: then a thread that it ran on need not
+// be the one that did it, and a callback may have been cut off too.
+func CutOff(ev *ktrace.Event) bool {
+	if !ev.Truncated {
+		return false
+	}
+	for i, f := range ev.Stack {
+		if isEntry(f.Name) || isSoftIRQ(f.Name) || isHardIRQ(ev.Stack, i) || isStart(f.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+// isStart: where the chain of a kernel thread begins.
+func isStart(name string) bool {
+	switch BaseName(name) {
+	case "ret_from_fork", "ret_from_fork_asm", "kthread", "process_one_work":
+		return true
+	}
+	return false
+}
+
+// CutBy says at what depth a chain was cut, and by which setting of the kernel.
+func CutBy(ev *ktrace.Event) string {
+	if len(ev.Stack) == 0 {
+		return "the kernel gave no call chain with it: kernel.perf_event_max_stack or kernel.perf_event_max_contexts_per_stack is 0"
+	}
+	return fmt.Sprintf("its call chain was cut after %d functions: kernel.perf_event_max_stack is too low", len(ev.Stack))
+}
+
+// SplitEvent is Split of an event's chain. Of one that was cut off it says
+// nothing.
+func SplitEvent(ev *ktrace.Event) Cut {
+	if CutOff(ev) {
+		return Cut{Outer: ev.Stack, Context: Unknown, Interrupted: true}
+	}
+	return Split(ev.Stack)
+}
