@@ -298,31 +298,69 @@ func (d *demonstration) outro() {
 // real, the documented paths, and what is missing.
 func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Scenario) int {
 	t := d.text
-	t.Para("", fmt.Sprintf("%s One thread sleeps in a system call until another writes to the eventfd. The calls below are real, with their thread in front. The functions are those that this kernel is documented to run, a caller before what it calls: how the callback is queued on the eventfd, how the thread falls asleep, how it is woken, and what its call does then: it asks again, and leaves the queue.",
-		t.Bold("Linux "+d.lab.Kernel.Release+".")))
+	t.Para("", t.Bold("Linux "+d.lab.Kernel.Release+".")+" "+documentedIntro(scenarios))
 	for _, s := range scenarios {
 		r, err := s.Run(ctx, nil)
 		if ctx.Err() != nil {
 			return endedBy(ctx)
 		}
 		head := fmt.Sprintf("%-10s ", s.Name)
+		if !byWrite(s) && len(scenarios) > 1 {
+			t.Hanging(head, sentenceCase(s.Title)+".")
+			head = strings.Repeat(" ", len(head))
+		}
 		if err != nil {
 			t.Hanging(head, plain(err.Error()))
 		} else {
 			d.wakers(head, r)
 		}
-		d.documentedRoutes(strings.Repeat(" ", len(head)), s)
+		d.documentedRoutes(strings.Repeat(" ", len(head)), s, r)
 	}
 	t.Para("", "Not observed here: "+d.lab.Denied.Error()+". efdtrace doctor says what can be seen with less.")
 	return exitOK
 }
 
 // documentedRoutes shows the documented ways of a scenario.
-func (d *demonstration) documentedRoutes(head string, s *scenario.Scenario) {
+func (d *demonstration) documentedRoutes(head string, s *scenario.Scenario, r *scenario.Result) {
 	d.routes(head, queued(s))
-	d.route(head+" asleep ", d.lab.Kernel.SleepRoute(s.Waiter, s.SleepPath), "")
-	d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Callbacks), s.Source)
+	d.route(head+" asleep ", d.lab.Kernel.SleepRoute(r.WaiterCall(s.Waiter), s.SleepPath), "")
+	d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Callbacks, s.Branches), s.Source)
 	d.routes(head, afterwards(s))
+}
+
+// byWrite: what wakes is a write to the eventfd that is waited for.
+func byWrite(s *scenario.Scenario) bool { return s.Source == "eventfd_write" }
+
+// documentedIntro says what happens in scenarios and which of their functions
+// are shown.
+func documentedIntro(scenarios []*scenario.Scenario) string {
+	act := "One thread sleeps in a system call until something ends its wait, each time what the line of the scenario says."
+	switch {
+	case !slices.ContainsFunc(scenarios, func(s *scenario.Scenario) bool { return !byWrite(s) }):
+		act = "One thread sleeps in a system call until another writes to the eventfd."
+	case len(scenarios) == 1:
+		act = sentenceCase(scenarios[0].Title) + "."
+	}
+	shown := []string{"how the thread falls asleep", "how it is woken"}
+	if slices.ContainsFunc(scenarios, func(s *scenario.Scenario) bool { return len(queued(s)) > 0 }) {
+		shown = append([]string{"how the callback is queued on the eventfd"}, shown...)
+	}
+	then := ""
+	if slices.ContainsFunc(scenarios, func(s *scenario.Scenario) bool { return len(afterwards(s)) > 0 }) {
+		then = ", and what its call does then"
+	}
+	if then == "" {
+		shown[len(shown)-1] = "and " + shown[len(shown)-1]
+	}
+	return act + " The calls below are real, with their thread in front. The functions are those that this kernel is documented to run, a caller before what it calls: " + strings.Join(shown, ", ") + then + "."
+}
+
+// sentenceCase begins with a capital letter.
+func sentenceCase(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // route prints a documented way as a line of functions, from one of them on.

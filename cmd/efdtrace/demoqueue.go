@@ -22,10 +22,29 @@ type part struct {
 	unseen       bool     // nothing tells it from the first pass, which took the same functions
 }
 
+// onEventfd reports whether a scenario's waiter itself sleeps on the queue of an
+// eventfd, in the ordinary way: an epoll has many.
+func onEventfd(s *scenario.Scenario) bool {
+	if s.Worker || len(s.Callbacks) == 0 || s.Waiter == "restart_syscall" {
+		return false
+	}
+	switch s.Callbacks[0] {
+	case "ep_poll_callback":
+		return s.Demo
+	case "autoremove_wake_function":
+		return s.SleepPath == "eventfd_read"
+	}
+	switch s.Source {
+	case "eventfd_write", "eventfd_read", "eventfd_signal", "aio", "io_uring", "memcg", "kvm_ioeventfd":
+		return len(s.Callbacks) == 1
+	}
+	return false
+}
+
 // queued and afterwards are the parts of a scenario in which one thread waits
 // for one eventfd.
 func queued(s *scenario.Scenario) []part {
-	if !s.Demo || len(s.Callbacks) == 0 {
+	if !onEventfd(s) {
 		return nil
 	}
 	switch s.Callbacks[0] {
@@ -38,7 +57,7 @@ func queued(s *scenario.Scenario) []part {
 }
 
 func afterwards(s *scenario.Scenario) []part {
-	if !s.Demo || len(s.Callbacks) == 0 {
+	if !onEventfd(s) {
 		return nil
 	}
 	switch s.Callbacks[0] {
@@ -61,11 +80,7 @@ func (d *demonstration) edges(p part) []ktrace.Edge {
 	if doc == nil {
 		return nil
 	}
-	entry := "__x64_sys_"
-	if d.lab.Kernel.Arch == "arm64" {
-		entry = "__arm64_sys_"
-	}
-	return doc.Route(append([]string{entry + p.entry}, p.via...)...)
+	return doc.Route(nil, append([]string{d.lab.Kernel.Entry(p.entry)}, p.via...)...)
 }
 
 // part shows one, with the verdicts that the trial gave its edges. What lies on

@@ -107,7 +107,7 @@ var devices = []*Scenario{
 	},
 	{
 		Name: "input", System: 15, Title: "a thread sleeps in ppoll on a keyboard, a key is pressed",
-		Source: "input", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"input", "ppoll", "poll"},
+		Source: "input", Branches: []string{"uinput"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"input", "ppoll", "poll"},
 		need: missing("uinput", uinput.Available),
 		run: func(t *T) error {
 			k, fd, err := t.keyboard()

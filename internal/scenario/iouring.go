@@ -25,7 +25,7 @@ var ioUrings = []*Scenario{
 	},
 	{
 		Name: "io_uring_poll_task", System: 5, Title: "a thread sleeps in ppoll on an eventfd of an io_uring that polls a pipe: the thread that writes to the pipe then ends the request",
-		Source: "io_uring", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
+		Source: "io_uring", Branches: []string{"task-work"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
 		run: runIOUringPollTask,
 	},
 }

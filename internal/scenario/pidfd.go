@@ -18,7 +18,7 @@ var pidfds = []*Scenario{
 	},
 	{
 		Name: "pidfd_thread", System: 17, Title: "a thread sleeps in ppoll on a pidfd of another thread, that thread ends",
-		Source: "pidfd", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "pidfd", Branches: []string{"thread"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runPidfdThread,
 	},
 }

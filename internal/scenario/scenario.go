@@ -31,6 +31,7 @@ type Scenario struct {
 	Callbacks []string // functions of the wait-queue entries on the way, outermost first; none: no wait queue
 	Context   string   // of the waking, "" for task
 	Without   []string // branches of Source that cannot be taken
+	Branches  []string // those of the documented paths that its wake takes, where they have several
 	Worker    bool     // who is woken is a task of the kernel's own, whatever our waiter does
 	Unwatched bool     // changes its wait queue more often than watchpoints can tell
 	Paths     []string // further documented paths that the scenario takes
@@ -58,6 +59,18 @@ type Result struct {
 	// Joined, which ready may set, is told of a further thread before it makes a
 	// call.
 	Joined func(tid int)
+}
+
+// WaiterCall is the system call that the waiter slept in: a library has the
+// choice among those of epoll.
+func (r *Result) WaiterCall(stated string) string {
+	for _, c := range slices.Backward(r.Calls) {
+		name, _, _ := strings.Cut(c.Text, "(")
+		if c.TID == r.Waiter && !c.After && strings.HasPrefix(name, "epoll_") && strings.HasPrefix(stated, "epoll_") && strings.Contains(name, "wait") {
+			return name
+		}
+	}
+	return stated
 }
 
 // Line is one system call as strace prints it.

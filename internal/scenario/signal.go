@@ -11,22 +11,22 @@ import (
 var signals = []*Scenario{
 	{
 		Name: "signal_ppoll", System: 14, Title: "a signal that ppoll's mask lets in ends the wait in EINTR",
-		Source: "signal", Waiter: "ppoll", Paths: []string{"ppoll"},
+		Source: "signal", Branches: []string{"thread"}, Waiter: "ppoll", Paths: []string{"ppoll"},
 		run: runSignalPpoll,
 	},
 	{
 		Name: "signal_pselect6", System: 14, Title: "a signal that pselect6's mask lets in ends the wait in EINTR",
-		Source: "signal", Waiter: "pselect6", Paths: []string{"pselect6"},
+		Source: "signal", Branches: []string{"thread"}, Waiter: "pselect6", Paths: []string{"pselect6"},
 		run: runSignalPselect6,
 	},
 	{
 		Name: "signal_epoll", System: 14, Title: "a signal that epoll_pwait's mask lets in ends the wait in EINTR",
-		Source: "signal", Waiter: "epoll_pwait", Paths: []string{"epoll_wait"},
+		Source: "signal", Branches: []string{"thread"}, Waiter: "epoll_pwait", Paths: []string{"epoll_wait"},
 		run: runSignalEpoll,
 	},
 	{
 		Name: "signal_read", System: 14, Title: "a signal interrupts a read of an eventfd, which the kernel starts again",
-		Source: "signal", Waiter: "read", SleepPath: "eventfd_read", Paths: []string{"eventfd_read"},
+		Source: "signal", Branches: []string{"thread"}, Waiter: "read", SleepPath: "eventfd_read", Paths: []string{"eventfd_read"},
 		run: runSignalRead,
 	},
 }

@@ -352,13 +352,14 @@ func (j *Judged) Describe() string {
 }
 
 // WakeRoute is the documented way of a wake: from the call that wakes, over
-// the callbacks, to the scheduler.
-func (k *Kernel) WakeRoute(source, waiter string, callbacks []string) []ktrace.Edge {
+// the callbacks, to the scheduler. branches are those that it takes where the
+// documents have several.
+func (k *Kernel) WakeRoute(source, waiter string, callbacks, branches []string) []ktrace.Edge {
 	d := k.Doc(WakePaths(source, waiter, callbacks), notWoken(source, waiter, callbacks))
 	if d == nil {
 		return nil
 	}
-	return fromBody(d.Route(append(slices.Clone(callbacks), "try_to_wake_up")...))
+	return fromBody(d.Route(branches, append(slices.Clone(callbacks), "try_to_wake_up")...))
 }
 
 // SleepRoute is the documented way from a system call to the scheduler.
@@ -371,7 +372,24 @@ func (k *Kernel) SleepRoute(name, sleepPath string) []ktrace.Edge {
 	if d == nil {
 		return nil
 	}
-	return fromBody(d.Route("__x64_sys_"+name, "__arm64_sys_"+name, "schedule"))
+	// A file's own functions are roots too: a sleep in read is in its reading one.
+	roots := slices.DeleteFunc(d.Roots(), func(r string) bool { return !strings.HasSuffix(r, "_"+name) || strings.Contains(r, "_sys_") })
+	if len(roots) == 0 {
+		roots = d.Roots()
+	}
+	return fromBody(d.RouteFrom(roots, nil, k.Entry(name), "schedule"))
+}
+
+// Entry is the function that the kernel's table has for a system call, or for
+// the one that libraries make in its place.
+func (k *Kernel) Entry(name string) string {
+	if name == "epoll_wait" && len(syscallNumbers(k.Arch, name)) == 0 {
+		name = "epoll_pwait"
+	}
+	if k.Arch == "arm64" {
+		return "__arm64_sys_" + name
+	}
+	return "__x64_sys_" + name
 }
 
 // fromBody drops the way from user space to the system call's own function,
