@@ -90,7 +90,7 @@ func (d *demonstration) trial(t *lab.Trial) {
 		d.text.Printf("\n")
 		d.text.Para("  ", fmt.Sprintf("%s: %s.", t.Status, strings.TrimSuffix(plain(t.Reason), ".")))
 		d.text.Para("  ", "Documented:")
-		d.documentedRoutes("  ", t.Scenario)
+		d.documentedRoutes("  ", t.Scenario, t.Result)
 		return
 	}
 	shown := map[string]bool{}
