@@ -39,4 +39,38 @@
 // kernel's documented path behind it. [Observe] shows what the running kernel
 // does. See pages eventfd(2), poll(2), select(2), epoll(7) and signal(7) of the
 // manual.
+//
+// # Other systems
+//
+// The package is for Linux. Elsewhere a program that imports it is refused:
+// "build constraints exclude all Go files". One that builds elsewhere too has
+// the import, and what it makes of it, in a file for Linux,
+//
+//	// wake_linux.go
+//	package loop
+//
+//	import "github.com/efd-go/efd"
+//
+//	type waker = efd.EventFD
+//
+//	func newWaker() (*waker, error) { return efd.New(0, 0) }
+//
+// and the same names in a file for all others:
+//
+//	// wake_other.go
+//	//go:build !linux
+//
+//	package loop
+//
+//	import "errors"
+//
+//	type waker struct{}
+//
+//	func newWaker() (*waker, error) { return nil, errors.ErrUnsupported }
+//	func (*waker) Signal() error    { return errors.ErrUnsupported }
+//	func (*waker) Close() error     { return nil }
 package efd
+
+// Every other file of the module is for Linux; this one names a package that
+// has no file elsewhere.
+import _ "github.com/efd-go/efd/internal/linuxonly"

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command efdtrace shows the kernel's path behind eventfd, poll, select and
 // epoll calls: as documented for a kernel version, and as the running kernel
 // takes it.

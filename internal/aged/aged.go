@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package aged has a list of things by when they were last used, so that what
 // is oldest can be let go.
 package aged

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package asleep waits for threads to fall asleep: whoever tests or shows a
 // wake-up has to know that there is somebody to wake.
 package asleep

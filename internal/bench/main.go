@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench prints what the calls of package efd cost beside the same
 // calls in C, through golang.org/x/sys/unix and through os.File. Every figure
 // is the median of runs that alternate between the contenders.

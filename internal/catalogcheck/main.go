@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command catalogcheck proves the catalogue of kernel paths against kernel
 // source trees: every call that it documents for a version has to be in that
 // version's source, in the body of the caller, in the named file, on the line

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package explain says what the calls of an strace log did: a sentence for
 // each, the documented kernel path behind it with the branch that its outcome
 // took, the story of each descriptor, and warnings for known mistakes.

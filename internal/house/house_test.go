@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package house tests the plan of the house: what imports what, and that
 // ARCHITECTURE.md names every package there is.
 package house

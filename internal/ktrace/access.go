@@ -1,3 +1,5 @@
+//go:build linux
+
 package ktrace
 
 // AccessError says what keeps a source from working here, and the smallest

@@ -1,3 +1,5 @@
+//go:build linux
+
 package ktrace
 
 // EventKind is what happened.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package ktrace has the words that the tracing layer shares: kernel versions,
 // documented paths and their edges, verdicts, and the events that a source
 // sees. It holds types only and imports nothing of the project.

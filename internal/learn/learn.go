@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package learn has short lessons, each on one system of the kernel: a
 // question, the real calls that answer it, what they did, and what widely read
 // articles say wrong about it.

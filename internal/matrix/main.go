@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command matrix boots stock Debian kernels under QEMU, runs the module's
 // tests and efdtrace verify in each, and prints what every kernel gave.
 //

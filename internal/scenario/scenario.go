@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package scenario has the kernel systems of the project as things that run:
 // each makes real calls in which one thread sleeps and something else wakes
 // it. A scenario knows that its waiter sleeps before it acts, and leaves

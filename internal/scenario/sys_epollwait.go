@@ -1,4 +1,4 @@
-//go:build amd64 || 386 || arm || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || s390x
+//go:build linux && (amd64 || 386 || arm || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le || s390x)
 
 package scenario
 

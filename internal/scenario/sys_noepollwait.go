@@ -1,4 +1,4 @@
-//go:build !(amd64 || s390x || 386 || arm || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le)
+//go:build linux && !(amd64 || s390x || 386 || arm || mips || mipsle || mips64 || mips64le || ppc64 || ppc64le)
 
 package scenario
 

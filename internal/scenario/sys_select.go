@@ -1,4 +1,4 @@
-//go:build amd64 || s390x
+//go:build linux && (amd64 || s390x)
 
 package scenario
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package sigblock keeps signals from a thread, those of Go's runtime among
 // them, which it sends to preempt.
 package sigblock

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package testenv decides for tests whether a missing privilege or tool is a
 // skip or a failure. It is a skip, with the missing thing named, unless
 // EFD_REQUIRE names its tier.

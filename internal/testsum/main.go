@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command testsum runs go test and says at the end how many tests passed,
 // failed and were skipped, and why each was skipped. Its arguments are those of
 // go test. It exits with go test's status. A test program that panics, is killed

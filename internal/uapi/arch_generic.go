@@ -1,4 +1,4 @@
-//go:build !mips && !mipsle && !mips64 && !mips64le && !ppc64 && !ppc64le && !arm && !arm64
+//go:build linux && !mips && !mipsle && !mips64 && !mips64le && !ppc64 && !ppc64le && !arm && !arm64
 
 package uapi
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package uapi has the names of the kernel's user-space interface around
 // eventfd, poll, select and epoll, and the way strace 6.1 prints them: flags,
 // signals, errnos, timespecs, buffers, descriptor sets. It holds pure functions

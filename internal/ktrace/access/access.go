@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package access finds out what of the kernel can be observed here, by trying:
 // tier by tier, with the exact thing that is missing and the smallest change
 // that would give it.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package catalog has the documented kernel paths: which function calls which
 // between a system call and the task that it wakes, for every kernel version
 // from 4.19 on. The paths are text files (data/README.md has their form),

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package ksym knows the running kernel's function symbols: it reads
 // /proc/kallsyms, turns the addresses of call chains into frames, and answers
 // under which symbols a source function exists in this kernel.

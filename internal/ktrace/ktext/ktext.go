@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package ktext reads the running kernel's machine code and tells which
 // functions a function calls and which it jumps to. A jump to another function
 // is a tail call: the caller leaves no frame behind, and a call chain that

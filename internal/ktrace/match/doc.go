@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package match holds an observed kernel call chain against documented paths
 // and gives a verdict per edge. It knows no kernel: what it grants, it grants
 // on what the catalogue proved and on the symbols that exist.

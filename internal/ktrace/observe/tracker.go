@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package observe is the pipeline from the kernel's events to what a reader
 // asks for: who woke whom, from which call, through which callback, on which
 // object, how long it took, and whether the way there is the documented one.

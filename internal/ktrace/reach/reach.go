@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package reach says how much of a documented path a call went through, by how
 // it ended.
 package reach

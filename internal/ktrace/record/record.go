@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package record keeps what a source saw in a file, and reads it again on any
 // machine and without privileges.
 //

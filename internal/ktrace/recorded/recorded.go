@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package recorded puts into a recording what the observer knows beyond the
 // events, and gives the observer a recording in place of the running kernel.
 package recorded

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package render writes what was observed, or read from a log, for people and
 // for other programs: JSON lines, trace-event JSON, folded stacks, HTML.
 //

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package source is the one interface behind which the kernel is observed,
 // whatever mechanism does it: tracepoints (perf), watchpoints (watch) or the
 // function tracer (ftrace).

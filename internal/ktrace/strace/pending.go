@@ -1,3 +1,5 @@
+//go:build linux
+
 package strace
 
 import "github.com/efd-go/efd/internal/aged"

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package strace reads the text that strace(1) writes, of any version since
 // 4.8 and under any options, line by line and in bounded memory.
 //

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command guest is the first process of a guest of the matrix: it makes the
 // system that tests expect, runs the steps of its job and sends back what they
 // wrote. The host ends it then; where something is wrong it powers itself off.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package wire is what the matrix and its guests say to each other: a job,
 // which the guest finds in its initramfs, and frames, which it sends back over
 // a virtio port.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package lab
 
 import "github.com/efd-go/efd/internal/ktrace/observe"

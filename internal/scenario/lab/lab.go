@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package lab runs scenarios under observation and holds what the kernel did
 // against what is documented.
 package lab

@@ -1,3 +1,5 @@
+//go:build linux
+
 // A program with the same imports from the standard library and no handle.
 package main
 

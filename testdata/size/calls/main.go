@@ -1,3 +1,5 @@
+//go:build linux
+
 // A program with a tracer that asks for each call's path.
 package main
 

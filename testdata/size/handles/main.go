@@ -1,3 +1,5 @@
+//go:build linux
+
 // A program with every handle and no tracer.
 package main
 

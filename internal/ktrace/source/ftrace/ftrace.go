@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package ftrace observes the entry of kernel functions with the kernel's
 // function tracer, where the kernel has one and lets this process use it. It
 // sees functions that a call chain leaves out, since they were reached by a

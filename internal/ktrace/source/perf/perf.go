@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package perf observes the kernel through its perf events: the scheduler's
 // tracepoints with the kernel's call chain, and the enter and exit of system
 // calls without one.

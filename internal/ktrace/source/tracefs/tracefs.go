@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package tracefs reaches the kernel's tracing file system. Where it is
 // mounted, the mount is used. Where it is not, root gets a detached mount of
 // its own, which nobody else sees and which ends with its descriptor.

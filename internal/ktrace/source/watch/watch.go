@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package watch observes eventfds themselves, with the processor's
 // watchpoints: every write to an eventfd's counter, and every time the lock of
 // its wait queue is taken, which is when a waiter is added or removed. This
