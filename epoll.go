@@ -350,7 +350,10 @@ func ceilMsec(d time.Duration) int32 {
 //
 // The first such wait sets O_NONBLOCK, which an epoll has no other use for, and
 // puts the epoll into that of Go's runtime: one level of nesting more, so that
-// ELOOP comes one earlier. Errors: ctx.Err(); EINVAL, events has no room;
+// ELOOP comes one earlier. The runtime then polls the members of the epoll on its
+// own threads, with calls that do not reach its scheduler. So a member whose poll
+// sleeps, such as a FUSE file, holds up the program, and one that the program
+// serves itself hangs it: use Wait for these. Errors: ctx.Err(); EINVAL, events has no room;
 // [os.ErrClosed].
 func (p *Epoll) WaitContext(ctx context.Context, events []EpollEvent) (int, error) {
 	if len(events) == 0 {

@@ -103,6 +103,7 @@ func bench() error {
 	defer close(stop)
 	go func() { <-stop }()
 
+	heap := heapPerEventFD() // before the rows, whose garbage would be freed meanwhile
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out, "ns per operation\tC\tefd\tx/sys/unix\tos.File\tgVisor\tefd against\tat most\tallocs\t")
 	missed := 0
@@ -119,7 +120,7 @@ func bench() error {
 		}
 	}
 	out.Flush()
-	fmt.Printf("\nheap per EventFD that has not waited in Go's poller, clean-up included: %d bytes (at most 96)\n", heapPerEventFD())
+	fmt.Printf("\nheap per EventFD that has not waited in Go's poller, clean-up included: %d bytes (at most 96)\n", heap)
 	fmt.Printf("cost of tracing to a call when there is no tracer: %s (below 2 ns)\n", tracingOff())
 	fmt.Printf("kernel %s, %s, %s/%s, %d CPUs, GOMAXPROCS 4, %s of %d interleaved runs of %v\n",
 		release(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), statistic(), *rounds, *length)
@@ -260,8 +261,7 @@ func heapPerEventFD() int64 {
 	const n = 5000
 	list := make([]*efd.EventFD, n)
 	var before, after runtime.MemStats
-	// What the rows left behind is collected in two turns, clean-up first.
-	runtime.GC()
+	runtime.GC() // the cleanups of what the first collection found
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range list {
