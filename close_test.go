@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -111,7 +112,7 @@ func TestCloseRacesEventFD(t *testing.T) {
 			t.Error(err)
 		}
 		v := takeNumbers(t)
-		wg.Wait()
+		testenv.Within(t, "all users of a handle that is closed", wg.Wait)
 		for c, ev := range s.Ready() {
 			if c != e || ev != efd.POLLNVAL {
 				t.Errorf("Ready yields %v of %T, want POLLNVAL of the closed handle alone", ev, c)
@@ -148,7 +149,7 @@ func TestCloseRacesEpoll(t *testing.T) {
 			t.Error(err)
 		}
 		v := takeNumbers(t)
-		wg.Wait()
+		testenv.Within(t, "all callers of a handle that is closed", wg.Wait)
 		v.check(t)
 		e.Close()
 		if t.Failed() {
@@ -175,7 +176,7 @@ func TestCloseRacesPollSet(t *testing.T) {
 			t.Error(err)
 		}
 		v := takeNumbers(t)
-		wg.Wait()
+		testenv.Within(t, "all threads of the race", wg.Wait)
 		e.Close()
 		f.Close()
 		v.check(t)
@@ -234,7 +235,7 @@ func TestCloseEndsEpollSleepers(t *testing.T) {
 	const n = 12
 	p := newEpoll(t)
 	tids := make(chan int, n)
-	wait := waiters(t, n, func() error {
+	ended := waiters(t, n, func() error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		tids <- unix.Gettid()
@@ -242,13 +243,13 @@ func TestCloseEndsEpollSleepers(t *testing.T) {
 		return err
 	})
 	for range n {
-		waitAsleep(t, <-tids, callEpoll)
+		waitAsleep(t, testenv.Receive(t, tids, "the thread that waits"), callEpoll)
 	}
 	if list, err := p.Interest(); err != nil || len(list) > 0 {
 		t.Errorf("Interest = %v, %v; want nothing registered", list, err)
 	}
 	p.Close()
-	wait()
+	ended()
 }
 
 func TestCloseDoesNotWaitForBlockedRead(t *testing.T) {
@@ -267,7 +268,7 @@ func TestCloseDoesNotWaitForBlockedRead(t *testing.T) {
 		_, err := e.Read()
 		done <- err
 	}()
-	waitAsleep(t, <-tid, callRead)
+	waitAsleep(t, testenv.Receive(t, tid, "the thread that reads"), callRead)
 	if err := e.Close(); err != nil || e.FD() != -1 {
 		t.Fatalf("Close: %v, FD %d", err, e.FD())
 	}
@@ -275,7 +276,7 @@ func TestCloseDoesNotWaitForBlockedRead(t *testing.T) {
 		t.Error("the number was closed under a read")
 	}
 	d.Write(1)
-	if err := <-done; err != nil {
+	if err := testenv.Receive(t, done, "the end of the read"); err != nil {
 		t.Error(err)
 	}
 	if isOpen(fd) {
@@ -437,7 +438,7 @@ func TestCloseWithoutDescriptors(t *testing.T) {
 		_, err := p.Wait(make([]efd.EpollEvent, 1), efd.Forever, nil)
 		return err
 	})
-	waitAsleep(t, <-tid, callEpoll)
+	waitAsleep(t, testenv.Receive(t, tid, "the thread that waits"), callEpoll)
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: old.Max}); err != nil {
 		t.Fatal(err)
 	}

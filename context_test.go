@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,9 +71,9 @@ func TestCancelHarmsNoOtherWaiter(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-	wg.Wait()
+	testenv.Within(t, "the waiters whose contexts end", wg.Wait)
 	e.Write(1) // for the patient one, which may wait again
-	if err := <-patient; err != nil {
+	if err := wait(t, patient, "the patient waiter did not end"); err != nil {
 		t.Error(err)
 	}
 	if n := taken.Load(); n < int64(tokens) {
@@ -116,11 +117,11 @@ func TestQueuedWaiterIsCancelled(t *testing.T) {
 	second := make(chan error)
 	go func() { _, err := e.ReadContext(ctx); second <- err }()
 	cancel()
-	if err := <-second; err != context.Canceled {
+	if err := wait(t, second, "the cancelled read did not end"); err != context.Canceled {
 		t.Errorf("the queued waiter: %v", err)
 	}
 	e.Signal()
-	if err := <-first; err != nil {
+	if err := wait(t, first, "the read did not end"); err != nil {
 		t.Errorf("the waiter before it: %v", err)
 	}
 }
@@ -135,7 +136,7 @@ func TestWriteContextWaitsForRoom(t *testing.T) {
 	if v, err := e.Read(); v != efd.MaxCount-5 || err != nil {
 		t.Errorf("Read = %d, %v", v, err)
 	}
-	if err := <-done; err != nil {
+	if err := wait(t, done, "the write did not end"); err != nil {
 		t.Error(err)
 	}
 	if v, err := e.Read(); v != 10 || err != nil {
@@ -194,7 +195,7 @@ func TestContextWaitersHoldNoThreads(t *testing.T) {
 		e.Close()
 	}
 	for range 2 * n {
-		if err := <-done; err != os.ErrClosed {
+		if err := wait(t, done, "a wait did not end at Close"); err != os.ErrClosed {
 			t.Error(err)
 		}
 	}

@@ -62,7 +62,7 @@ func pingPong(t *testing.T, n int, a, b *efd.EventFD) (tids [2]int) {
 	wg.Add(2)
 	go side(0, a, b, true)
 	go side(1, b, a, false)
-	wg.Wait()
+	testenv.Within(t, "the waiters", wg.Wait)
 	return tids
 }
 

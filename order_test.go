@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 // observed is an eventfd and what waits for it.
@@ -83,7 +84,7 @@ func TestReadinessOrders(t *testing.T) {
 			})
 			message = "written"
 			e.Write(1)
-			wg.Wait()
+			testenv.Within(t, "the threads of one round", wg.Wait)
 		})
 	}
 	t.Run("WriteContext", func(t *testing.T) { // a Read makes room
@@ -99,6 +100,6 @@ func TestReadinessOrders(t *testing.T) {
 		})
 		message = "written"
 		e.Read()
-		wg.Wait()
+		testenv.Within(t, "the threads of one round", wg.Wait)
 	})
 }

@@ -124,7 +124,7 @@ func TestSignalEndsMaskedWait(t *testing.T) {
 				t.Fatal(err)
 			}
 			wait()
-			<-got
+			testenv.Receive(t, got, "a signal")
 		}
 		tid, wait := inThread(func() {
 			if n, err := w.do(time.Hour, nil); n != 1 || err != nil {
@@ -135,7 +135,7 @@ func TestSignalEndsMaskedWait(t *testing.T) {
 		if err := unix.Tgkill(unix.Getpid(), tid, unix.SIGUSR1); err != nil {
 			t.Fatal(err)
 		}
-		<-got
+		testenv.Receive(t, got, "a signal")
 		waitAsleep(t, tid, w.calls)
 		e.Signal()
 		wait()

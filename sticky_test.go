@@ -34,7 +34,7 @@ func sticky(t testing.TB, fn func()) *parked {
 		defer unix.RawSyscall(unix.SYS_PERSONALITY, old, 0, 0)
 		fn()
 	})
-	if errno := <-refused; errno != 0 {
+	if errno := wait(t, refused, "no call was refused"); errno != 0 {
 		t.Skipf("personality(STICKY_TIMEOUTS): %v", errno)
 	}
 	return p

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -110,7 +111,7 @@ func TestTracerIsToldRetries(t *testing.T) {
 			e.Signal()
 		}()
 		efd.Poll([]efd.PollFD{{FD: int32(e.FD()), Events: efd.POLLIN}}, time.Minute, nil)
-		<-done
+		wait(t, done, "the signaller did not end")
 	})
 	if n := len(calls); n < 4 || calls[n-1].Ret != 1 {
 		t.Fatalf("told %v, want interrupted calls and one that succeeds", texts(calls))
@@ -207,9 +208,9 @@ func TestTracerRemoveWhileCalling(t *testing.T) {
 			}
 		})
 	}
-	changers.Wait()
+	testenv.Within(t, "whoever adds and removes tracers", changers.Wait)
 	stop.Store(true)
-	callers.Wait()
+	testenv.Within(t, "the callers", callers.Wait)
 	if calls := traced(t, func() { e.Signal() }); len(calls) != 1 {
 		t.Errorf("after all were removed, a new tracer was told %v", texts(calls))
 	}

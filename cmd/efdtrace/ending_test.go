@@ -48,9 +48,7 @@ func TestSignalAtTheBeginning(t *testing.T) {
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		cmd.WaitDelay = time.Second
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		testenv.Start(t, cmd)
 		childOf(t, cmd.Process.Pid)
 		cmd.Process.Signal(sig)
 		cmd.Wait()
@@ -76,9 +74,7 @@ func TestRecordingThatEnds(t *testing.T) {
 	defer stderr.Close()
 	cmd := efdtrace(t, "pingpong 1s", "run", "-o", fifo, "-format", "recording", "--", os.Args[0])
 	cmd.Env, cmd.Stderr = append(cmd.Env, "GODEBUG=asyncpreemptoff=1"), stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	readTo(t, fifo, `{"event":`)
 	err = cmd.Wait()
 	said, rerr := os.ReadFile(stderr.Name())
@@ -131,9 +127,7 @@ func TestVerifyEnded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		testenv.Start(t, cmd)
 		lines := bufio.NewScanner(out)
 		for lines.Scan() && !strings.HasPrefix(lines.Text(), "ok") { // the first trial was added
 		}

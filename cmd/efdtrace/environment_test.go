@@ -39,9 +39,7 @@ func ended(t *testing.T, cmd *exec.Cmd) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	status = within(t, cmd, 90*time.Second, "an environment that refuses something")
 	return status, out.String(), errs.String()
 }
@@ -110,9 +108,7 @@ func TestInterrupted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		testenv.Start(t, cmd)
 		lines := bufio.NewScanner(out)
 		lines.Scan()
 		cmd.Process.Signal(syscall.SIGINT)

@@ -44,15 +44,8 @@ func says(t *testing.T, stderr *os.File, want string) {
 // within waits for a command's end.
 func within(t *testing.T, cmd *exec.Cmd, limit time.Duration, what string) int {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	select {
-	case <-done:
-	case <-time.After(limit):
-		cmd.Process.Kill()
-		<-done
-		t.Fatalf("%s: %v has not ended after %v", what, cmd.Args, limit)
-	}
+	testenv.EndsWithin(t, limit, cmd, what)
+	cmd.Wait()
 	return cmd.ProcessState.ExitCode()
 }
 
@@ -90,9 +83,7 @@ func TestFIFOWithoutReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd.Stderr = w
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		testenv.Start(t, cmd)
 		w.Close()
 		says(t, r, "waits for a reader")
 		cmd.Process.Signal(sig)
@@ -126,7 +117,7 @@ func TestFIFOReader(t *testing.T) {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
 	_, want, _ := invoke(t, "replay", goldenRecording)
-	if b := <-got; string(b) != want {
+	if b := testenv.Receive(t, got, "what the FIFO gives"); string(b) != want {
 		t.Errorf("%d bytes arrived, want %d", len(b), len(want))
 	}
 }
@@ -138,9 +129,7 @@ func TestFIFOThatIsNotRead(t *testing.T) {
 	name := fifo(t)
 	cmd := efdtrace(t, "pingpong 60s", "run", "-o", name, "--", os.Args[0])
 	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	r, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)

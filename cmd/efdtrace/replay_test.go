@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,9 +82,7 @@ func TestReplayStatus(t *testing.T) {
 					cmd.Stdin = f
 					cmd.Args[len(cmd.Args)-1] = "/dev/stdin"
 				}
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
+				testenv.Start(t, cmd)
 				if got := within(t, cmd, 30*time.Second, "a replay"); got != c.want {
 					t.Errorf("%s, %s, %s: status %d, want %d: %s", name, form, from, got, c.want, stderr.String())
 				}
@@ -106,9 +105,7 @@ func TestReplayOfNoRecording(t *testing.T) {
 		cmd := efdtrace(t, "", "replay", name)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		testenv.Start(t, cmd)
 		if got := within(t, cmd, 20*time.Second, "no recording"); got != exitCannot || !strings.Contains(stderr.String(), name) {
 			t.Errorf("%s: status %d: %s", name, got, stderr.String())
 		}

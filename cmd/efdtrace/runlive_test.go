@@ -54,6 +54,7 @@ func makeNoise(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		testenv.EndsWithin(t, 5*testenv.Limit()+*stressTime, cmd, "the noise")
 		t.Cleanup(func() {
 			cmd.Process.Kill()
 			cmd.Wait()
@@ -301,6 +302,7 @@ func talkTo(t *testing.T, cmd *exec.Cmd) *talk {
 	if err != nil {
 		t.Fatal(err)
 	}
+	testenv.EndsWithin(t, 2*testenv.Limit()+*stressTime, cmd, strings.Join(cmd.Args, " "))
 	t.Cleanup(func() { in.Close() })
 	return &talk{t, in, bufio.NewReader(out)}
 }
@@ -365,9 +367,7 @@ func TestRunAttaches(t *testing.T) {
 	cmd := efdtrace(t, "", "run", "-p", strconv.Itoa(pid))
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	awaitReading(t, cmd.Process.Pid)
 	for range 3 {
 		k.say("wake")

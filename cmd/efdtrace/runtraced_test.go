@@ -276,9 +276,7 @@ func TestRunTracedLeavesNothing(t *testing.T) {
 		cmd := efdtrace(t, "", "run", "-trace", "-p", strconv.Itoa(pid))
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, io.Discard
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		testenv.Start(t, cmd)
 		awaitReading(t, cmd.Process.Pid)
 		for range 3 {
 			k.say("wake")

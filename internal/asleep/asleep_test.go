@@ -32,14 +32,25 @@ func reader(t *testing.T) (tid int, wake func()) {
 			}
 		}
 	}()
-	tid = <-tids
+	tid = receive(t, tids, "the thread that reads")
 	wake = func() {
 		syscall.Write(p[1], []byte("x"))
-		<-done
+		receive(t, done, "the end of the read")
 		syscall.Close(p[0])
 		syscall.Close(p[1])
 	}
 	return tid, wake
+}
+
+// receive is testenv.Receive, which imports this package.
+func receive[T any](t testing.TB, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(time.Minute):
+		t.Fatalf("waited a minute for %s", what)
+	}
+	return v
 }
 
 func TestAwait(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/efd-go/efd/internal/testenv"
 	"time"
 )
 
@@ -40,7 +42,7 @@ func TestLock(t *testing.T) {
 		}
 	}
 	unlock()
-	if err := <-got; err != nil {
+	if err := testenv.Receive(t, got, "the lock that was given back"); err != nil {
 		t.Errorf("lock when the other run has ended = %v", err)
 	}
 }

@@ -21,5 +21,5 @@ func TestEmulatedIsOneAnswer(t *testing.T) {
 			}
 		})
 	}
-	g.Wait()
+	Within(t, "the threads that ask", g.Wait)
 }

@@ -69,6 +69,15 @@ func overdue(limit time.Duration, what string) string {
 	return fmt.Sprintf("waited %v for %s\n%s", limit, what, buf[:runtime.Stack(buf, true)])
 }
 
+// Start starts a command, of which Ends is asked then.
+func Start(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	Ends(t, cmd, strings.Join(cmd.Args, " "))
+}
+
 // Ends kills a started process, and all that it started, once the limit has
 // passed and the test has not ended: reads of its output and Wait then return,
 // and the test has failed. what names the process.
@@ -80,7 +89,9 @@ func Ends(t testing.TB, cmd *exec.Cmd, what string) {
 // EndsWithin is Ends with another limit.
 func EndsWithin(t testing.TB, limit time.Duration, cmd *exec.Cmd, what string) {
 	t.Helper()
-	cmd.WaitDelay = 10 * time.Second // for what escaped and still holds its output
+	if cmd.WaitDelay == 0 {
+		cmd.WaitDelay = 10 * time.Second // for what escaped and still holds its output
+	}
 	said := make(chan struct{})
 	pid := cmd.Process.Pid
 	timer := time.AfterFunc(limit, func() {

@@ -46,7 +46,7 @@ func saidBy(t *testing.T, f func(testing.TB)) string {
 		}()
 		f(r)
 	}()
-	<-done
+	Receive(t, done, "the end of the test inside")
 	return r.said
 }
 

@@ -82,9 +82,7 @@ func TestKilledWhileTracing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	in := bufio.NewScanner(out)
 	for range 2 {
 		if !in.Scan() || in.Text() != string(lab.OK) {

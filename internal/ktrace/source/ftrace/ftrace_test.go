@@ -125,7 +125,7 @@ func TestEachThreadsEntries(t *testing.T) {
 	}
 	go turns(func() error { return errors.Join(add(ping), take(pong)) })
 	go turns(func() error { return errors.Join(take(ping), add(pong)) })
-	threads := []int{<-tids, <-tids}
+	threads := []int{testenv.Receive(t, tids, "the first thread"), testenv.Receive(t, tids, "the second thread")}
 	if err := s.Resume(threads, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -141,9 +141,9 @@ func TestEachThreadsEntries(t *testing.T) {
 		})
 	}()
 	close(begin)
-	err := errors.Join(<-ended, <-ended)
+	err := errors.Join(testenv.Receive(t, ended, "the end of one thread"), testenv.Receive(t, ended, "the end of the other"))
 	close(done)
-	if err := errors.Join(err, <-read, s.Close()); err != nil {
+	if err := errors.Join(err, testenv.Receive(t, read, "the end of the reading"), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if lost != nil {

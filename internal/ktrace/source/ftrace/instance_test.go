@@ -67,9 +67,7 @@ func TestLeftBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	dir, err := bufio.NewReader(out).ReadString('\n')

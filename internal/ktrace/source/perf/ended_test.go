@@ -33,9 +33,7 @@ func TestAnotherProcess(t *testing.T) {
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	defer func() {
 		cmd.Process.Kill()
 		cmd.Wait()

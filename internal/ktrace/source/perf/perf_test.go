@@ -62,7 +62,7 @@ func wakeOnce(t testing.TB) (waker, wakee, fd int) {
 		_, err := unix.Read(fd, b[:])
 		done <- err
 	}()
-	wakee = <-tids
+	wakee = testenv.Receive(t, tids, "the waiting thread")
 	testenv.AwaitAsleep(t, wakee, unix.SYS_READ)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -70,7 +70,7 @@ func wakeOnce(t testing.TB) (waker, wakee, fd int) {
 	if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil {
+	if err := testenv.Receive(t, done, "the end of ppoll"); err != nil {
 		t.Fatal(err)
 	}
 	return waker, wakee, fd
@@ -344,7 +344,7 @@ func TestWakeOverATracedThread(t *testing.T) {
 		}
 		runtime.UnlockOSThread()
 		busy.Store(false)
-		wg.Wait()
+		testenv.Within(t, "the threads that make calls", wg.Wait)
 		if err := s.Stop(); err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -79,14 +78,14 @@ func pollOnce(t testing.TB, fd int) (waker, wakee int) {
 		}
 		done <- err
 	}()
-	wakee = <-tids
+	wakee = testenv.Receive(t, tids, "the waiting thread")
 	testenv.AwaitAsleep(t, wakee, unix.SYS_PPOLL)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil {
+	if err := testenv.Receive(t, done, "the end of ppoll"); err != nil {
 		t.Fatal(err)
 	}
 	return unix.Gettid(), wakee
@@ -191,11 +190,13 @@ func TestExhausted(t *testing.T) {
 		t.Skipf("this processor has more than four watchpoints: %d eventfds watched", armed)
 	}
 	unix.Close(fds[0])
-	for s.Watched() == armed { // the end of an eventfd comes with RCU or at once, but soon
+	// The end of an eventfd comes with RCU or at once, but soon.
+	testenv.Until(t, "the end of a watched eventfd", func() bool {
 		if _, err := s.Read(source.Now(), nil); err != nil {
 			t.Fatal(err)
 		}
-	}
+		return s.Watched() < armed
+	})
 	fd, ok, err := s.Eventfd(eventfd)
 	if err != nil || !ok {
 		t.Errorf("after the end of one: armed %v, %v", ok, err)
@@ -237,15 +238,12 @@ func TestWanted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	deadline := time.Now().Add(5 * time.Second)
-	for s.Watched() == 0 {
+	testenv.Until(t, "a new eventfd to be watched", func() bool {
 		if _, err := s.Read(source.Now()-int64(source.Horizon), nil); err != nil {
 			t.Fatal(err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("a new eventfd is not watched")
-		}
-	}
+		return s.Watched() > 0
+	})
 	waker, _ := pollOnce(t, fd)
 	found := false
 	for _, e := range finish(t, s) {
@@ -321,9 +319,7 @@ func TestKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "<nil>\n" {
