@@ -200,12 +200,6 @@ func (o *Observation) Stop() (*Report, error) {
 	for source, n := range p.LostBy {
 		r.LostBy[source] = int(n)
 	}
-	if o.s.NoWatch != nil {
-		r.Unobservable = append(r.Unobservable, "changes of eventfds: "+o.s.NoWatch.Error())
-	}
-	if o.s.NoTrace != nil {
-		r.Unobservable = append(r.Unobservable, "entries of functions: "+o.s.NoTrace.Error())
-	}
 	r.Unobservable = append(r.Unobservable, p.Unobservable()...)
 	o.mu.Lock()
 	defer o.mu.Unlock()

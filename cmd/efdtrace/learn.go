@@ -166,4 +166,5 @@ func (t *teacher) observed(ctx context.Context, l *learn.Lesson) {
 	t.text.Printf("\n%s\n", t.text.Bold("As observed on this kernel: "+found[0].Title))
 	d := &demonstration{lab: watcher, text: t.text, tally: map[[2]string]ktrace.Verdict{}}
 	d.trial(watcher.Run(ctx, found[0]))
+	d.unwatched()
 }

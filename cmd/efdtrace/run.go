@@ -205,30 +205,29 @@ func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {
 	}
 	o := observe.Options{PIDs: []int{pid}, Calls: true, Watch: ro.watch, OnWake: v.wake, OnCall: v.call, OnChange: v.change, OnBatch: v.flush}
 	if ro.trace {
-		if o.Functions, err = k.OpenFunctions(table, observe.TraceReading); err != nil {
-			v.untraced(err)
-		} else {
+		if o.Functions, o.NoFunctions = k.OpenFunctions(table, observe.TraceReading); o.NoFunctions == nil {
 			v.traced(o.Functions.Witness)
 		}
 	}
-	if v.rec, err = startRecording(v, &o, ro.anonymous); err != nil {
-		if o.Functions != nil {
-			o.Functions.Close()
+	var failed error
+	if v.format == "recording" {
+		h := record.NewHeader(k.Symbols, k.Functions())
+		o.Opened = func(s *observe.Session) (observe.Recorder, error) {
+			recorded.Sources(&h, s.Functions(), s.Watches(), s.Without())
+			v.rec, failed = record.NewNamed(v.file, v.file.name, h, recordOptions(ro.anonymous))
+			return v.rec, failed
 		}
-		return nil, err
-	}
-	if v.rec != nil {
-		o.Record = v.rec
 	}
 	s, err := observe.StartOn(k, table, o)
 	if err != nil {
 		return nil, err
 	}
+	if failed != nil {
+		s.Stop()
+		return nil, failed
+	}
 	if s.NoTrace != nil {
 		v.untraced(s.NoTrace)
-	}
-	if s.NoWatch != nil {
-		v.unseen = append(v.unseen, "changes of eventfds: "+s.NoWatch.Error())
 	}
 	return s, nil
 }
@@ -236,22 +235,6 @@ func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {
 // untraced says why functions are not traced: the rest goes on without.
 func (v *view) untraced(err error) {
 	fmt.Fprintf(v.env.stderr, "efdtrace run: -trace: functions are not traced: %v\n", err)
-}
-
-// startRecording makes the file where a recording is asked for.
-func startRecording(v *view, o *observe.Options, anonymous bool) (*record.Writer, error) {
-	if v.format != "recording" {
-		return nil, nil
-	}
-	h := record.NewHeader(v.kernel.Symbols, v.kernel.Functions())
-	h.Sources = []string{"perf"}
-	if o.Watch {
-		h.Sources = append(h.Sources, "watchpoint")
-	}
-	if o.Functions != nil {
-		recorded.Describe(&h, o.Functions)
-	}
-	return record.NewNamed(v.file, v.file.name, h, recordOptions(anonymous))
 }
 
 // program is what run started.

@@ -243,6 +243,12 @@ func callAt(calls []render.Call, of []int, at int64, name string) int {
 
 // writeTimeline writes one of the forms that take the whole picture.
 func (v *view) writeTimeline(lost uint64) error {
+	if v.watched != "" {
+		v.line.note("note", v.watched)
+	}
+	for _, n := range v.unseen {
+		v.line.note("warning", "not observable: "+n)
+	}
 	t := v.line.finish(v.kernel, lost)
 	t.Title, t.Origin, t.Tier = cmp.Or(v.title, "efdtrace"), v.origin, cmp.Or(v.tier, "tracepoints")
 	return render.Write(v.w, v.format, t)

@@ -47,9 +47,12 @@ func init() {
 
 // The JSON of verify is a contract.
 type verifyJSON struct {
-	Kernel    string         `json:"kernel"`
-	Arch      string         `json:"arch"`
-	Tier      string         `json:"tier"`
+	Kernel string `json:"kernel"`
+	Arch   string `json:"arch"`
+	Tier   string `json:"tier"`
+
+	Unobservable []string `json:"unobservable,omitempty"` // what cannot be had here, and why
+
 	Coverage  figureJSON     `json:"coverage"`
 	Witness   witnessJSON    `json:"witness"`
 	Scenarios []scenarioJSON `json:"scenarios"`
@@ -175,6 +178,7 @@ func newVerification(e *env, noTracer bool) *verification {
 		v.out.Witness.Absent = v.lab.NoTrace.Error()
 	}
 	v.out.Kernel, v.out.Arch, v.out.Tier = v.lab.Kernel.Release, v.lab.Kernel.Arch, v.lab.Tier()
+	v.out.Unobservable = v.lab.Without()
 	v.out.Witness.Tracer, v.out.Witness.Functions = v.lab.Tracer(), v.lab.Functions()
 	v.out.Coverage.Open = []openJSON{}
 	return v
@@ -280,6 +284,9 @@ func (v *verification) summary() {
 		v.legend()
 	}
 	v.figures()
+	for _, w := range v.out.Unobservable {
+		v.text.Para("", "Not observable: "+plain(w)+".")
+	}
 	if v.lab.Denied != nil {
 		v.text.Para("", "What is missing: "+v.lab.Denied.Error()+".")
 	}

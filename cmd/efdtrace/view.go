@@ -50,6 +50,7 @@ type view struct {
 
 	mu       sync.Mutex
 	unseen   []string          // what could not be observed, and why
+	watched  string            // how many eventfds were watched
 	losses   map[string]uint64 // by source
 	first    int64
 	wakes    int
@@ -312,7 +313,28 @@ func (v *view) call(c *observe.Call) {
 func (v *view) end(p *observe.Pipeline) error {
 	v.losses = p.LostBy
 	v.unseen = append(v.unseen, p.Unobservable()...)
+	v.watched = watchedText(p)
+	if v.rec != nil && p.Watching {
+		if err := v.rec.Note(recorded.WatchNote(p)); err != nil {
+			return v.file.spoilt(err)
+		}
+	}
 	return v.finish(p.Lost)
+}
+
+// watchedText says how many eventfds were watched, "" if none was to be.
+func watchedText(p *observe.Pipeline) string {
+	switch {
+	case !p.Watching && p.Changes == 0:
+		return ""
+	case !p.Watching: // a recording that does not say how many
+		return fmt.Sprintf("%d changes of watched eventfds.", p.Changes)
+	}
+	text := fmt.Sprintf("%d eventfds watched, %d changes", p.Watched, p.Changes)
+	if p.Watched == 0 && len(p.Unobservable()) == 0 {
+		text += ": only what is made while it is observed can be watched"
+	}
+	return text + "."
 }
 
 // finish writes what comes at the end.
@@ -387,8 +409,8 @@ func (v *view) summary(lost uint64) {
 	if v.runtime > 0 {
 		t.Para("", fmt.Sprintf("%d wakes of the Go runtime's own poller are not among them; -runtime shows them.", v.runtime))
 	}
-	if v.changes > 0 {
-		t.Para("", fmt.Sprintf("%d changes of watched eventfds.", v.changes))
+	if v.watched != "" {
+		t.Para("", v.watched)
 	}
 	for _, n := range v.unseen {
 		t.Para("", "not observable: "+plain(n)+".")

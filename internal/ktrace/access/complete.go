@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
-	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
 
@@ -20,7 +19,7 @@ func Complete(err error) error {
 	if !ok {
 		return err
 	}
-	_, symErr := ksym.Load()
+	symErr := symbolsRefused()
 	_, id, idErr := eventID()
 	perfErr := perf.Try(perf.Want{ID: id, Chain: true, System: true, Raw: id != 0})
 	var lack []*ktrace.AccessError

@@ -34,7 +34,7 @@ type delivery struct {
 // threads do themselves.
 func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
 	self := []int{os.Getpid()}
-	c := perf.Config{Symbols: syms, PIDs: self, Tasks: self, Syscalls: []int{unix.SYS_READ, unix.SYS_WRITE}, Started: true}
+	c := perf.Config{Symbols: syms, PIDs: self, Tasks: self, Syscalls: []int{unix.SYS_READ, unix.SYS_WRITE}, Started: true, Ring: 64 << 10}
 	if system {
 		c.System = []ktrace.EventKind{ktrace.Waking}
 	}

@@ -125,9 +125,21 @@ func (p *Pipeline) tell(h *held) {
 	p.o.OnChange(h.change)
 }
 
+// without notes what a session goes on without.
+func (p *Pipeline) without(s *Session) {
+	for _, w := range []struct {
+		what string
+		err  error
+	}{{"call chains", s.NoChain}, {"changes of eventfds", s.NoWatch}, {"entries of functions", s.NoTrace}} {
+		if w.err != nil {
+			p.Without = append(p.Without, w.what+": "+w.err.Error())
+		}
+	}
+}
+
 // Unobservable says what could not be observed, and why.
 func (p *Pipeline) Unobservable() []string {
-	out := append(p.execs.unseen(), p.narrow.unseen()...)
+	out := slices.Concat(p.Without, p.execs.unseen(), p.narrow.unseen())
 	if p.cutOff > 0 {
 		out = append(out, fmt.Sprintf("what woke in %d wakes: of the latest, %s", p.cutOff, p.cutBy))
 	}

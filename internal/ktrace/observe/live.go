@@ -38,8 +38,13 @@ type Options struct {
 	Watch    bool          // watch the eventfds that they make, as far as watchpoints go
 	Trace    bool          // trace the functions that they enter, as far as the kernel lets it
 
-	Functions *Functions    // opened before for Trace; nil: Start opens it. The session closes it, also where it does not begin
-	Witness   *match.Tracer // what the function tracer of the events can show; of Functions, where there is one
+	// Opened is called when all is open and nothing was read yet. It gives Record,
+	// and ends the session with its error.
+	Opened func(*Session) (Recorder, error)
+
+	Functions   *Functions    // opened before for Trace; nil: Start opens it. The session closes it, also where it does not begin
+	NoFunctions error         // why there are none for Trace
+	Witness     *match.Tracer // what the function tracer of the events can show; of Functions, where there is one
 }
 
 // Session is a running observation.
@@ -47,6 +52,7 @@ type Session struct {
 	Kernel  *Kernel
 	NoTrace error // why Options.Trace traces nothing, nil where it does or was not asked for
 	NoWatch error // why Options.Watch watches nothing, nil where it does or was not asked for
+	NoChain error // why call chains are not whole, nil if they are
 
 	p     *Pipeline
 	perf  *perf.Source
@@ -74,21 +80,19 @@ const (
 // Start begins to observe. Its error is an *ktrace.AccessError where something
 // is missing.
 func Start(o Options) (*Session, error) {
+	if err := access.Permitted(); err != nil {
+		return nil, access.Complete(err)
+	}
 	k, table, err := ThisKernel()
 	if err != nil {
 		return nil, access.Complete(err)
 	}
-	var refused error
 	if o.Trace && o.Calls {
-		o.Functions, refused = k.OpenFunctions(table, TraceReading)
+		o.Functions, o.NoFunctions = k.OpenFunctions(table, TraceReading)
 	} else if o.Trace {
-		refused = errors.New("the functions are those of system calls, which were to be left out")
+		o.NoFunctions = errors.New("the functions are those of system calls, which were to be left out")
 	}
-	s, err := StartOn(k, table, o)
-	if s != nil && s.NoTrace == nil {
-		s.NoTrace = refused
-	}
-	return s, err
+	return StartOn(k, table, o)
 }
 
 // TraceReading bounds what is read of the function tracer at a time, and so
@@ -97,14 +101,19 @@ const TraceReading = 1 << 20
 
 // StartOn is Start with a kernel that is known already.
 func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
-	src, err := openPerf(k, table, &o)
+	release, err := access.Wakes(table)
+	defer release()
+	var src *perf.Source
+	if err == nil {
+		src, err = openPerf(k, table, &o)
+	}
 	if err != nil {
 		if o.Functions != nil {
 			o.Functions.Close()
 		}
 		return nil, access.Complete(err)
 	}
-	s := &Session{Kernel: k, perf: src, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{}), passed: make(chan struct{})}
+	s := &Session{Kernel: k, NoChain: access.Chains(), NoTrace: o.NoFunctions, perf: src, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{}), passed: make(chan struct{})}
 	if o.Functions != nil {
 		o.Witness = o.Functions.Witness
 	}
@@ -120,6 +129,7 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 	if s.watch != nil {
 		all, every = append(all, s.watch), watchTick
 	}
+	s.p.Watching = o.Watch
 	go s.read(&o, all, every)
 	// On a busy machine the reader may be long in getting its thread and its
 	// priority, and nothing is to happen unread meanwhile.
@@ -143,6 +153,12 @@ func (s *Session) read(o *Options, all []source.Source, every time.Duration) {
 		}
 	}
 	s.src = source.Merge(all...)
+	s.p.without(s)
+	if o.Opened != nil {
+		if o.Record, s.last = o.Opened(s); s.last != nil {
+			return
+		}
+	}
 	s.last = source.Run(s.src, every, s.done, func(events []ktrace.Event, losses []ktrace.Loss) error { return s.feed(o, events, losses) })
 	s.p.Flush(s.until.Load())
 	if o.OnBatch != nil {
@@ -246,6 +262,20 @@ func (s *Session) Stop() (*Pipeline, error) {
 
 // Living are the observed processes that had not ended when Stop returned.
 func (s *Session) Living() []int { return s.perf.Living() }
+
+// Functions traces what it can of the session's processes, nil if none is traced.
+func (s *Session) Functions() *Functions {
+	if s.NoTrace != nil {
+		return nil
+	}
+	return s.p.o.Functions
+}
+
+// Watches reports whether new eventfds are watched.
+func (s *Session) Watches() bool { return s.watch != nil }
+
+// Without is what was asked for and is not to be had, and why.
+func (s *Session) Without() []string { return s.p.Without }
 
 // Ended is closed when nothing more is read: after Stop, or early where reading
 // failed. Stop has the error.

@@ -26,8 +26,10 @@ type Pipeline struct {
 	Ignored int               // wakes that concern no eventfd, poll, select or epoll
 
 	Changes   int      // of watched eventfds, told of
+	Watching  bool     // new eventfds were to be watched
 	Watched   int      // eventfds that had watchpoints
 	Unwatched []string // how many went without that were to have them, and why
+	Without   []string // what was asked for and is not to be had here, and why
 
 	k       *Kernel
 	o       Options

@@ -16,6 +16,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
+	"github.com/efd-go/efd/internal/ktrace/source/watch"
 )
 
 // What a recording's header keeps of the function tracer.
@@ -23,6 +24,33 @@ const (
 	tracerFact = "tracer"
 	tracedFact = "traced"
 )
+
+// withoutFact has in a recording's header what was asked for and could not be
+// had, a line each.
+const withoutFact = "without"
+
+// Sources adds to a recording's header what was really opened: the function
+// tracer, nil for none, watchpoints, and what the observation goes on without.
+func Sources(h *record.Header, f *observe.Functions, watching bool, without []string) {
+	h.Sources = []string{"perf"}
+	if watching {
+		h.Sources = append(h.Sources, watch.Name)
+	}
+	if f != nil {
+		Describe(h, f)
+	}
+	if len(without) > 0 {
+		h.Facts[withoutFact] = strings.Join(without, "\n")
+	}
+}
+
+// Without is what the observation of a recording went on without, and why.
+func Without(h *record.Header) []string {
+	if text := h.Facts[withoutFact]; text != "" {
+		return strings.Split(text, "\n")
+	}
+	return nil
+}
 
 // Describe adds the function tracer to the header of a recording.
 func Describe(h *record.Header, f *observe.Functions) {
@@ -48,6 +76,7 @@ func WitnessOf(h *record.Header) *match.Tracer {
 const (
 	objectNote = "object" // what a wake happened on: it was read from /proc, and the events do not have it
 	textNote   = "text"   // what the kernel's code said
+	watchNote  = "watch"  // how many eventfds were watched
 )
 
 // ObjectNote keeps what a wake happened on.
@@ -62,6 +91,21 @@ func TextNote(n *observe.TextNotes) record.Note {
 		panic(err) // maps of strings
 	}
 	return record.Note{Key: textNote, Value: string(b)}
+}
+
+// watchValue is the value of a watchNote.
+type watchValue struct {
+	Watched   int      `json:"watched"`
+	Unwatched []string `json:"unwatched,omitempty"`
+}
+
+// WatchNote keeps how many eventfds were watched, and which were not.
+func WatchNote(p *observe.Pipeline) record.Note {
+	b, err := json.Marshal(watchValue{p.Watched, p.Unwatched})
+	if err != nil {
+		panic(err) // numbers and strings
+	}
+	return record.Note{Key: watchNote, Value: string(b)}
 }
 
 // restore takes the answers from a note that has some: one of its own, or one
@@ -95,8 +139,12 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 	objects := map[string]string{}
 	key := func(t int64, tid int) string { return fmt.Sprint(t, " ", tid) }
 	text := &observe.TextNotes{}
+	var watched *watchValue
 	h, err := readAll(file, func([]ktrace.Event, []ktrace.Loss) error { return context.Cause(ctx) }, func(n record.Note) {
 		restore(text, n)
+		if v := (watchValue{}); n.Key == watchNote && json.Unmarshal([]byte(n.Value), &v) == nil {
+			watched = &v
+		}
 		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
 			objects[fmt.Sprint(n.Time, " ", tid)] = what
 		}
@@ -118,6 +166,10 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 		}
 	}
 	p := observe.NewPipeline(k, o)
+	p.Without = Without(h)
+	if watched != nil {
+		p.Watching, p.Watched, p.Unwatched = true, watched.Watched, watched.Unwatched
+	}
 	_, err = readAll(file, func(e []ktrace.Event, l []ktrace.Loss) error {
 		p.Feed(e, l)
 		if o.OnBatch != nil {

@@ -54,15 +54,15 @@ func Open() *Lab {
 		l.Denied = access.Complete(err)
 		return l
 	}
-	src, err := perf.Open(l.config())
+	release, err := access.Wakes(table)
+	defer release()
 	if err != nil {
 		l.Denied = access.Complete(err)
 		return l
 	}
-	// What is not held takes longer, and no more than that. Held before the
-	// probe closes: the last to let go of a tracepoint waits for the kernel.
+	// What is not held takes longer, and no more than that. Held before what
+	// Wakes opened is closed: the last to close a tracepoint waits for the kernel.
 	l.held, _ = perf.Hold("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree")
-	src.Close()
 	// Without it only what was reviewed before is known of jumps and inlining.
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
@@ -387,6 +387,12 @@ func (l *Lab) Tier() string {
 		return strings.Join(tier[:n], ", ") + " and " + tier[n]
 	}
 	return tier[0]
+}
+
+// Unwatched is why no eventfd can be watched here, nil if one can.
+func (l *Lab) Unwatched() error {
+	l.watchable()
+	return l.NoWatch
 }
 
 // watchable tries once whether eventfds can be watched here.

@@ -4,12 +4,14 @@ package lab
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
@@ -39,11 +41,37 @@ type trialValue struct {
 // Header describes the running kernel for a recording.
 func (l *Lab) Header() record.Header {
 	h := record.NewHeader(l.Kernel.Symbols, l.Kernel.Functions())
-	h.Sources = []string{"perf"}
-	if l.tracer != nil {
-		recorded.Describe(&h, l.tracer)
-	}
+	without := l.Without()
+	recorded.Sources(&h, l.tracer, l.NoWatch == nil, without)
 	return h
+}
+
+// noWatch begins the line that says why no eventfd is watched.
+const noWatch = "changes of eventfds: "
+
+// Without is what this machine does not give an observation, and why.
+func (l *Lab) Without() []string {
+	if l.Denied != nil {
+		return nil
+	}
+	var without []string
+	if err := access.Chains(); err != nil {
+		without = append(without, "call chains: "+err.Error())
+	}
+	if err := l.Unwatched(); err != nil {
+		without = append(without, noWatch+err.Error())
+	}
+	return without
+}
+
+// noWatchOf is why no eventfd was watched in a recording, nil if it does not say so.
+func noWatchOf(h *record.Header) error {
+	for _, w := range recorded.Without(h) {
+		if why, ok := strings.CutPrefix(w, noWatch); ok {
+			return errors.New(why)
+		}
+	}
+	return nil
 }
 
 // Ours reports whether a thread is one of the scenario's.
@@ -160,7 +188,7 @@ func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Tr
 				change(t)
 			}
 			t.Tracer = tracer
-			(&Lab{Kernel: k}).judge(t)
+			(&Lab{Kernel: k, NoWatch: noWatchOf(&r.Header)}).judge(t)
 			trials = append(trials, t)
 			t = &Trial{}
 		}

@@ -1,0 +1,92 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
+)
+
+// known is what was found out before, while the privileges and the settings
+// that decide it are the same.
+var known struct {
+	sync.Mutex
+	settings string
+	symbols  error     // why symbols cannot be had, nil: not known
+	wakes    *delivery // nil: not tried, or for want of what may be there again
+}
+
+// settings are what decides what this process may observe.
+func settings() string {
+	s := fmt.Sprint(os.Geteuid(), perf.Rights())
+	for _, name := range [...]string{"perf_event_paranoid", "kptr_restrict", "perf_event_max_stack", "perf_event_max_contexts_per_stack"} {
+		s += " " + file("/proc/sys/kernel/"+name)
+	}
+	return s
+}
+
+// current locks known and forgets what other settings have made of it.
+func current() (unlock func()) {
+	known.Lock()
+	if s := settings(); s != known.settings {
+		known.settings, known.symbols, known.wakes = s, nil, nil
+	}
+	return known.Unlock
+}
+
+// Permitted is why the kernel refuses this process the events of an
+// observation, nil if it does not: a quick look, to be taken first.
+func Permitted() error {
+	_, id, idErr := eventID()
+	return withID(id, idErr, perf.Want{Chain: true, System: true, Raw: true})
+}
+
+// Wakes is why no wake can be observed here, nil if two threads that woke each
+// other were seen to. What it opened for that stays open until release: to close
+// the last event of a tracepoint takes long, and the next to observe opens it
+// again.
+func Wakes(syms *ksym.Table) (release func(), err error) {
+	defer current()()
+	release = func() {}
+	if known.wakes == nil {
+		d, src := deliver(syms, true)
+		if src != nil {
+			release = func() { src.Close() }
+		}
+		if d.opened != nil {
+			return release, d.opened
+		}
+		known.wakes = &d
+	}
+	if !known.wakes.waking {
+		return release, known.wakes.missing()
+	}
+	return release, nil
+}
+
+// Chains is why the call chains of wakes are not whole here, nil if they are as
+// far as Wakes found out.
+func Chains() error {
+	defer current()()
+	if known.wakes == nil {
+		return nil
+	}
+	return known.wakes.missing()
+}
+
+// symbolsRefused is why symbols cannot be had, nil if they can.
+func symbolsRefused() error {
+	defer current()()
+	if known.symbols != nil {
+		return known.symbols
+	}
+	_, err := ksym.Load()
+	if ae, ok := errors.AsType[*ktrace.AccessError](err); ok && ae.Root {
+		known.symbols = err
+	}
+	return err
+}
