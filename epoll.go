@@ -136,10 +136,10 @@ func (p *Epoll) ctlAcquired(op, fd int, events EpollEvents, data uint64) error {
 func checkExclusive(op int, events EpollEvents) error {
 	const allowed = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
 	if op == unix.EPOLL_CTL_MOD {
-		return badArg(unix.EINVAL, "Epoll: events %v: EPOLLEXCLUSIVE can be given to Add only", events)
+		return badArg(unix.EINVAL, "Epoll: events %s: EPOLLEXCLUSIVE can be given to Add only", events.String())
 	}
 	if bad := events &^ allowed; bad != 0 {
-		return badArg(unix.EINVAL, "Epoll: events %v: EPOLLEXCLUSIVE goes with EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLWAKEUP and EPOLLET, not with %v", events, bad)
+		return badArg(unix.EINVAL, "Epoll: events %s: EPOLLEXCLUSIVE goes with EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLWAKEUP and EPOLLET, not with %s", events.String(), bad.String())
 	}
 	return nil
 }

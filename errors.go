@@ -4,7 +4,6 @@ package efd
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"sync/atomic"
 	"time"
@@ -62,7 +61,7 @@ func (e *argError) Error() string { return "efd: " + e.text + " (" + unix.ErrnoN
 func (e *argError) Unwrap() error { return e.errno }
 
 func badArg(errno unix.Errno, format string, args ...any) error {
-	return &argError{fmt.Sprintf(format, args...), errno}
+	return &argError{sprintf(format, args...), errno}
 }
 
 // callError is what the kernel said of an argument, with the argument and the
@@ -86,7 +85,7 @@ func (e *InterruptedError) Error() string {
 	if e.Remaining < 0 {
 		return e.Op + ": " + unix.EINTR.Error()
 	}
-	return fmt.Sprintf("%s: %v with %v left", e.Op, unix.EINTR, e.Remaining)
+	return e.Op + ": " + unix.EINTR.Error() + " with " + e.Remaining.String() + " left"
 }
 
 // Unwrap returns [unix.EINTR].

@@ -3,7 +3,6 @@
 package efd
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/efd-go/efd/internal/uapi"
@@ -112,7 +111,7 @@ func repeatPpoll(errno unix.Errno, fds []PollFD, l *limit, mask, blocked *SigSet
 func failPpoll(errno unix.Errno, n int) error {
 	err := opPpoll.fail(errno)
 	if errno == unix.EINVAL {
-		return &callError{fmt.Sprintf("fds: %d entries: want at most the soft limit RLIMIT_NOFILE", n), err}
+		return &callError{sprintf("fds: %d entries: want at most the soft limit RLIMIT_NOFILE", n), err}
 	}
 	return err
 }

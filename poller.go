@@ -28,10 +28,10 @@ type poller struct {
 // waits are cancelled, belongs to the file. So one goroutine at a time is in
 // the poller, the one that put its token into turn. The others wait for their turn.
 type waitSide struct {
-	wait        func(func(uintptr) bool) error
-	setDeadline func(time.Time) error
-	turn        chan struct{}
-	try         func(uintptr) bool // a call that cannot sleep, on the operands below; false: wait and call again
+	wait   func(func(uintptr) bool) error
+	expire func(now bool) // sets the deadline to one that has passed, or takes it back
+	turn   chan struct{}
+	try    func(uintptr) bool // a call that cannot sleep, on the operands below; false: wait and call again
 
 	value  uint64
 	events []EpollEvent
@@ -40,6 +40,14 @@ type waitSide struct {
 }
 
 var longAgo = time.Unix(1, 0)
+
+// deadline is one that has passed, or none.
+func deadline(passed bool) time.Time {
+	if passed {
+		return longAgo
+	}
+	return time.Time{}
+}
 
 // poller is d's place in the runtime's poller, nil before the first wait.
 func (d *descriptor) poller() *poller {
@@ -75,8 +83,10 @@ func newPoller(d *descriptor, setup func(*poller)) *poller {
 	if p.err == nil && p.file.SetDeadline(time.Time{}) != nil {
 		p.err = errNotPollable
 	}
-	p.reader.wait, p.reader.setDeadline, p.reader.turn = p.conn.Read, p.file.SetReadDeadline, make(chan struct{}, 1)
-	p.writer.wait, p.writer.setDeadline, p.writer.turn = p.conn.Write, p.file.SetWriteDeadline, make(chan struct{}, 1)
+	p.reader.wait, p.reader.turn = p.conn.Read, make(chan struct{}, 1)
+	p.writer.wait, p.writer.turn = p.conn.Write, make(chan struct{}, 1)
+	p.reader.expire = func(now bool) { p.file.SetReadDeadline(deadline(now)) }
+	p.writer.expire = func(now bool) { p.file.SetWriteDeadline(deadline(now)) }
 	setup(p)
 	return p
 }
@@ -141,13 +151,13 @@ func (s *waitSide) arm(ctx context.Context) (disarm func()) {
 	}
 	fired := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		s.setDeadline(longAgo)
+		s.expire(true)
 		close(fired)
 	})
 	return func() {
 		if !stop() {
 			<-fired
-			s.setDeadline(time.Time{})
+			s.expire(false)
 		}
 	}
 }

@@ -126,7 +126,7 @@ func (c *pollCore) add(conn syscall.Conn, events PollEvents) error {
 	case c.closed:
 		err = os.ErrClosed
 	case c.members[conn] != nil:
-		err = badArg(unix.EEXIST, "PollSet.Add: %T is a member already", conn)
+		err = badArg(unix.EEXIST, "PollSet.Add: %s is a member already", reflect.TypeOf(conn).String())
 	case m.d != nil && !m.d.watch(m):
 		err = os.ErrClosed
 	}
@@ -213,7 +213,7 @@ func (s *PollSet) change(conn syscall.Conn, f func(*member)) (*member, error) {
 	}
 	m := c.members[conn]
 	if m == nil {
-		return nil, badArg(unix.ENOENT, "PollSet: %T is no member", conn)
+		return nil, badArg(unix.ENOENT, "PollSet: %s is no member", reflect.TypeOf(conn).String())
 	}
 	f(m)
 	c.changed()

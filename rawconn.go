@@ -5,7 +5,6 @@ package efd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 
@@ -63,6 +62,14 @@ func (c rawConn) run(f func(fd uintptr) bool, side func(*poller) *waitSide) erro
 	return err
 }
 
+// closedConn is the error of a Conn of another package that is closed.
+type closedConn struct{ err error }
+
+func (e *closedConn) Error() string {
+	return "efd: Conn: " + os.ErrClosed.Error() + ": " + e.err.Error()
+}
+func (e *closedConn) Unwrap() []error { return []error{os.ErrClosed, e.err} }
+
 // control runs f on the number of a Conn of another package. One that is closed
 // does not run it, and what os and net then say is not os.ErrClosed.
 func control(c syscall.Conn, f func(fd uintptr)) error {
@@ -76,7 +83,7 @@ func control(c syscall.Conn, f func(fd uintptr)) error {
 		f(fd)
 	})
 	if err != nil && !ran && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("efd: Conn: %w: %w", os.ErrClosed, err)
+		return &closedConn{err}
 	}
 	return err
 }

@@ -3,7 +3,6 @@
 package efd
 
 import (
-	"fmt"
 	"math/bits"
 	"time"
 
@@ -84,7 +83,7 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 		for all := word(r, i) | word(w, i) | word(x, i); all != 0; all &= all - 1 {
 			fd := i*fdWordBits + bits.TrailingZeros(all)
 			if _, errno := callFcntl(fd, unix.F_GETFD, 0); errno == unix.EBADF {
-				return &callError{fmt.Sprintf("Select: fd %d in a set: want open descriptors", fd), err}
+				return &callError{sprintf("Select: fd %d in a set: want open descriptors", fd), err}
 			}
 		}
 	}
