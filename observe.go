@@ -54,11 +54,12 @@ type Report struct {
 	Kernel string // uname -r
 	Wakes  []Wake // the newest, up to a bound of 4096
 	Total  int    // of all wakes that concern an eventfd, poll, select or epoll
-	Lost   int    // records that never arrived: above 0, what is not among Wakes may have happened
+	Lost   int    // records that never arrived, Unwoken among them: above 0, what is not among Wakes may have happened
 
 	LostBy       map[string]int // the same by the source that they are of, such as "sched:sched_waking"
 	Changes      []Change       // of watched eventfds, the newest, up to a bound of 4096
 	TotalChanges int
+	Unwoken      int      // sleeps in poll, select, epoll or on an eventfd that ended, and no record says by which wake: Unobservable says on which CPUs
 	Unobservable []string // what was asked for and could not be observed, with the reason
 }
 
@@ -196,7 +197,7 @@ func Observe(opts ...ObserveOption) (*Observation, error) {
 // Stop ends the observation. A second Stop returns the same report.
 func (o *Observation) Stop() (*Report, error) {
 	p, err := o.s.Stop()
-	r := &Report{Kernel: o.s.Kernel.Release, Total: p.Total, Lost: int(p.Lost), LostBy: map[string]int{}, TotalChanges: p.Changes}
+	r := &Report{Kernel: o.s.Kernel.Release, Total: p.Total, Lost: int(p.Lost), LostBy: map[string]int{}, TotalChanges: p.Changes, Unwoken: p.Unwoken}
 	for source, n := range p.LostBy {
 		r.LostBy[source] = int(n)
 	}

@@ -298,3 +298,65 @@ func TestObserveTracesNoFunctionsOfWakesOnly(t *testing.T) {
 		t.Errorf("%v, %q", err, r.Unobservable)
 	}
 }
+
+// Each sleep is accounted for: by a wake, or as one that left no record, as
+// those of CPUs of whose idle task the kernel keeps the records.
+func TestObserveAccountsForSleeps(t *testing.T) {
+	knownCalls(t)
+	var cpus unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &cpus); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := range 64 {
+		if !cpus.IsSet(cpu) {
+			continue
+		}
+		e := observedFD(t)
+		o := startObserve(t)
+		slept, tid := pollOn(t, cpu, e, 40)
+		r, err := o.Stop()
+		if err != nil {
+			t.Fatal(err)
+		}
+		woken := 0
+		for _, w := range r.Wakes {
+			if w.Wakee.TID == tid && w.Wakee.Syscall == "ppoll" {
+				woken++
+			}
+		}
+		if r.Unwoken > r.Lost || r.Unwoken > 0 && !strings.Contains(strings.Join(r.Unobservable, " "), "left no record") {
+			t.Errorf("CPU %d: %d sleeps without a wake, %d lost: %q", cpu, r.Unwoken, r.Lost, r.Unobservable)
+		}
+		if slept < 40 || woken+r.Unwoken < slept {
+			t.Errorf("CPU %d: of %d sleeps %d were ended by a wake that was seen, %d by one that was not, and %d records were lost", cpu, slept, woken, r.Unwoken, r.Lost)
+		}
+	}
+}
+
+// pollOn has a thread on a CPU poll until a time-out, n times, and returns how
+// often it slept.
+func pollOn(t *testing.T, cpu int, e *efd.EventFD, n int) (slept, tid int) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		// The thread ends with this goroutine, and its CPU mask with it.
+		runtime.LockOSThread()
+		var one unix.CPUSet
+		one.Set(cpu)
+		err := unix.SchedSetaffinity(0, &one)
+		tid = unix.Gettid()
+		fds := []unix.PollFd{{Fd: int32(e.FD()), Events: unix.POLLIN}}
+		for range n {
+			ts := unix.NsecToTimespec(int64(3 * time.Millisecond))
+			if _, e := unix.Ppoll(fds, &ts, nil); e != nil && err == nil && e != unix.EINTR {
+				err = e
+			}
+			slept++
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return slept, tid
+}

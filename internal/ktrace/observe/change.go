@@ -5,6 +5,7 @@ package observe
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -140,6 +141,14 @@ func (p *Pipeline) without(s *Session) {
 // Unobservable says what could not be observed, and why.
 func (p *Pipeline) Unobservable() []string {
 	out := slices.Concat(p.Without, p.execs.unseen(), p.narrow.unseen())
+	for _, source := range slices.Sorted(maps.Keys(p.LostBy)) {
+		if cpu, ok := perf.OfCPU(source); ok {
+			out = append(out, fmt.Sprintf("what ran on CPU %d: it went offline or came online meanwhile", cpu))
+		}
+	}
+	if text := p.unwokenText(); text != "" {
+		out = append(out, text)
+	}
 	if p.cutOff > 0 {
 		out = append(out, fmt.Sprintf("what woke in %d wakes: of the latest, %s", p.cutOff, p.cutBy))
 	}

@@ -33,6 +33,7 @@ type Options struct {
 	OnChange func(*Change) // each change of a watched eventfd
 	OnBatch  func()        // after what was read at one time was told of
 	Record   Recorder      // where all is kept as well; the session does not close it
+	Partial  bool          // the events are those of some threads and times: that a wake is not among them says nothing
 	NoArgs   bool          // the events are a recording's that has no arguments
 	Calls    bool          // record system calls and sleeps too: without them a wake has neither arguments nor latency
 	Watch    bool          // watch the eventfds that they make, as far as watchpoints go

@@ -25,6 +25,7 @@ type Pipeline struct {
 	Losses  []ktrace.Loss     // the latest of them
 	Ignored int               // wakes that concern no eventfd, poll, select or epoll
 
+	Unwoken   int      // sleeps in such calls that ended without a record of a wake
 	Changes   int      // of watched eventfds, told of
 	Watching  bool     // new eventfds were to be watched
 	Watched   int      // eventfds that had watchpoints
@@ -34,8 +35,10 @@ type Pipeline struct {
 	k       *Kernel
 	o       Options
 	t       *Tracker
-	cutOff  int    // wakes whose call chain the kernel cut
-	cutBy   string // of the latest, where and by what
+	unwoken map[int]int  // the same by the CPU on which the threads ran again
+	idle    map[int]bool // CPUs of whose idle task there is a record of a wake
+	cutOff  int          // wakes whose call chain the kernel cut
+	cutBy   string       // of the latest, where and by what
 	objects *Objects
 	pollers goPollers
 	execs   execs
@@ -76,10 +79,10 @@ func (h *held) at() int64 {
 
 // NewPipeline makes a pipeline for events of a kernel.
 func NewPipeline(k *Kernel, o Options) *Pipeline {
-	p := &Pipeline{k: k, o: o, t: NewTracker(), LostBy: map[string]uint64{}, calling: map[int]bool{}, making: map[int]int{}, watched: map[int]*object{}, locked: map[locker][]ktrace.Frame{}, judged: map[judgeKey]*Judged{}, ways: map[wayKey]*Way{}, stacks: map[chainKey]uint32{}}
+	p := &Pipeline{k: k, o: o, t: NewTracker(), LostBy: map[string]uint64{}, calling: map[int]bool{}, making: map[int]int{}, unwoken: map[int]int{}, idle: map[int]bool{}, watched: map[int]*object{}, locked: map[locker][]ktrace.Frame{}, judged: map[judgeKey]*Judged{}, ways: map[wayKey]*Way{}, stacks: map[chainKey]uint32{}}
 	p.follows = func(pid int) bool { return len(p.calling) == 0 || p.calling[pid] }
 	p.objects = newObjects(k.Arch, nil)
-	p.t.OnWake = p.wake
+	p.t.OnWake, p.t.OnUnwoken = p.wake, p.sleptOn
 	p.t.noArgs = o.NoArgs
 	p.t.final = syscallNumbers(k.Arch, "exit", "exit_group")
 	if o.Witness != nil {
@@ -127,9 +130,7 @@ func (p *Pipeline) known(pid, tid int, dir string) {
 // Feed takes the next batch.
 func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 	for _, l := range losses {
-		p.Lost += l.Count
-		p.LostBy[l.Source] += l.Count
-		p.Losses = append(p.Losses, l)
+		p.lose(l)
 		p.t.Loss(l)
 		if calls, _ := touches(l.Source); calls || l.Source == perf.Tasks {
 			p.objects.lost() // a close, or a process that took another's number
@@ -149,6 +150,9 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		if k := events[i].Kind; (k == ktrace.SysEnter || k == ktrace.SysExit) && !p.calling[events[i].PID] {
 			p.calling[events[i].PID] = true
 		}
+		if ev := &events[i]; ev.Kind == ktrace.Waking && ev.TID == 0 {
+			p.idle[ev.CPU] = true
+		}
 		p.objects.event(&events[i])
 		if events[i].Kind == ktrace.Started {
 			p.pollers.forget(events[i].PID)
@@ -158,6 +162,13 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		p.watch(&events[i])
 	}
 	p.release(p.t.now)
+}
+
+// lose counts records that are missing.
+func (p *Pipeline) lose(l ktrace.Loss) {
+	p.Lost += l.Count
+	p.LostBy[l.Source] += l.Count
+	p.Losses = append(p.Losses, l)
 }
 
 // Passed says that every event up to a time was fed, though none may have

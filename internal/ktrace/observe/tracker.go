@@ -27,7 +27,7 @@ type Call struct {
 	Ret         int64
 	Doubtful    bool // records were lost while it ran: it may have ended, and another begun
 	NoArgs      bool // Args were left out of the recording
-	Sleeps      []Sleep
+	Sleeps      []*Sleep
 
 	Trace *Trace // what the function tracer saw of it, nil for nothing
 	Way   *Way   // the same, judged, of calls that make what others wait for
@@ -37,6 +37,8 @@ type Call struct {
 type Sleep struct {
 	From, To int64 // To 0: still
 	Chain    *ktrace.Event
+
+	woken bool // a wake is on record that came before the thread was off its CPU
 }
 
 // Side is one end of a wake.
@@ -76,11 +78,21 @@ func (w *Wake) Latency() int64 {
 	return w.Running - w.Time
 }
 
+// Unwoken is a sleep that ended, and no record says by which wake.
+type Unwoken struct {
+	*Sleep
+	Side
+	CPU  int  // on which the thread ran again, and so was seen
+	Lost bool // the source of wakes has said that it lost records in that time
+}
+
 type thread struct {
 	pid     int
 	comm    string
 	call    *Call
 	asleep  *Sleep // nil while it runs or is runnable
+	began   int64  // when it got its CPU last
+	woken   int64  // when it was woken last
 	pending *Wake  // woken and not yet running
 	trace   *Trace // of the call that it is in or was in last
 	last    int64
@@ -93,6 +105,9 @@ type Tracker struct {
 	OnWake func(*Wake)
 	// OnCall gets each system call when it ends. It may be nil.
 	OnCall func(*Call)
+	// OnUnwoken gets each sleep that ended without a record of a wake. It may be
+	// nil.
+	OnUnwoken func(*Unwoken)
 
 	threads map[int]*thread
 	noArgs  bool // events have no arguments
@@ -100,6 +115,7 @@ type Tracker struct {
 	Lost    uint64 // records, of all sources
 
 	lostCalls, lostRuns losses
+	lostWakes           losses
 	final               []int   // the numbers of the calls that end their thread
 	ending              []*Call // such calls of late, the oldest first
 	cuts                map[cutKey]cut
@@ -183,6 +199,9 @@ func (t *Tracker) Loss(l ktrace.Loss) {
 	if runs {
 		t.lostRuns.add(l)
 	}
+	if l.Source == "sched:sched_waking" || calls && runs {
+		t.lostWakes.add(l)
+	}
 }
 
 // losses are the latest ones of a kind.
@@ -238,23 +257,41 @@ func (t *Tracker) self(ev *ktrace.Event) *thread {
 	th := t.thread(ev.TID)
 	th.pid, th.comm = ev.PID, ev.Comm
 	if ev.TID != 0 {
-		t.runs(th, ev.Time, 0) // when it began to was not recorded
+		t.runs(th, ev, 0) // when it began to was not recorded
 	}
 	return th
 }
 
 // runs: a thread that does something is awake. since is when it got its CPU, 0
 // where that was not seen.
-func (t *Tracker) runs(th *thread, at, since int64) {
-	if th.asleep != nil {
-		th.asleep.To = at
-		th.asleep = nil
+func (t *Tracker) runs(th *thread, ev *ktrace.Event, since int64) {
+	if s := th.asleep; s != nil {
+		s.To, th.asleep = ev.Time, nil
+		if th.pending == nil && !s.woken {
+			t.unwoken(th, s, ev)
+		}
+		th.began = ev.Time
+	}
+	if since != 0 {
+		th.began = since
 	}
 	if w := th.pending; w != nil {
 		th.pending = nil
 		w.Running = since
 		t.deliver(w)
 	}
+}
+
+// unwoken reports a sleep of which nothing says what ended it.
+func (t *Tracker) unwoken(th *thread, s *Sleep, ev *ktrace.Event) {
+	if t.OnUnwoken == nil {
+		return
+	}
+	tid := ev.TID
+	if ev.Kind == ktrace.Switch && ev.Target != 0 && t.threads[ev.Target] == th {
+		tid = ev.Target
+	}
+	t.OnUnwoken(&Unwoken{Sleep: s, Side: Side{PID: th.pid, TID: tid, Comm: th.comm, Call: th.call}, CPU: ev.CPU, Lost: t.lostWakes.overlap(s.From, ev.Time)})
 }
 
 func (t *Tracker) exit(ev *ktrace.Event) {
@@ -287,13 +324,13 @@ func (t *Tracker) leave(ev *ktrace.Event) {
 	if ev.Preempted || ev.State == 0 {
 		return
 	}
-	th.asleep = &Sleep{From: ev.Time, Chain: clone(ev)}
+	th.asleep = &Sleep{From: ev.Time, Chain: clone(ev), woken: th.woken != 0 && th.woken >= th.began}
 	if th.call != nil {
 		// A call that loops over many sleeps keeps the last ones.
 		if len(th.call.Sleeps) >= 64 {
 			th.call.Sleeps = slices.Delete(th.call.Sleeps, 0, 32)
 		}
-		th.call.Sleeps = append(th.call.Sleeps, *th.asleep)
+		th.call.Sleeps = append(th.call.Sleeps, th.asleep)
 	}
 }
 
@@ -335,10 +372,7 @@ func (t *Tracker) arrive(ev *ktrace.Event) {
 	if ev.TargetComm != "" {
 		th.comm = ev.TargetComm
 	}
-	if c := th.call; c != nil && th.asleep != nil && len(c.Sleeps) > 0 {
-		c.Sleeps[len(c.Sleeps)-1].To = ev.Time
-	}
-	t.runs(th, ev.Time, ev.Time)
+	t.runs(th, ev, ev.Time)
 }
 
 // cutKey is a chain, and whether the kernel cut it.
@@ -387,6 +421,7 @@ func (t *Tracker) waking(ev *ktrace.Event) {
 		return
 	}
 	th := t.thread(ev.Target)
+	th.woken = ev.Time
 	if th.pid != 0 {
 		w.Wakee.PID = th.pid
 	}

@@ -79,6 +79,10 @@ const (
 	watchNote  = "watch"  // how many eventfds were watched
 )
 
+// TrialNote is the key of the note that ends the events of a trial. They are
+// those of the trial's own threads, up to its end.
+const TrialNote = "trial"
+
 // ObjectNote keeps what a wake happened on.
 func ObjectNote(j *observe.Judged) record.Note {
 	return record.Note{Time: j.Time, Key: objectNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.Object)}
@@ -145,6 +149,7 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 		if v := (watchValue{}); n.Key == watchNote && json.Unmarshal([]byte(n.Value), &v) == nil {
 			watched = &v
 		}
+		o.Partial = o.Partial || n.Key == TrialNote
 		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
 			objects[fmt.Sprint(n.Time, " ", tid)] = what
 		}

@@ -19,8 +19,7 @@ import (
 	"github.com/efd-go/efd/internal/scenario"
 )
 
-// trialNote is the key of the note that ends the events of a trial.
-const trialNote = "trial"
+const trialNote = recorded.TrialNote
 
 // trialValue is what a recording keeps of a trial beside its events.
 type trialValue struct {

@@ -72,6 +72,7 @@ type Config struct {
 // Source is a running observation. It implements source.Source.
 type Source struct {
 	rings   *Rings
+	cpus    cpuWatch
 	tasks   *tasks
 	started bool         // Config.Started
 	follow  map[int]bool // nil: everybody
@@ -131,6 +132,10 @@ func Open(c Config) (*Source, error) {
 	if err != nil {
 		s.rings.Close()
 		return nil, err
+	}
+	s.cpus = cpuWatch{open: map[int]bool{}, changed: map[int]bool{}, looked: source.Now(), list: CPUs}
+	for _, cpu := range cpus {
+		s.cpus.open[cpu] = true
 	}
 	return s, nil
 }
@@ -257,6 +262,7 @@ func Threads(pid int) []int {
 
 // Read implements source.Source.
 func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
+	s.rings.losses = append(s.rings.losses, s.cpus.look(source.Now(), false)...)
 	return s.rings.Read(until, buf, s.pass)
 }
 
@@ -290,7 +296,12 @@ func (s *Source) Blind() []int {
 }
 
 // Stop implements source.Source.
-func (s *Source) Stop() error { return s.rings.Stop() }
+func (s *Source) Stop() error {
+	if !s.rings.stopped {
+		s.rings.losses = append(s.rings.losses, s.cpus.look(source.Now(), true)...)
+	}
+	return s.rings.Stop()
+}
 
 // Close implements source.Source.
 func (s *Source) Close() error {

@@ -31,9 +31,9 @@ func TestChainMarkers(t *testing.T) {
 	}{
 		{[]uint64{kernel, 1, 2, user, 3}, []uint64{1, 2}, false},
 		{[]uint64{user, 3, kernel, 1}, []uint64{1}, false},
-		{[]uint64{1, 2}, nil, false}, // before any marker nothing is known to be the kernel's
+		{[]uint64{1, 2}, nil, true}, // before any marker nothing is known to be the kernel's
 		{[]uint64{kernel, 1, 2, 3, 4}, []uint64{1, 2, 3, 4}, true},
-		{nil, nil, false},
+		{nil, nil, true}, // an event is in some function: where there is none, the kernel gave none
 	} {
 		var s Sample
 		r := reader{b: rest(c.in, []byte("raw"))}

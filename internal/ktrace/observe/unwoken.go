@@ -1,0 +1,64 @@
+package observe
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/match"
+)
+
+// sleptOn counts a sleep that ended without a record of a wake: a thread that
+// sleeps in the kernel does not run again unless it was woken. The record is
+// counted as lost, unless the kernel has said so itself.
+func (p *Pipeline) sleptOn(u *Unwoken) {
+	if p.o.Partial || !p.follows(u.PID) || !p.waited(u) {
+		return
+	}
+	p.Unwoken++
+	p.unwoken[u.CPU]++
+	if !u.Lost {
+		p.lose(ktrace.Loss{Source: "sched:sched_waking", Count: 1, From: u.From, To: u.To})
+	}
+}
+
+// waited reports whether a sleep is one of those whose wakes are reported.
+func (p *Pipeline) waited(u *Unwoken) bool {
+	var stack []ktrace.Frame
+	if u.Chain != nil && match.Sleeps(u.Chain) {
+		stack = u.Chain.Stack
+	}
+	return polls(p.k.syscall(&u.Side, stack)) || slices.ContainsFunc(stack, func(f ktrace.Frame) bool {
+		n := match.BaseName(f.Name)
+		return n == "eventfd_read" || n == "eventfd_write"
+	})
+}
+
+// unwokenText says how many wakes left no record, and on which CPUs, "" for
+// none.
+func (p *Pipeline) unwokenText() string {
+	if p.Unwoken == 0 {
+		return ""
+	}
+	var on []string
+	blind := false
+	for _, cpu := range slices.Sorted(maps.Keys(p.unwoken)) {
+		s := fmt.Sprintf("%d on CPU %d", p.unwoken[cpu], cpu)
+		if !p.idle[cpu] {
+			s += ", of whose idle task there is no record"
+			blind = true
+		}
+		on = append(on, s)
+	}
+	sleeps := "sleeps"
+	if p.Unwoken == 1 {
+		sleeps = "sleep"
+	}
+	text := fmt.Sprintf("the wakes that ended %d %s, and left no record: %s", p.Unwoken, sleeps, strings.Join(on, "; "))
+	if blind {
+		text += ": a kernel may keep the records of an idle CPU to itself until it is booted again"
+	}
+	return text
+}
