@@ -14,6 +14,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/rights"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
@@ -154,10 +155,14 @@ func withID(id int, idErr error, w perf.Want) error {
 	if !errors.As(err, &perfErr) || !errors.As(idErr, &fsErr) {
 		return err
 	}
-	return &ktrace.AccessError{
+	e := &ktrace.AccessError{
 		Tier: perfErr.Tier, Missing: perfErr.Missing + ", and the numbers of the tracepoints cannot be read",
 		Change: "run as root; CAP_PERFMON is enough where root has made a mounted tracefs readable", Err: errors.Join(err, idErr),
 	}
+	if !perfErr.Root {
+		e.Change = perfErr.Change
+	}
+	return e
 }
 
 // add adds a tier: opens is why the kernel refuses it, nil if it does not, and
@@ -240,7 +245,7 @@ func (r *Report) facts(how string) {
 
 // capabilities names those that matter here, of the process's effective ones.
 func capabilities() string {
-	p := perf.Rights()
+	p := rights.Of()
 	var have []string
 	for _, c := range []struct {
 		bit  int

@@ -10,6 +10,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/rights"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
 
@@ -24,7 +25,7 @@ var known struct {
 
 // settings are what decides what this process may observe.
 func settings() string {
-	s := fmt.Sprint(os.Geteuid(), perf.Rights())
+	s := fmt.Sprint(os.Geteuid(), rights.Of())
 	for _, name := range [...]string{"perf_event_paranoid", "kptr_restrict", "perf_event_max_stack", "perf_event_max_contexts_per_stack"} {
 		s += " " + file("/proc/sys/kernel/"+name)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/rights"
 )
 
 // Load reads the running kernel's symbols. Where the kernel hides the
@@ -18,10 +19,7 @@ import (
 func Load() (*Table, error) {
 	f, err := os.Open("/proc/kallsyms")
 	if err != nil {
-		return nil, &ktrace.AccessError{
-			Tier: "kallsyms", Missing: "kernel symbols cannot be read: " + err.Error(),
-			Change: "mount /proc, and run a kernel with CONFIG_KALLSYMS", Err: err,
-		}
+		return nil, unreadable(err)
 	}
 	defer f.Close()
 	t, err := Parse(f)
@@ -44,7 +42,31 @@ type hidden struct{}
 func (hidden) Error() string { return "all addresses in /proc/kallsyms are zero" }
 func (hidden) Unwrap() error { return os.ErrPermission }
 
-func hiddenError() error {
+// Missing is why a table has no addresses, nil if it has. The table may be nil.
+func Missing(t *Table) *ktrace.AccessError {
+	switch {
+	case t == nil:
+		_, err := os.Stat("/proc/kallsyms")
+		return unreadable(err)
+	case t.hidden:
+		return hiddenError()
+	}
+	return nil
+}
+
+// unreadable says that there is no table at all. err may be nil.
+func unreadable(err error) *ktrace.AccessError {
+	e := &ktrace.AccessError{Tier: "kallsyms", Missing: "kernel symbols cannot be read", Change: "run a kernel with CONFIG_KALLSYMS", Err: err}
+	if err != nil {
+		e.Missing += ": " + err.Error()
+	}
+	if _, err := os.Stat("/proc/self"); err != nil {
+		e.Change = "mount /proc"
+	}
+	return e
+}
+
+func hiddenError() *ktrace.AccessError {
 	change := "give the process CAP_SYSLOG, or as root set kernel.kptr_restrict to 0 and kernel.perf_event_paranoid to 1"
 	root := true
 	restrict, err := os.ReadFile("/proc/sys/kernel/kptr_restrict")
@@ -55,6 +77,9 @@ func hiddenError() error {
 		case "2":
 			change, root = "as root set kernel.kptr_restrict to 1 (it is 2, which hides them from root too)", false
 		}
+	}
+	if rights.Of().UserNamespace {
+		change, root = "run in the initial user namespace, as root or with CAP_SYSLOG", false
 	}
 	return &ktrace.AccessError{
 		Tier: "kallsyms", Missing: "the kernel hides its symbol addresses from this process",

@@ -42,8 +42,8 @@ type Branch struct {
 
 // Open gets access. Its error is an *ktrace.AccessError.
 func Open(syms *ksym.Table) (*Text, error) {
-	if syms == nil || syms.Hidden() {
-		return nil, &ktrace.AccessError{Tier: "text", Missing: "kernel text cannot be searched without the addresses of kernel symbols", Change: "give the process CAP_SYSLOG, or run as root"}
+	if e := ksym.Missing(syms); e != nil {
+		return nil, &ktrace.AccessError{Tier: "text", Missing: "kernel text cannot be searched without the addresses of kernel symbols: " + e.Missing, Change: e.Change, Root: e.Root, Err: e.Err}
 	}
 	if decode == nil {
 		return nil, &ktrace.AccessError{Tier: "text", Missing: "kernel text of " + runtime.GOARCH + " cannot be disassembled by this program"}

@@ -25,6 +25,7 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/rights"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
@@ -167,6 +168,9 @@ type exact struct{}
 func (exact) Variants(name string) []string { return []string{name} }
 
 func (s *Source) start(c Config) error {
+	if err := perf.OwnProc(); err != nil {
+		return err
+	}
 	if err := hasTracer(s.fs); err != nil {
 		return err
 	}
@@ -285,10 +289,13 @@ func access(err error) error {
 	}
 	e := &ktrace.AccessError{Tier: "ftrace", Missing: "the kernel refuses its function tracer: " + err.Error(), Err: err}
 	switch {
-	case perf.Capabilities()>>unix.CAP_SYS_ADMIN&1 == 1 && errors.Is(err, unix.EPERM):
+	case rights.Of().Has(unix.CAP_SYS_ADMIN) && errors.Is(err, unix.EPERM):
 		e.Missing, e.Change = "this kernel locks its function tracer away, from root too", "boot a kernel that does not, such as one without lockdown"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.EROFS):
 		e.Change = "run as root"
+		if rights.Of().UserNamespace {
+			e.Change = "run as root in the initial user namespace"
+		}
 	case errors.Is(err, unix.ENOENT):
 		e.Missing, e.Change = "this kernel has no function tracer: "+err.Error(), "run a kernel with CONFIG_FUNCTION_TRACER and CONFIG_DYNAMIC_FTRACE"
 	}

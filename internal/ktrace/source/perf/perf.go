@@ -86,12 +86,12 @@ var _ source.Source = (*Source)(nil)
 // Open starts to observe. Its error is an *ktrace.AccessError where a
 // privilege or a part of the kernel is missing.
 func Open(c Config) (*Source, error) {
-	if err := ownProc(); err != nil && (c.PIDs != nil || c.Tasks != nil) {
+	if err := OwnProc(); err != nil && (c.PIDs != nil || c.Tasks != nil) {
 		return nil, err
 	}
 	cpus, err := CPUs()
 	if err != nil {
-		return nil, fmt.Errorf("list of CPUs: %w", err)
+		return nil, err
 	}
 	if c.Ring == 0 {
 		c.Ring = ringSize(len(cpus))

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/rights"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +21,7 @@ func Refused(what string, err error) error {
 	switch {
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		e.Missing, e.Change = "too many open files for "+what, "raise the limit of open files (ulimit -n)"
-	case filtered(err):
+	case Filtered(err):
 		e.Missing = fmt.Sprintf("a seccomp filter refuses perf_event_open, and so %s (%v)", what, err)
 		e.Change = "allow perf_event_open in the seccomp profile of the container or service, or run outside of it"
 	case errors.Is(err, unix.ENOSYS):
@@ -28,59 +29,28 @@ func Refused(what string, err error) error {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENODEV):
 		e.Missing = what + " does not exist on this kernel"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		e.Missing, e.Change, e.Root = why(what, Rights(), sysctl("perf_event_paranoid"))
+		e.Missing, e.Change, e.Root = why(what, rights.Of(), sysctl("perf_event_paranoid"))
 	default:
 		e.Missing = fmt.Sprintf("the kernel refuses %s: %v", what, err)
 	}
 	return e
 }
 
-// filtered reports whether a seccomp filter and not the kernel gives the error:
+// Filtered reports whether a seccomp filter and not the kernel gives the error:
 // flags that perf_event_open does not have are EINVAL to the kernel before it
 // looks at anything else.
-func filtered(err error) bool {
+func Filtered(err error) bool {
 	const noFlags = ^uintptr(0)
 	none := ^uintptr(0)
 	_, _, e := unix.RawSyscall6(unix.SYS_PERF_EVENT_OPEN, 0, 0, none, none, noFlags, 0)
 	if e == unix.ENOSYS {
-		mode, merr := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0)
-		return merr == nil && mode != 0
+		return rights.Filtered()
 	}
 	return e != unix.EINVAL && errors.Is(err, e)
 }
 
-// Privileges are what this process has of what the kernel asks for.
-type Privileges struct {
-	Caps          uint64 // effective capabilities, a bit each
-	UserNamespace bool   // it is in a user namespace that is not the initial one, where capabilities count for nothing here
-}
-
-// Has reports whether the process has the capability, where it counts.
-func (p Privileges) Has(capability int) bool {
-	return !p.UserNamespace && p.Caps>>capability&1 == 1
-}
-
-// Rights are this process's privileges. They do not come from /proc, which may
-// be missing, but for the user namespace.
-func Rights() Privileges {
-	var p Privileges
-	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&head, &data[0]) == nil {
-		p.Caps = uint64(data[0].Effective) | uint64(data[1].Effective)<<32
-	}
-	const initial = "user:[4026531837]" // PROC_USER_INIT_INO
-	if ns, err := os.Readlink("/proc/self/ns/user"); err == nil {
-		p.UserNamespace = ns != initial
-	}
-	return p
-}
-
-// Capabilities are this process's effective ones, a bit each.
-func Capabilities() uint64 { return Rights().Caps }
-
 // why finds the cause of a refusal by the kernel itself.
-func why(what string, p Privileges, paranoid string) (missing, change string, root bool) {
+func why(what string, p rights.Privileges, paranoid string) (missing, change string, root bool) {
 	admin, perfmon := p.Has(unix.CAP_SYS_ADMIN), p.Has(unix.CAP_PERFMON)
 	level, _ := strconv.Atoi(paranoid)
 	switch {

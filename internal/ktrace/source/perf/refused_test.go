@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/efd-go/efd/internal/ktrace/rights"
 	"github.com/efd-go/efd/internal/testenv/deafen"
 	"golang.org/x/sys/unix"
 )
@@ -33,14 +34,14 @@ func TestWhy(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name            string
-		p               Privileges
+		p               rights.Privileges
 		paranoid        string
 		missing, change string
 	}{
-		{"nobody", Privileges{}, "2", "kernel.perf_event_paranoid is 2", "run as root, or give the process CAP_PERFMON"},
-		{"nobody, 4", Privileges{}, "4", "kernel.perf_event_paranoid is 4", "CAP_PERFMON and set kernel.perf_event_paranoid to 2"},
-		{"CAP_PERFMON, 3", Privileges{Caps: bits(unix.CAP_PERFMON)}, "3", "CAP_PERFMON is not enough", "set kernel.perf_event_paranoid to 2"},
-		{"root of a user namespace", Privileges{Caps: ^uint64(0), UserNamespace: true}, "2", "user namespace", "run in the initial user namespace"},
+		{"nobody", rights.Privileges{}, "2", "kernel.perf_event_paranoid is 2", "run as root, or give the process CAP_PERFMON"},
+		{"nobody, 4", rights.Privileges{}, "4", "kernel.perf_event_paranoid is 4", "CAP_PERFMON and set kernel.perf_event_paranoid to 2"},
+		{"CAP_PERFMON, 3", rights.Privileges{Caps: bits(unix.CAP_PERFMON)}, "3", "CAP_PERFMON is not enough", "set kernel.perf_event_paranoid to 2"},
+		{"root of a user namespace", rights.Privileges{Caps: ^uint64(0), UserNamespace: true}, "2", "user namespace", "run in the initial user namespace"},
 	} {
 		missing, change, _ := why("an event", c.p, c.paranoid)
 		if !strings.Contains(missing, c.missing) || !strings.Contains(change, c.change) || strings.Contains(missing+change, "security module") {

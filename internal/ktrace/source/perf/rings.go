@@ -329,7 +329,7 @@ func (rs *Rings) Losses() []ktrace.Loss {
 func CPUs() ([]int, error) {
 	b, err := os.ReadFile("/sys/devices/system/cpu/online")
 	if err != nil {
-		return nil, err
+		return nil, &ktrace.AccessError{Tier: "perf", Missing: "the list of CPUs cannot be read: " + err.Error(), Change: "mount /sys", Err: err}
 	}
 	return parseCPUs(strings.TrimSpace(string(b)))
 }

@@ -21,9 +21,9 @@ const initialPIDNS = "pid:[4026531836]"
 // the initial PID namespace.
 func InitialPIDNamespace(link string) bool { return link == initialPIDNS }
 
-// ownProc says where /proc numbers processes otherwise than this one is
-// numbered: what it says of a PID is then said of another process.
-func ownProc() error {
+// OwnProc is an *ktrace.AccessError if /proc numbers processes otherwise than
+// this one is numbered: what it says of a PID is then said of another process.
+func OwnProc() error {
 	is, err := os.Readlink("/proc/self")
 	if err == nil && is == strconv.Itoa(os.Getpid()) {
 		return nil

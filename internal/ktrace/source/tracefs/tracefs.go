@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/rights"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,11 +51,16 @@ func accessError(err, detached error) error {
 		e.Missing, e.Change = "too many open files for tracefs", "raise the limit of open files (ulimit -n)"
 	case errors.Is(detached, unix.ENODEV):
 		e.Missing, e.Change = "this kernel has no tracefs", "run a kernel with CONFIG_EVENT_TRACING"
+	case errors.Is(detached, unix.ENOSYS) && rights.Filtered():
+		e.Missing += ", and a seccomp filter may hide fsopen(2), with which it is mounted aside"
+		e.Change = "allow fsopen, fsconfig and fsmount in the seccomp profile of the container or service, or have root mount tracefs at /sys/kernel/tracing"
+	case rights.Of().UserNamespace:
+		e.Change = "run in the initial user namespace, as root or where root has made the mounted tracefs readable"
 	case errors.Is(detached, unix.ENOSYS):
 		e.Change = "mount tracefs at /sys/kernel/tracing, since this kernel is older than 5.2 and has no detached mounts"
 	default:
 		e.Root = true
-		e.Change = "run as root (CAP_SYS_ADMIN in the initial user namespace), or have root make the mounted tracefs readable"
+		e.Change = "run as root (CAP_SYS_ADMIN in the initial user namespace), or have root make the mounted tracefs readable (mount -o remount,mode=750,gid=GROUP /sys/kernel/tracing)"
 	}
 	return e
 }

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/rights"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"golang.org/x/sys/unix"
 )
@@ -108,6 +109,8 @@ func access(err error) error {
 		e.Change = "end the debugger or tracer that uses them"
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENODEV), errors.Is(err, unix.EINVAL):
 		e.Missing, e.Change = "this kernel has no watchpoints for its own memory", "run a kernel with CONFIG_HAVE_HW_BREAKPOINT on x86"
+	case perf.Filtered(err), rights.Of().Has(unix.CAP_SYS_ADMIN):
+		return perf.Refused("a watchpoint", err)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		e.Missing, e.Change = "the kernel refuses watchpoints on its own memory", "run as root (CAP_SYS_ADMIN in the initial user namespace); CAP_PERFMON is not enough"
 	default:

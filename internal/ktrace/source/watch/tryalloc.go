@@ -58,11 +58,12 @@ func TryAlloc(syms *ksym.Table) error {
 }
 
 func needSymbols(syms *ksym.Table) error {
-	if syms != nil && !syms.Hidden() {
+	e := ksym.Missing(syms)
+	if e == nil {
 		return nil
 	}
 	return &ktrace.AccessError{
-		Tier: "watch", Missing: "the address of an eventfd is known from its allocation in do_eventfd, and the kernel's symbols cannot be had",
-		Change: "give the process CAP_SYSLOG, or run as root",
+		Tier: "watch", Missing: "the address of an eventfd is known from its allocation in do_eventfd, and " + e.Missing,
+		Change: e.Change, Root: e.Root, Err: e.Err,
 	}
 }
