@@ -152,7 +152,8 @@ func TestOutcomes(t *testing.T) {
 		{"select(4, [3], NULL, NULL, {0, 5000}) = 0 (Timeout)\n", "waits for fd 3 (read), at most 5 ms; sleeps until the time is up [select, timeout: slept, timed-out, registered]"},
 		{"poll([{fd=3, events=POLLIN}], 1, -1) = -1 EINTR (Interrupted system call) (INJECTED)\n", "waits for fd 3 (POLLIN), without limit; a signal ends the wait (EINTR); the result is injected by strace: the kernel did not run the call"},
 		{"io_submit(0x7f, 1, [{aio_data=0, aio_lio_opcode=IOCB_CMD_PREAD, aio_fildes=4, aio_flags=IOCB_FLAG_RESFD, aio_resfd=3<anon_inode:[eventfd]>}]) = 1\n", "each completed request adds 1 to the counter of eventfd 3 [aio]"},
-		{"ioctl(5, KVM_IRQFD, {fd=6, gsi=5, flags=0}) = 0\n", "gives eventfd 6 to KVM, as an irqfd [kvm_irqfd]"},
+		{"ioctl(9, KVM_IRQFD, 0x2bf797a4de88) = 0\n", "gives an eventfd to KVM, as an irqfd; the log does not say which [kvm_irqfd]"},
+		{"ioctl(9, KVM_IOEVENTFD, 0x157f6ae3e58) = 0\n", "gives an eventfd to KVM, as an ioeventfd; the log does not say which [kvm_ioeventfd]"},
 		{"ppoll(NULL, 0, {tv_sec=0, tv_nsec=18446744073709551615}, NULL, 8) = -1 EINVAL (Invalid argument)\n", "waits for nothing but time; fails with EINVAL: the time-out is no valid time [ppoll: EINVAL]"},
 		{"select(0, NULL, NULL, NULL, {tv_sec=0, tv_usec=18446744073709551615}) = -1 EINVAL (Invalid argument)\n", "waits for nothing but time; fails with EINVAL: the time-out is no valid time [select: EINVAL]"},
 		{"epoll_create1(0) = 4\neventfd2(1, 0) = 3\nepoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN|EPOLLONESHOT, data=0x3}) = 0\nepoll_wait(4, [{events=EPOLLIN, data=0x3}], 8, 0) = 1\n",
@@ -184,5 +185,17 @@ func TestStoriesOfProcesses(t *testing.T) {
 		if got := text(t, log, Options{FD: -1}); !strings.Contains(got, "story: eventfd 3: "+want) {
 			t.Errorf("%s\ngot  %s\nwant %s", log, got, want)
 		}
+	}
+}
+
+// An eventfd that nobody reads in the log may be the one that KVM was given.
+func TestGivenIsNotNeverRead(t *testing.T) {
+	const unread = "7 eventfd2(0, 0) = 3\n7 eventfd2(0, 0) = 4\n7 read(4, 0x7ff, 8) = 8\n7 write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n7 close(3) = 0\n"
+	const warning = "written once and never read"
+	if got := text(t, unread, Options{FD: -1}); !strings.Contains(got, warning) {
+		t.Errorf("no warning in\n%s", got)
+	}
+	if got := text(t, "7 ioctl(9, KVM_IRQFD, 0x2bf797a4de88) = 0\n"+unread, Options{FD: -1}); strings.Contains(got, warning) {
+		t.Errorf("a warning of an eventfd that KVM may have in\n%s", got)
 	}
 }

@@ -469,21 +469,19 @@ func (th *thread) quietUnlessSpin(name string) {
 	}
 }
 
-// ioctl finds eventfds that are given to KVM or vhost, and epoll's own.
+// ioctl finds calls that give eventfds to KVM or vhost, and epoll's own. strace
+// prints the structure of none of the former, so that any eventfd may be the one.
 func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	th.quiet()
 	n, c := &x.note, &rec.Call
 	req := arg(c, 1)
 	switch {
 	case bytes.Equal(req, []byte("KVM_IRQFD")):
-		n.path("kvm_irqfd")
-		x.given(rec, th, "KVM, as an irqfd")
+		x.given("kvm_irqfd", "KVM, as an irqfd")
 	case bytes.Equal(req, []byte("KVM_IOEVENTFD")):
-		n.path("kvm_ioeventfd")
-		x.given(rec, th, "KVM, as an ioeventfd")
-	case bytes.HasPrefix(req, []byte("VHOST_SET_VRING_")):
-		n.path("vhost")
-		x.given(rec, th, "vhost")
+		x.given("kvm_ioeventfd", "KVM, as an ioeventfd")
+	case bytes.HasPrefix(req, []byte("VHOST_SET_VRING_KICK")), bytes.HasPrefix(req, []byte("VHOST_SET_VRING_CALL")), bytes.HasPrefix(req, []byte("VHOST_SET_VRING_ERR")):
+		x.given("vhost", "vhost")
 	case bytes.HasPrefix(req, []byte("EPIOC")):
 		n.path("epoll_ioctl")
 		n.say("reads or sets the busy polling of an epoll")
@@ -494,24 +492,11 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	}
 }
 
-// given marks the eventfd in an ioctl's structure as one that the kernel uses.
-func (x *Explainer) given(rec *strace.Record, th *thread, whom string) {
-	for _, a := range rec.Call.Args[min(2, len(rec.Call.Args)):] {
-		i := bytes.Index(a, []byte("fd="))
-		if i < 0 {
-			continue
-		}
-		if fd, ok := strace.ParseFD(a[i+3:]); ok || fd.N > 0 {
-			d := x.state.use(th, fd)
-			d.file.kernel = whom
-			x.note.fd(fd.N)
-			x.note.Kind = d.file.kind
-			x.note.say("gives eventfd ")
-			x.note.sayInt(int64(fd.N))
-			x.note.say(" to ", whom)
-			return
-		}
-	}
+// given says that some eventfd is the kernel's to read and write from here on.
+func (x *Explainer) given(path, whom string) {
+	x.state.given = true
+	x.note.path(path)
+	x.note.say("gives an eventfd to ", whom, "; the log does not say which")
 }
 
 func (x *Explainer) ioSubmit(rec *strace.Record, th *thread) {

@@ -77,7 +77,7 @@ type file struct {
 	added     uint64
 	taken     uint64
 	unvalued  bool   // of some transfers the log does not show the value
-	kernel    string // what in the kernel has it: "io_uring", "KVM"
+	kernel    string // what in the kernel has it: "io_uring", "AIO"
 	runtime   bool
 	lastFD    int
 	path      string // of a kind "file"
@@ -115,6 +115,7 @@ type state struct {
 	letFDs      int
 	sawReads    bool // reads are in the log at all: -e trace= may leave them out
 	sawOpens    bool
+	given       bool // the kernel was given some eventfd, and the log does not say which
 }
 
 // start is a clone that is going on.

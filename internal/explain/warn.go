@@ -118,7 +118,7 @@ func (x *Explainer) leftBehind(d *descriptor) {
 
 // neverRead warns of an eventfd that was written and never read.
 func (x *Explainer) neverRead(fd int, f *file) {
-	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || !x.state.sawReads || f.warned&warnedRead != 0 || f.made == 0 || f.open > 0 {
+	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || x.state.given || !x.state.sawReads || f.warned&warnedRead != 0 || f.made == 0 || f.open > 0 {
 		return
 	}
 	for _, r := range f.regs {
