@@ -137,6 +137,11 @@ func TestTracker(t *testing.T) {
 	}
 	if w.Sleep == nil || w.Sleep.From != 20 || len(calls[1].Sleeps) != 1 {
 		t.Errorf("sleep %+v of %d: being put off the CPU counts as sleeping", w.Sleep, len(calls[1].Sleeps))
+	} else if s := calls[1].Sleeps[0]; s.From != 20 || s.To != 50 || s.Chain == nil || s.Chain.Time != 20 {
+		t.Errorf("the call slept %+v, want from 20 to 50", s)
+	}
+	if w.Sleep != nil && w.Sleep.To != 50 {
+		t.Errorf("the wake ended a sleep %+v, want one to 50", w.Sleep)
 	}
 	// What the lost records would have told is in doubt, and says so; what they
 	// would not have is not.
