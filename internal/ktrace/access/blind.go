@@ -5,6 +5,8 @@ package access
 import (
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -14,41 +16,43 @@ import (
 )
 
 // Blind lists the CPUs of whose idle task the kernel leaves no records, as
-// perf.Source.Blind does. It makes each CPU idle for some milliseconds; a CPU
-// that others keep busy meanwhile is not found.
-func Blind() ([]int, error) {
+// perf.Source.Blind does, and those of which it could not find out: they were
+// kept busy meanwhile. It gives each CPU some milliseconds to be idle in.
+func Blind() (blind, undecided []int, err error) {
 	s, err := perf.Open(perf.Config{Kinds: []ktrace.EventKind{ktrace.Switch}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.Close()
-	done := make(chan error)
-	go func() {
-		// The thread ends with this goroutine, and its CPU mask with it.
-		runtime.LockOSThread()
-		done <- nap()
-	}()
-	if err := <-done; err != nil {
-		return nil, err
+	const tries = 3
+	for try := 0; try == 0 || try < tries && len(undecided) > 0; try++ {
+		done := make(chan error)
+		go func() {
+			// The thread ends with this goroutine, and its CPU mask with it.
+			runtime.LockOSThread()
+			done <- nap(undecided)
+		}()
+		if err := <-done; err != nil {
+			return nil, nil, err
+		}
+		if _, err := s.Read(source.Now(), nil); err != nil {
+			return nil, nil, err
+		}
+		undecided = s.Undecided()
 	}
-	if err := s.Stop(); err != nil {
-		return nil, err
-	}
-	if _, err := s.Read(source.End, nil); err != nil {
-		return nil, err
-	}
-	return s.Blind(), nil
+	return s.Blind(), undecided, nil
 }
 
-// nap sleeps for short times on each CPU in turn.
-func nap() error {
+// nap sleeps for short times on each of the CPUs in turn, or on every one that
+// this process may use.
+func nap(cpus []int) error {
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
 		return err
 	}
 	const most = 64 // more would take too long
 	for cpu, n := 0, 0; cpu < len(all)*64 && n < most; cpu++ {
-		if !all.IsSet(cpu) {
+		if !all.IsSet(cpu) || cpus != nil && !slices.Contains(cpus, cpu) {
 			continue
 		}
 		n++
@@ -66,9 +70,16 @@ func nap() error {
 }
 
 func blindText() string {
-	cpus, err := Blind()
-	if err != nil || len(cpus) == 0 {
+	blind, undecided, err := Blind()
+	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("the kernel leaves no record of what happens on CPU %v while it is idle, so a wake by an interrupt there cannot be seen; it stays so until the next boot", cpus)
+	var parts []string
+	if len(blind) > 0 {
+		parts = append(parts, fmt.Sprintf("the kernel leaves no record of what happens on CPU %v while it is idle, so a wake by an interrupt there cannot be seen; it stays so until the next boot", blind))
+	}
+	if len(undecided) > 0 {
+		parts = append(parts, fmt.Sprintf("not decided whether the kernel leaves records of what happens on CPU %v while it is idle: it was busy, or this process may not use it", undecided))
+	}
+	return strings.Join(parts, "; ")
 }

@@ -24,6 +24,7 @@ type queue struct {
 	onto   int  // who runs next by the latest sched_switch, as the kernel numbers tasks
 	said   bool // and the CPU has not got there yet
 	idle   int  // how often the idle task was switched to since it last left a record
+	idled  bool // it has left one
 }
 
 // announced reports whether a sched_switch has already told that the task,
@@ -44,7 +45,7 @@ func (q *queue) announced(rs *Rings, tid int) bool {
 // note remembers what a record says of the CPU's idle task.
 func (q *queue) note(e *ktrace.Event) {
 	if e.TID == 0 {
-		q.idle = 0
+		q.idle, q.idled = 0, true
 	}
 	if e.Kind != ktrace.Switch {
 		return

@@ -285,9 +285,22 @@ func (s *Source) UpTo() int64 { return s.rings.UpTo() }
 // be seen. Some running kernels are found in that state for no visible reason;
 // it stays until they are booted again.
 func (s *Source) Blind() []int {
+	return s.cpusWith(func(q *queue) bool { return q.idle >= enoughIdle })
+}
+
+// Undecided lists the CPUs that were not idle often enough for Blind to be sure.
+func (s *Source) Undecided() []int {
+	return s.cpusWith(func(q *queue) bool { return q.idle < enoughIdle && !q.idled })
+}
+
+// enoughIdle is how often an idle task may be switched to and leave no record by
+// chance.
+const enoughIdle = 8
+
+func (s *Source) cpusWith(is func(*queue) bool) []int {
 	var cpus []int
 	for at, q := range s.rings.queues {
-		if q.idle >= 8 {
+		if is(q) {
 			cpus = append(cpus, at.cpu)
 		}
 	}
