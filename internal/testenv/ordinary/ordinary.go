@@ -62,6 +62,9 @@ func (u User) Command(t testing.TB, args ...string) *exec.Cmd {
 	if os.Geteuid() != 0 {
 		testenv.Require(t, "root", os.ErrPermission)
 	}
+	if level, err := os.ReadFile("/proc/sys/kernel/perf_event_paranoid"); err == nil && slices.Contains(u.Caps, unix.CAP_PERFMON) && string(level) >= "3" {
+		testenv.Require(t, "paranoid", fmt.Errorf("kernel.perf_event_paranoid is %s, with which CAP_PERFMON is not enough", strings.TrimSpace(string(level))))
+	}
 	text, err := json.Marshal(u)
 	if err != nil {
 		t.Fatal(err)
