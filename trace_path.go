@@ -134,10 +134,7 @@ var theKernel struct {
 
 func runningKernel() kernel {
 	theKernel.once.Do(func() {
-		var u unix.Utsname
-		if unix.Uname(&u) == nil {
-			theKernel.version, _ = ktrace.ParseVersion(unix.ByteSliceToString(u.Release[:]))
-		}
+		_, theKernel.version, _ = ktrace.Running() // of a version that cannot be read the oldest paths are the answer
 		// With hidden addresses there is an error, and the names that matter here.
 		if t, _ := ksym.Load(); t != nil {
 			theKernel.symbols = t

@@ -6,20 +6,18 @@ import (
 	"fmt"
 	"regexp"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 )
 
-// runningKernel is the release of the kernel that this program runs on.
+// runningKernel is the version of the kernel that this program runs on, "" where
+// it cannot be read.
 func runningKernel() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return ""
+	if _, v, err := ktrace.Running(); err == nil {
+		return v.String()
 	}
-	return unix.ByteSliceToString(u.Release[:])
+	return ""
 }
 
 // documented returns the lookup of paths for a kernel version; "" is the

@@ -2,7 +2,7 @@
 
 // Package ktrace has the words that the tracing layer shares: kernel versions,
 // documented paths and their edges, verdicts, and the events that a source
-// sees. It holds types only and imports nothing of the project.
+// sees, and says which kernel this is. It imports nothing of the project.
 package ktrace
 
 // Verdict says what became of one documented edge when it was held against an

@@ -5,6 +5,7 @@ package ksym
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -200,4 +201,25 @@ func FuzzParse(f *testing.F) {
 func (t *Table) function(i int) bool {
 	first, last, _ := t.at(t.syms[i].addr)
 	return !boundary(t.name(t.preferred(first, last)))
+}
+
+// A file that lies over the kernel's own is another's: its names would decide
+// between paths, and what it does not have would be an error of the kernel.
+func TestForeignFile(t *testing.T) {
+	own, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer own.Close()
+	if err := ofKernel(own); err != nil {
+		t.Errorf("the kernel's own: %v", err)
+	}
+	other, err := os.Create(filepath.Join(t.TempDir(), "kallsyms"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := ofKernel(other); err == nil || !strings.Contains(err.Error(), "another file is mounted over it") {
+		t.Errorf("a file of another kernel: %v", err)
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/rights"
+	"golang.org/x/sys/unix"
 )
 
 // Load reads the running kernel's symbols. Where the kernel hides the
@@ -22,6 +23,9 @@ func Load() (*Table, error) {
 		return nil, unreadable(err)
 	}
 	defer f.Close()
+	if err := ofKernel(f); err != nil {
+		return nil, err
+	}
 	t, err := Parse(f)
 	if err != nil {
 		return nil, &ktrace.AccessError{Tier: "kallsyms", Missing: "/proc/kallsyms cannot be used: " + err.Error(), Err: err}
@@ -30,6 +34,19 @@ func Load() (*Table, error) {
 		return t, hiddenError()
 	}
 	return t, nil
+}
+
+// ofKernel reports a file that lies over the kernel's own, such as that of
+// another kernel in a container.
+func ofKernel(f *os.File) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil || fs.Type == unix.PROC_SUPER_MAGIC {
+		return nil
+	}
+	return &ktrace.AccessError{
+		Tier: "kallsyms", Missing: "/proc/kallsyms is not the kernel's: another file is mounted over it",
+		Change: "umount /proc/kallsyms, or mount a /proc of its own",
+	}
 }
 
 // ErrHidden is wrapped by the error of Load where all addresses are zero.

@@ -69,6 +69,7 @@ func (d *Doc) Match(ev *ktrace.Event, leaf ...string) *Chain {
 		c.Steps = append(c.Steps, d.fired(names[0], ev.Source)...)
 	}
 	number(c.Steps)
+	Doubted(c.Steps, d.doubt)
 	return c
 }
 

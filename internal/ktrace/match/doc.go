@@ -9,6 +9,7 @@
 package match
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -26,6 +27,7 @@ type Doc struct {
 	syms  ktrace.SymbolSet
 	text  ktrace.TextProof
 
+	doubt  string  // why what d says is no measure of the kernel, "" where it is one
 	tracer *Tracer // nil: frames are those of call chains
 	memo   *memo   // nil: nothing is kept
 }
@@ -43,6 +45,28 @@ type memo struct {
 func (d *Doc) WithText(text ktrace.TextProof) *Doc {
 	d.text = text
 	return d
+}
+
+// WithDoubt says why a kernel may differ from its documents without an error on
+// either side, "" for no reason.
+func (d *Doc) WithDoubt(why string) *Doc {
+	d.doubt = why
+	return d
+}
+
+// Doubted leaves open what would be a finding, since why the documents are no
+// measure is known. why may be "".
+func Doubted(steps []Step, why string) []Step {
+	if why == "" {
+		return steps
+	}
+	for i := range steps {
+		if s := &steps[i]; s.Verdict.Finding() {
+			s.Evidence = fmt.Sprintf("it would be %s (%s), but %s", strings.ReplaceAll(string(s.Verdict), "_", " "), s.Evidence, why)
+			s.Verdict = ktrace.Inconclusive
+		}
+	}
+	return steps
 }
 
 // NewDoc joins primary, whose roots a chain has to start at, with the paths

@@ -76,6 +76,7 @@ func (d *Doc) Trace(tr *Tracer, events []*ktrace.Event) *Entries {
 			}
 		}
 	}
+	Doubted(en.Chain.Steps, d.doubt)
 	return en
 }
 

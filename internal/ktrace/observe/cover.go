@@ -39,7 +39,7 @@ func (k *Kernel) Cover(src *match.Sources, tracer *match.Tracer, taken ...Taken)
 	for _, t := range taken {
 		groups = append(groups, k.group(t, tracer))
 	}
-	return match.Cover(groups, src)
+	return match.Doubted(match.Cover(groups, src), k.Doubt())
 }
 
 // group has entries only where the tracer saw some of those calls: an

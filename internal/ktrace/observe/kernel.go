@@ -3,11 +3,13 @@
 package observe
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
@@ -30,6 +32,29 @@ type Kernel struct {
 	matched map[matchKey]*match.Chain
 
 	functions []string // documented ones, nil where they were not asked for yet
+}
+
+// Doubt says why this kernel may differ from its documented paths without an
+// error on either side: none of its age was reviewed. It is "" for others.
+func (k *Kernel) Doubt() string {
+	c, ok := k.Catalog.(interface{ Trees() []catalog.Tree })
+	if !ok {
+		return ""
+	}
+	trees := c.Trees()
+	if len(trees) == 0 {
+		return "no kernel was reviewed"
+	}
+	oldest, newest := trees[0].Version, trees[len(trees)-1].Version
+	switch {
+	case k.Version.Series() == oldest.Series() || k.Version.Series() == newest.Series():
+		return ""
+	case k.Version.Compare(oldest) < 0:
+		return fmt.Sprintf("kernel %s is older than the oldest that was reviewed, %s", k.Version, oldest)
+	case k.Version.Compare(newest) > 0:
+		return fmt.Sprintf("kernel %s is newer than the newest that was reviewed, %s", k.Version, newest)
+	}
+	return ""
 }
 
 // Path returns a documented path as it holds for this kernel.
@@ -60,7 +85,7 @@ func (k *Kernel) Doc(names, without []string) *match.Doc {
 	paths := builtFor(k.Arch, k.Paths(names...))
 	var d *match.Doc
 	if len(paths) > 0 {
-		d = match.NewDoc(k.Symbols, append(otherArchs(k.Arch), without...), paths[0], paths[1:]...).WithText(k.Text)
+		d = match.NewDoc(k.Symbols, append(otherArchs(k.Arch), without...), paths[0], paths[1:]...).WithText(k.Text).WithDoubt(k.Doubt())
 	}
 	if k.docs == nil {
 		k.docs = map[string]*match.Doc{}

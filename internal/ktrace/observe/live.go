@@ -81,6 +81,9 @@ const (
 // Start begins to observe. Its error is an *ktrace.AccessError where something
 // is missing.
 func Start(o Options) (*Session, error) {
+	if err := Observable(runtime.GOARCH); err != nil {
+		return nil, err
+	}
 	if err := access.Permitted(); err != nil {
 		return nil, access.Complete(err)
 	}
@@ -102,6 +105,12 @@ const TraceReading = 1 << 20
 
 // StartOn is Start with a kernel that is known already.
 func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
+	if err := Observable(k.Arch); err != nil {
+		if o.Functions != nil {
+			o.Functions.Close()
+		}
+		return nil, err
+	}
 	release, err := access.Wakes(table)
 	defer release()
 	var src *perf.Source

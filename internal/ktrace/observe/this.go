@@ -8,17 +8,14 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
-	"golang.org/x/sys/unix"
 )
 
 // ThisKernel is the running kernel, with its symbols as far as they can be
 // had: where err is not nil the kernel is usable all the same, and err says
 // what it does not know.
 func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
-	var u unix.Utsname
-	unix.Uname(&u) // fails for a bad address alone
-	k = &Kernel{Release: unix.ByteSliceToString(u.Release[:]), Arch: runtime.GOARCH, Catalog: catalog.Default()}
-	if k.Version, err = ktrace.KernelVersion(k.Release, unix.ByteSliceToString(u.Version[:])); err != nil {
+	k = &Kernel{Arch: runtime.GOARCH, Catalog: catalog.Default()}
+	if k.Release, k.Version, err = ktrace.Running(); err != nil {
 		return k, nil, err
 	}
 	table, err = ksym.Load()
@@ -26,4 +23,15 @@ func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
 		k.Symbols = table
 	}
 	return k, table, err
+}
+
+// Observable is nil where the ways into a kernel are documented for programs of
+// an architecture, as GOARCH has it, and else an *ktrace.AccessError. A 32-bit
+// program on a 64-bit kernel is none of them.
+func Observable(arch string) error {
+	if arch == "amd64" || arch == "arm64" {
+		return nil
+	}
+	return &ktrace.AccessError{Tier: "architecture", Missing: "the documented ways into the kernel are those of 64-bit programs on x86-64 and arm64, and this program is built for " + arch,
+		Change: "build it for amd64 or arm64"}
 }

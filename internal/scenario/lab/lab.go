@@ -46,8 +46,7 @@ type Lab struct {
 func Open() *Lab {
 	k, table, err := observe.ThisKernel()
 	l := &Lab{Kernel: k, symbols: table}
-	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
-		l.Denied = &ktrace.AccessError{Tier: "architecture", Missing: "the documented ways into the kernel are those of 64-bit programs on x86-64 and arm64, and this program is built for " + runtime.GOARCH, Change: "build it for amd64 or arm64"}
+	if l.Denied = observe.Observable(runtime.GOARCH); l.Denied != nil {
 		return l
 	}
 	if err != nil {

@@ -116,6 +116,9 @@ func KernelOf(h *record.Header) (*observe.Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recording: %w", err)
 	}
+	if observe.Observable(goarch(h.Arch)) != nil {
+		return nil, fmt.Errorf("recording: architecture %q: want x86_64 or aarch64, whose ways into the kernel are documented", h.Arch)
+	}
 	k := &observe.Kernel{Release: h.Release, Arch: goarch(h.Arch), Version: v, Catalog: catalog.Default()}
 	if len(h.Symbols) > 0 {
 		k.Symbols = h
