@@ -17,7 +17,7 @@ check: ## gofmt, go vet and short tests of what has changed since the branch lef
 	@$(GO) run ./internal/check
 
 test: ## every test that this machine and user can run; says what was skipped and why
-	@TESTSUM_LABEL="$${TESTSUM_LABEL:-test}" $(TESTSUM) -timeout 5m ./...
+	@TESTSUM_LABEL="$${TESTSUM_LABEL:-test}" $(TESTSUM) -timeout 10m ./...
 
 deaf: ## the tests of watchpoints, demo and verify on a processor whose watchpoints never fire
 	@$(GO) build -o bin/deaf ./internal/testenv/deaf

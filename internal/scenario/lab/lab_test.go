@@ -113,7 +113,10 @@ func each(t *testing.T, fn func(t *testing.T, p *taped)) {
 		if testing.Short() && i%6 != 0 {
 			continue // a sample: each is replayed once for each of its edges
 		}
-		t.Run(p.name, func(t *testing.T) { fn(t, p) })
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			fn(t, p)
+		})
 	}
 }
 
