@@ -41,6 +41,8 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	done, cancel := context.WithCancel(ctx)
 	cancel()
 	mask := efd.FullSigSet()
+	live, end := context.WithCancel(ctx)
+	defer end()
 	e.FD() // from here on e's calls enter the scheduler: both kinds are measured
 	plain := newEventFD(t, 0, 0)
 	waited := newEventFD(t, 0, 0)
@@ -60,6 +62,9 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 		"ReadContext":                func() error { waited.Write(1); _, err := waited.ReadContext(ctx); return err },
 		"WriteContext":               func() error { waited.WriteContext(ctx, 1); _, err := waited.Read(); return err },
 		"ReadContext, not in poller": func() error { plain.Write(1); _, err := plain.ReadContext(ctx); return err },
+		"ReadContext, cancellable":   func() error { waited.Write(1); _, err := waited.ReadContext(live); return err },
+		"WriteContext, cancellable":  func() error { waited.WriteContext(live, 1); _, err := waited.Read(); return err },
+		"ReadContext, shared":        func() error { e.Write(1); _, err := e.ReadContext(live); e.Write(1); return err },
 		"ReadContext, done":          func() error { _, err := e.ReadContext(done); return no(err, context.Canceled) },
 		"ReadContext, closed":        func() error { _, err := closed.ReadContext(ctx); return no(err, os.ErrClosed) },
 		"Poll":                       func() error { _, err := efd.Poll(fds, 0, nil); return err },

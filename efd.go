@@ -3,7 +3,6 @@
 package efd
 
 import (
-	"context"
 	"os"
 	"runtime"
 	"syscall"
@@ -205,124 +204,6 @@ func (e *EventFD) Drain() (uint64, error) {
 		return 0, nil
 	}
 	return 0, opRead.fail(errno)
-}
-
-// ReadContext is Read that waits until the counter is above 0 or ctx is done.
-// The goroutine waits in Go's poller and holds no thread. The end of one wait
-// leaves the others alone. Where ctx is done already, the counter is not
-// touched. A deadline of ctx goes through Go's timers, and is kept to about a
-// millisecond.
-//
-// The first wait registers the descriptor with the poller, for as long as the
-// handle lives: two system calls by Go's runtime, which tracers are not told
-// of. Errors: ctx.Err(); EINVAL, the handle is [Blocking]; [os.ErrClosed].
-func (e *EventFD) ReadContext(ctx context.Context) (uint64, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	if !e.d.acquire() {
-		return 0, os.ErrClosed
-	}
-	v, err := e.readContext(ctx)
-	e.d.release()
-	return v, err
-}
-
-func (e *EventFD) readContext(ctx context.Context) (uint64, error) {
-	if e.d.poller() == nil && e.d.flags.Load()&flagBlocking == 0 {
-		if v, errno := e.read(); errno == 0 {
-			return v, nil
-		} else if errno != unix.EAGAIN {
-			return 0, opRead.fail(errno)
-		}
-	}
-	p, err := e.poller()
-	if err != nil {
-		return 0, err
-	}
-	s := &p.reader
-	if err := p.enter(ctx, s); err != nil {
-		return 0, err
-	}
-	err = p.run(ctx, s)
-	v, errno := s.value, s.errno
-	s.leave()
-	switch {
-	case err != nil:
-		return 0, err
-	case errno != 0:
-		return 0, opRead.fail(errno)
-	}
-	return v, nil
-}
-
-// WriteContext is Write that waits until v fits below [MaxCount] or ctx is
-// done, in the way of ReadContext. Errors: ctx.Err(); EINVAL, v is above
-// MaxCount or the handle is [Blocking]; [os.ErrClosed].
-func (e *EventFD) WriteContext(ctx context.Context, v uint64) error {
-	if v > MaxCount {
-		return errTooMuch
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !e.d.acquire() {
-		return os.ErrClosed
-	}
-	err := e.writeContext(ctx, v)
-	e.d.release()
-	return err
-}
-
-func (e *EventFD) writeContext(ctx context.Context, v uint64) error {
-	if e.d.poller() == nil && e.d.flags.Load()&flagBlocking == 0 {
-		if errno := e.write(v); errno == 0 {
-			return nil
-		} else if errno != unix.EAGAIN {
-			return opWrite.fail(errno)
-		}
-	}
-	p, err := e.poller()
-	if err != nil {
-		return err
-	}
-	s := &p.writer
-	if err := p.enter(ctx, s); err != nil {
-		return err
-	}
-	s.value = v
-	err = p.run(ctx, s)
-	errno := s.errno
-	s.leave()
-	switch {
-	case err != nil:
-		return err
-	case errno != 0:
-		return opWrite.fail(errno)
-	}
-	return nil
-}
-
-func (e *EventFD) poller() (*poller, error) {
-	if p := e.d.poller(); p != nil {
-		return p, p.err
-	}
-	if e.d.flags.Load()&flagBlocking != 0 {
-		return nil, errBlockingCtx
-	}
-	return e.d.getPoller(e.setupPoller)
-}
-
-func (e *EventFD) setupPoller(p *poller) {
-	r, w := &p.reader, &p.writer
-	r.try = func(uintptr) bool {
-		r.value, r.errno = e.read()
-		return r.errno != unix.EAGAIN
-	}
-	w.try = func(uintptr) bool {
-		w.errno = e.write(w.value)
-		return w.errno != unix.EAGAIN
-	}
 }
 
 // Info is what the kernel says of an eventfd. See proc_pid_fdinfo(5).

@@ -50,6 +50,14 @@ func (o op) fail(errno unix.Errno) error {
 	return p.Load()
 }
 
+// result is nil if errno is 0, and the error of the call if not.
+func (o op) result(errno unix.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return o.fail(errno)
+}
+
 // argError refuses an argument before the call. It stands for the errno that
 // the kernel would have given.
 type argError struct {
@@ -91,4 +99,4 @@ func (e *InterruptedError) Error() string {
 // Unwrap returns [unix.EINTR].
 func (e *InterruptedError) Unwrap() error { return unix.EINTR }
 
-var errNotPollable = errors.New("efd: Go's poller does not take the descriptor")
+var errNotPollable = errors.New("efd: cannot register with Go's poller")

@@ -23,6 +23,12 @@ func CountOf(fd int) (uint64, error) {
 // InPoller reports whether e has been registered with Go's poller.
 func (e *EventFD) InPoller() bool { return e.d.poller() != nil }
 
+// WithoutNowait runs fn as on a kernel that has no RWF_NOWAIT for eventfds.
+func WithoutNowait(fn func()) {
+	defer noNowait.Store(noNowait.Swap(true))
+	fn()
+}
+
 // WithoutPwait2 runs fn as on a kernel that has no epoll_pwait2.
 func WithoutPwait2(fn func()) {
 	defer noPwait2.Store(noPwait2.Swap(true))
@@ -35,4 +41,15 @@ func (e *EventFD) Watchers() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return len(x.watchers)
+}
+
+// PendingWrites is how many WriteContexts of e wait for room.
+func (e *EventFD) PendingWrites() int {
+	p := e.d.poller()
+	if p == nil {
+		return 0
+	}
+	p.writes.mu.Lock()
+	defer p.writes.mu.Unlock()
+	return len(p.writes.list)
 }

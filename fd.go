@@ -48,6 +48,7 @@ type extra struct {
 	poller atomic.Pointer[poller]
 
 	mu       sync.Mutex
+	failed   *os.File // owns the fd, but is not in the runtime's poller
 	watchers []watcher
 }
 
@@ -92,12 +93,24 @@ func (d *descriptor) finish() {
 	if !d.state.CompareAndSwap(isLive, 0) {
 		return
 	}
-	if p := d.poller(); p != nil {
-		p.file.Close()
+	d.cleanup.Stop()
+	if file := d.file(); file != nil {
+		callCloseFile(file, int(d.fd))
 		return
 	}
-	d.cleanup.Stop()
 	callClose(int(d.fd))
+}
+
+// file is the os.File that owns the fd, nil if d owns it itself.
+func (d *descriptor) file() *os.File {
+	x := d.extra.Load()
+	if x == nil {
+		return nil
+	}
+	if p := x.poller.Load(); p != nil {
+		return p.file
+	}
+	return x.failed
 }
 
 func (d *descriptor) closed() bool { return d.state.Load()&isOpen == 0 }

@@ -73,7 +73,7 @@ func parseEventFDInfo(text []byte) (info Info, ok bool) {
 		switch string(key) {
 		case "flags":
 			n, _ := strconv.ParseUint(v, 8, 31)
-			info.Flags = int(n)
+			info.Flags = int(n) &^ unix.O_CLOEXEC // of the number, and not of the open file
 		case "eventfd-count":
 			n, err := strconv.ParseUint(v, 16, 64)
 			if err != nil {

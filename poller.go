@@ -4,24 +4,26 @@ package efd
 
 import (
 	"context"
+	"errors"
 	"os"
-	"syscall"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// poller is a descriptor's place in the Go runtime's poller, where goroutines
-// wait without a thread. It is made by the first wait. From then on file owns
-// the number.
+// poller is a descriptor's registration with the runtime's poller, where
+// goroutines wait without a thread. It is made by the first wait. From then on
+// file owns the fd.
 type poller struct {
 	d      *descriptor
 	file   *os.File
-	conn   syscall.RawConn
-	err    error         // the poller does not take this descriptor
+	err    error         // always nil
 	ended  chan struct{} // closed when the handle closes
 	reader waitSide
 	writer waitSide
+	writes writeQueue // of an EventFD
 }
 
 // waitSide is one of the two directions of a poller. The deadline, by which
@@ -29,10 +31,16 @@ type poller struct {
 // the poller, the one that put its token into turn. The others wait for their turn.
 type waitSide struct {
 	wait   func(func(uintptr) bool) error
-	expire func(now bool) // sets the deadline to one that has passed, or takes it back
+	expire func(now bool) // sets the deadline to one that has passed, or clears it
 	turn   chan struct{}
-	try    func(uintptr) bool // a call that cannot sleep, on the operands below; false: wait and call again
+	try    func(uintptr) bool // a call that does not sleep, on the operands below; false: wait and call again
+	step   func(uintptr) bool // tryArmed
+	slept  atomic.Bool        // the last wait slept
 
+	// Of the goroutine that has the turn.
+	ctx    any // a context.Context: by that type, the time zones would be in every program
+	armed  bool
+	disarm func()
 	value  uint64
 	events []EpollEvent
 	n      int
@@ -49,7 +57,8 @@ func deadline(passed bool) time.Time {
 	return time.Time{}
 }
 
-// poller is d's place in the runtime's poller, nil before the first wait.
+// poller is d's registration with the runtime's poller, nil before the first
+// wait.
 func (d *descriptor) poller() *poller {
 	if x := d.extra.Load(); x != nil {
 		return x.poller.Load()
@@ -57,38 +66,99 @@ func (d *descriptor) poller() *poller {
 	return nil
 }
 
-// getPoller registers d, whose number the caller has acquired, with the
-// runtime's poller unless it is there.
+// errNotNonblock is the error of getPoller for a descriptor without O_NONBLOCK.
+var errNotNonblock = errors.New("efd: another holder of the open file cleared O_NONBLOCK")
+
+// getPoller registers d, whose fd the caller has acquired, with the runtime's
+// poller unless it is registered. A failure is not remembered.
 func (d *descriptor) getPoller(setup func(*poller)) (*poller, error) {
 	x := d.getExtra()
-	p := x.poller.Load()
-	if p == nil {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if p = x.poller.Load(); p == nil {
-			if d.closed() {
-				return nil, os.ErrClosed
-			}
-			p = newPoller(d, setup)
-			x.poller.Store(p)
-		}
+	if p := x.poller.Load(); p != nil {
+		return p, nil
 	}
-	return p, p.err
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if p := x.poller.Load(); p != nil {
+		return p, nil
+	}
+	file, err := d.register(x)
+	if err != nil {
+		return nil, err
+	}
+	p := &poller{d: d, file: file, ended: make(chan struct{})}
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	p.reader.init(conn.Read, func(now bool) { file.SetReadDeadline(deadline(now)) })
+	p.writer.init(conn.Write, func(now bool) { file.SetWriteDeadline(deadline(now)) })
+	setup(p)
+	x.poller.Store(p)
+	return p, nil
 }
 
-func newPoller(d *descriptor, setup func(*poller)) *poller {
-	d.cleanup.Stop()
-	p := &poller{d: d, file: os.NewFile(uintptr(d.fd), "efd"), ended: make(chan struct{})}
-	p.conn, p.err = p.file.SyscallConn()
-	if p.err == nil && p.file.SetDeadline(time.Time{}) != nil {
-		p.err = errNotPollable
+func (s *waitSide) init(wait func(func(uintptr) bool) error, expire func(now bool)) {
+	s.wait, s.expire, s.turn = wait, expire, make(chan struct{}, 1)
+	s.step = s.tryArmed
+}
+
+// abandoned keeps files from their cleanup, which would close a fd that another
+// file owns by now.
+var abandoned struct {
+	sync.Mutex
+	files []*os.File
+}
+
+// register has an os.File own d's fd, which registers it with the runtime's
+// poller. x.mu is held.
+//
+// A file whose registration failed owns the fd too, and cannot give it back. It
+// stays until d closes, or another one succeeds.
+func (d *descriptor) register(x *extra) (*os.File, error) {
+	const attempts = 3 // a failure that the probe does not find has passed
+	for range attempts {
+		if d.closed() {
+			return nil, os.ErrClosed
+		}
+		if !nonblocking(int(d.fd)) {
+			return nil, errNotNonblock
+		}
+		if x.failed != nil {
+			if err := d.probe(); err != nil {
+				return nil, err
+			}
+			abandoned.Lock()
+			abandoned.files = append(abandoned.files, x.failed)
+			abandoned.Unlock()
+			x.failed = nil
+		}
+		d.cleanup.Stop()
+		file := os.NewFile(uintptr(d.fd), "efd")
+		if file.SetDeadline(time.Time{}) == nil {
+			return file, nil
+		}
+		x.failed = file
 	}
-	p.reader.wait, p.reader.turn = p.conn.Read, make(chan struct{}, 1)
-	p.writer.wait, p.writer.turn = p.conn.Write, make(chan struct{}, 1)
-	p.reader.expire = func(now bool) { p.file.SetReadDeadline(deadline(now)) }
-	p.writer.expire = func(now bool) { p.file.SetWriteDeadline(deadline(now)) }
-	setup(p)
-	return p
+	if err := d.probe(); err != nil {
+		return nil, err
+	}
+	return nil, errNotPollable
+}
+
+// probe registers d with an epoll of its own, for the errno that the runtime's
+// poller does not report.
+func (d *descriptor) probe() error {
+	const text = "cannot register with Go's poller"
+	epfd, errno := callEpollCreate1(unix.EPOLL_CLOEXEC)
+	if errno != 0 {
+		return &callError{text, opEpollCreate1.fail(errno)}
+	}
+	defer callClose(epfd)
+	ev := makeEpollEvent(EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLET, 0)
+	if errno := callEpollCtl(epfd, unix.EPOLL_CTL_ADD, int(d.fd), &ev); errno != 0 {
+		return &callError{text, opEpollCtl.fail(errno)}
+	}
+	return nil
 }
 
 // close ends the waits of a descriptor whose isOpen is clear. A waiter that
@@ -126,11 +196,14 @@ func (p *poller) enter(ctx context.Context, s *waitSide) error {
 
 // run calls s.try until it reports true. s's turn is the caller's.
 func (p *poller) run(ctx context.Context, s *waitSide) error {
-	disarm := s.arm(ctx)
-	err := s.wait(s.try)
-	if disarm != nil {
-		disarm()
+	s.ctx, s.armed = ctx, false
+	err := s.wait(s.step)
+	if s.disarm != nil {
+		s.disarm()
+		s.disarm = nil
 	}
+	s.ctx = nil
+	s.slept.Store(s.armed)
 	switch {
 	case err == nil:
 		return nil
@@ -142,9 +215,25 @@ func (p *poller) run(ctx context.Context, s *waitSide) error {
 	return err
 }
 
-// arm has the end of ctx end the wait. The function that it returns, nil where
-// ctx has no end, waits for a deadline that is being set, and takes it back:
-// it would end the next wait.
+// tryArmed is try. When it fails for the first time, the wait begins: only then
+// is ctx armed, which allocates.
+func (s *waitSide) tryArmed(fd uintptr) bool {
+	if s.try(fd) {
+		return true
+	}
+	if !s.armed {
+		s.armed, s.disarm = true, s.arm(s.ctx.(context.Context))
+	}
+	return false
+}
+
+// triesFirst reports whether a call is to be tried before the poller is
+// entered. While waits sleep, that would be one call more for each.
+func (s *waitSide) triesFirst() bool { return !s.slept.Load() || len(s.turn) > 0 }
+
+// arm makes the end of ctx end the wait. The function that it returns, nil if ctx
+// has no end, waits for a concurrent expire and clears the deadline, which
+// would end the next wait.
 func (s *waitSide) arm(ctx context.Context) (disarm func()) {
 	if ctx.Done() == nil {
 		return nil

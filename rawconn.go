@@ -36,8 +36,19 @@ func (c rawConn) Read(f func(fd uintptr) bool) error {
 	return c.run(f, func(p *poller) *waitSide { return &p.reader })
 }
 
+// Write tries, after each readiness that f does not use up, the values of the
+// WriteContexts that wait for their turn.
 func (c rawConn) Write(f func(fd uintptr) bool) error {
-	return c.run(f, func(p *poller) *waitSide { return &p.writer })
+	var p *poller
+	return c.run(func(fd uintptr) bool {
+		if f(fd) {
+			return true
+		}
+		if p.writes.write != nil {
+			p.writes.flush(nil)
+		}
+		return false
+	}, func(g *poller) *waitSide { p = g; return &g.writer })
 }
 
 func (c rawConn) run(f func(fd uintptr) bool, side func(*poller) *waitSide) error {

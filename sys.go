@@ -3,6 +3,7 @@
 package efd
 
 import (
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -72,6 +73,25 @@ func sysReadNonblock(fd int, v *uint64) (int, unix.Errno) {
 		return sysRead(fd, v)
 	}
 	n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(v)), 8)
+	return int(n), errno
+}
+
+// noNowait is set once the kernel has refused RWF_NOWAIT for an eventfd, which
+// takes it since Linux 5.8.
+var noNowait atomic.Bool
+
+// iovec is struct iovec.
+type iovec struct {
+	base *uint64
+	len  uintptr
+}
+
+// sysPreadv2 reads an eventfd's counter with RWF_NOWAIT: it does not sleep.
+func sysPreadv2(fd int, v *uint64) (int, unix.Errno) {
+	iov := iovec{v, 8}
+	const position = ^uintptr(0) // both halves of -1: a file without positions
+	n, _, errno := syscall.Syscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&iov)), 1,
+		position, position, unix.RWF_NOWAIT)
 	return int(n), errno
 }
 

@@ -108,7 +108,7 @@ func TestParseEventFDInfo(t *testing.T) {
 		want Info
 		ok   bool
 	}{
-		{"pos:\t0\nflags:\t02004002\nmnt_id:\t15\neventfd-count:                5\n", Info{5, -1, false, 0o2004002}, true},                                                       // 4.19
+		{"pos:\t0\nflags:\t02004002\nmnt_id:\t15\neventfd-count:                5\n", Info{5, -1, false, 0o4002}, true},                                                          // 4.19
 		{"pos:\t0\nflags:\t02\nmnt_id:\t15\neventfd-count: fffffffffffffffe\neventfd-id: 7\n", Info{MaxCount, 7, false, 2}, true},                                                // 5.10
 		{"pos:\t0\nflags:\t02\nmnt_id:\t15\nino:\t2057\neventfd-count: ffffffffffffffff\neventfd-id: 0\neventfd-semaphore: 1\nnew: 1\n", Info{math.MaxUint64, 0, true, 2}, true}, // 6.18
 		{"eventfd-count: 1\neventfd-id: -12\n", Info{1, -1, false, 0}, true},                                                                                                     // the id could not be had

@@ -3,6 +3,8 @@
 package efd
 
 import (
+	"errors"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -41,6 +43,7 @@ const (
 	kindEventfd2 recordKind = iota
 	kindRead                // of a counter
 	kindReadText            // of fdinfo
+	kindPreadv2
 	kindWrite
 	kindClose
 	kindFcntl
@@ -146,6 +149,20 @@ func callReadBytes(fd int, b []byte) (int, unix.Errno) {
 	return n, errno
 }
 
+// callPreadv2 reads an eventfd's counter and does not sleep.
+func callPreadv2(fd int, v *uint64) (int, unix.Errno) {
+	if tracing.Load() == nil {
+		return sysPreadv2(fd, v)
+	}
+	r := begin(kindPreadv2, "preadv2", uintptr(fd), addr(v))
+	r.now()
+	n, errno := sysPreadv2(fd, v)
+	r.end(n, errno)
+	r.after.bytes = counterBytes(v)
+	r.done()
+	return n, errno
+}
+
 // callWrite adds *v to an eventfd's counter; sleeps as in callRead.
 func callWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
 	if tracing.Load() == nil {
@@ -174,6 +191,23 @@ func callClose(fd int) unix.Errno {
 	r.end(0, errno)
 	r.done()
 	return errno
+}
+
+// callCloseFile closes file, which owns fd. The runtime takes fd out of its poller
+// first, in the time of the call.
+func callCloseFile(file *os.File, fd int) {
+	if tracing.Load() == nil {
+		file.Close()
+		return
+	}
+	r := begin(kindClose, "close", uintptr(fd))
+	r.before.link = fdLink(fd)
+	r.now()
+	err := file.Close()
+	var errno unix.Errno
+	errors.As(err, &errno)
+	r.end(0, errno)
+	r.done()
 }
 
 func callFcntl(fd, cmd, arg int) (int, unix.Errno) {

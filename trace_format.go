@@ -30,6 +30,8 @@ func (r *record) args() []Arg {
 			buf.Out = uapi.Bytes(r.after.bytes[:r.ret])
 		}
 		return []Arg{{"fd", signed(a[0]), ""}, buf, {"count", unsigned(a[2]), ""}}
+	case kindPreadv2:
+		return r.preadv2Args()
 	case kindWrite:
 		return []Arg{{"fd", signed(a[0]), ""}, {"buf", uapi.Bytes(r.before.bytes), ""}, {"count", unsigned(a[2]), ""}}
 	case kindClose:
@@ -62,6 +64,16 @@ func (r *record) args() []Arg {
 		return []Arg{{"dirfd", "AT_FDCWD", ""}, {"pathname", uapi.Text(string(r.before.bytes)), ""}, {"flags", uapi.OpenFlags(unix.O_RDONLY | unix.O_CLOEXEC), ""}}
 	}
 	return nil
+}
+
+// preadv2Args has the one iovec that the call is made with.
+func (r *record) preadv2Args() []Arg {
+	iov := func(base string) string { return "[{iov_base=" + base + ", iov_len=8}]" }
+	vec := Arg{Name: "iov", In: iov(uapi.Addr(r.arg[1]))}
+	if r.errno == 0 {
+		vec.Out = iov(uapi.Bytes(r.after.bytes))
+	}
+	return []Arg{{"fd", signed(r.arg[0]), ""}, vec, {"iovcnt", "1", ""}, {"offset", "-1", ""}, {"flags", "RWF_NOWAIT", ""}}
 }
 
 func (r *record) fcntlArgs() []Arg {

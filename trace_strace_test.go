@@ -155,6 +155,11 @@ func (h *straceHelper) eventfdCalls() {
 		callWrite(fd, &v, true)
 		callRead(fd, &v, false)
 	}
+	v = 3
+	callWrite(fd, &v, false)
+	callPreadv2(fd, &v)
+	callPreadv2(fd, &v)
+	callPreadv2(-1, &v)
 	callRead(fd+1000, &v, false)
 	callWrite(-1, &v, false)
 	path := append([]byte("/proc/self/fdinfo/"), strconv.Itoa(fd)...)
@@ -519,7 +524,7 @@ func (h *straceHelper) fullTable() {
 	callClose(fd)
 }
 
-var straced = "eventfd2,read,write,close,fcntl,fcntl64,ppoll,ppoll_time64,pselect6,pselect6_time64,epoll_create1,epoll_ctl,epoll_pwait,epoll_pwait2,ioctl,rt_sigprocmask,openat,getpgid,gettid,readlinkat"
+var straced = "eventfd2,read,preadv2,write,close,fcntl,fcntl64,ppoll,ppoll_time64,pselect6,pselect6_time64,epoll_create1,epoll_ctl,epoll_pwait,epoll_pwait2,ioctl,rt_sigprocmask,openat,getpgid,gettid,readlinkat"
 
 func TestCallsPrintAsStraceDoes(t *testing.T) {
 	strace := needStrace(t)
@@ -659,7 +664,7 @@ func compareWithStrace(t *testing.T, calls []toldCall, lines []straceLine) {
 			errs[m[1]+" "+m[2]] = true
 		}
 	}
-	for _, want := range []string{"read -1 EAGAIN", "read -1 EBADF", "write -1 EINVAL", "write -1 EAGAIN", "close -1 EBADF", "eventfd2 -1 EMFILE", "eventfd2 -1 EINVAL",
+	for _, want := range []string{"read -1 EAGAIN", "read -1 EBADF", "preadv2 -1 EAGAIN", "write -1 EINVAL", "write -1 EAGAIN", "close -1 EBADF", "eventfd2 -1 EMFILE", "eventfd2 -1 EINVAL",
 		"epoll_create1 -1 EMFILE", "epoll_ctl -1 EEXIST", "epoll_ctl -1 ENOENT", "epoll_ctl -1 EPERM", "epoll_ctl -1 ELOOP", "epoll_ctl -1 EBADF", "epoll_ctl -1 EFAULT",
 		"epoll_pwait -1 EINTR", "epoll_pwait2 -1 EINTR", "epoll_pwait -1 EINVAL", timeCall("ppoll") + " -1 EINTR", timeCall("ppoll") + " -1 EINVAL",
 		timeCall("pselect6") + " -1 EINTR", timeCall("pselect6") + " -1 EBADF", fcntlName + " -1 EMFILE", "openat -1 ENOENT", "rt_sigprocmask -1 EINVAL"} {
