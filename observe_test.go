@@ -355,7 +355,7 @@ func pollOn(t *testing.T, cpu int, e *efd.EventFD, n int) (slept, tid int) {
 		}
 		done <- err
 	}()
-	if err := <-done; err != nil {
+	if err := testenv.Receive(t, done, "the thread that polls"); err != nil {
 		t.Fatal(err)
 	}
 	return slept, tid
