@@ -260,6 +260,9 @@ func (s *Session) Stop() (*Pipeline, error) {
 		s.until.Store(source.Now())
 		close(s.done)
 		<-s.ended
+		if f := s.Functions(); f != nil && f.Off() {
+			s.p.Without = append(s.p.Without, "entries of functions: kernel.ftrace_enabled was 0 for a time, or still is; as root set it to 1")
+		}
 		if s.watch != nil {
 			s.p.Watched, s.p.Unwatched = s.watch.Armed(), s.watch.Unwatched()
 		}

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -91,6 +92,8 @@ type Source struct {
 	most    int
 	seen    map[int]int64 // CPU → time of the last line of it
 	empty   int64         // when the buffers were last found empty
+	asked   int64         // when kernel.ftrace_enabled was last looked at
+	off     bool          // it was found to be 0 since Resume
 }
 
 var _ source.Source = (*Source)(nil)
@@ -219,6 +222,7 @@ func (s *Source) start(c Config) error {
 	if c.Paused {
 		return nil
 	}
+	s.asked = source.Now()
 	return access(s.in.write("tracing_on", "1"))
 }
 
@@ -239,6 +243,7 @@ func (s *Source) Resume(threads, except []int) error {
 		return err
 	}
 	clear(s.seen)
+	s.asked, s.off = source.Now(), false
 	s.except, s.all = except, len(threads) == 0
 	s.forget()
 	s.rest, s.pending, s.losses = nil, nil, nil
@@ -518,10 +523,30 @@ func (s *Source) Losses() []ktrace.Loss {
 	return l
 }
 
+// Off reports whether the function tracer was found switched off, for the whole
+// system, while this source was to trace.
+func (s *Source) Off() bool { return s.off }
+
+// askEvery is how often a source looks whether the tracer was switched off.
+const askEvery = int64(100 * time.Millisecond)
+
+// ask counts a loss if the tracer is switched off.
+func (s *Source) ask(now int64) {
+	if enabled() != nil {
+		s.off = true
+		s.losses = append(s.losses, ktrace.Loss{Source: s.tracer, Count: 1, From: s.asked, To: now})
+	}
+	s.asked = now
+}
+
 // Stop implements source.Source.
 func (s *Source) Stop() error {
 	if s.in == nil {
 		return nil
+	}
+	if s.asked != 0 {
+		s.ask(source.Now())
+		s.asked = 0
 	}
 	return s.in.write("tracing_on", "0")
 }

@@ -16,6 +16,9 @@ import (
 // Read implements source.Source. What was lost of the events that it passes on
 // is known when it returns.
 func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
+	if now := source.Now(); s.asked != 0 && now > s.asked+askEvery {
+		s.ask(now)
+	}
 	if err := s.drain(s.most); err != nil {
 		return buf, err
 	}

@@ -59,11 +59,15 @@ func (s *Source) prove() error {
 	}
 	now := source.Now()
 	for _, o := range doubtful {
+		o.was = o.was || o.alive
 		if o.freed == 0 && (o.alive || now-o.armed < proofTime) && !again(s.fresh, o.addr) {
 			continue
 		}
+		if !o.was {
+			s.armed--
+			s.gone++
+		}
 		o.alive = false
-		s.armed--
 		if err := s.disarm(o); err != nil {
 			return err
 		}

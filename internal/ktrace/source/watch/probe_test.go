@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/testenv"
 	"github.com/efd-go/efd/internal/testenv/deafen"
-	"golang.org/x/sys/unix"
 )
 
 const beProbe = "EFD_TEST_WATCH_PROBE"
@@ -62,15 +62,12 @@ func TestProbeWantsTwo(t *testing.T) {
 	testenv.Require(t, "watch", Probe())
 	const registers = 4
 	for held := range registers + 1 {
-		fd := -1
 		if held > 0 {
-			attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_BREAKPOINT, Bp_type: 2, Ext1: ^uint64(0) &^ 0xfff, Ext2: 8, Bits: unix.PerfBitDisabled}
-			attr.Size = unix.PERF_ATTR_SIZE_VER8
-			var err error
-			if fd, err = unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC); err != nil {
+			rings := perf.NewRings(os.Getpagesize(), perf.NewStacks(nil))
+			defer rings.Close()
+			if _, err := rings.Add(breakpoint(^uint64(0)&^0xfff, 8, nil), -1, 0, false); err != nil {
 				t.Skipf("this processor has fewer than %d watchpoints: %v", held, err)
 			}
-			defer unix.Close(fd)
 		}
 		err := Probe()
 		if held > registers-2 != (err != nil) {

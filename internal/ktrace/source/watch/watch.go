@@ -65,6 +65,7 @@ type Source struct {
 	nextKey int
 	missed  map[string]int // eventfds that went unwatched, by the reason
 	armed   int            // eventfds that were watched
+	gone    int            // eventfds that had ended before they were
 	locks   map[locker]string
 	stacks  *perf.Stacks
 	proving int // TID that reads what /proc says of eventfds, 0: nobody does
@@ -92,6 +93,7 @@ type object struct {
 	events []*perf.Event
 	freed  int64 // when it was, 0: not yet
 	alive  bool  // it was found to be an eventfd of its process since it was armed, and since a record was lost
+	was    bool  // it was found to be at some time
 	armed  int64 // when it was, or when that became doubtful
 }
 
@@ -254,7 +256,11 @@ func (s *Source) take(wanted func(a *alloc) bool) error {
 	s.fresh = nil // more may come while they are armed
 	for i := range fresh {
 		a := &fresh[i]
-		if !wanted(a) || again(fresh[i+1:], a.addr) {
+		if !wanted(a) {
+			continue
+		}
+		if again(fresh[i+1:], a.addr) {
+			s.gone++
 			continue
 		}
 		err := s.arm(a)
@@ -424,15 +430,23 @@ func (s *Source) Unwatched() []string {
 	for _, why := range slices.Sorted(maps.Keys(s.missed)) {
 		out = append(out, fmt.Sprintf("changes of %d further eventfds: %s", s.missed[why], why))
 	}
+	if n := s.gone + s.undecided(); n > 0 {
+		out = append(out, fmt.Sprintf("changes of %d further eventfds: they were not found among the descriptors of their process, where watching begins", n))
+	}
 	return out
 }
 
 // Armed counts the eventfds that were watched, for a time at least.
 func (s *Source) Armed() int {
-	n := s.armed
+	return s.armed - s.undecided()
+}
+
+// undecided counts the armed eventfds that were not found to live yet.
+func (s *Source) undecided() int {
+	n := 0
 	for _, o := range s.objects {
-		if !o.alive {
-			n--
+		if !o.was {
+			n++
 		}
 	}
 	return n
