@@ -14,6 +14,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/plain"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
@@ -90,7 +91,7 @@ func (d *demonstration) trial(t *lab.Trial) {
 	d.calls(t.Result)
 	if t.Wake == nil {
 		d.text.Printf("\n")
-		d.text.Para("  ", fmt.Sprintf("%s: %s.", t.Status, strings.TrimSuffix(plain(t.Reason), ".")))
+		d.text.Para("  ", fmt.Sprintf("%s: %s.", t.Status, strings.TrimSuffix(plain.Text(t.Reason), ".")))
 		d.text.Para("  ", "Documented:")
 		d.documentedRoutes("  ", t.Scenario, t.Result)
 		return
@@ -312,7 +313,7 @@ func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Sc
 			head = strings.Repeat(" ", len(head))
 		}
 		if err != nil {
-			t.Hanging(head, plain(err.Error()))
+			t.Hanging(head, plain.Text(err.Error()))
 		} else {
 			d.wakers(head, r)
 		}

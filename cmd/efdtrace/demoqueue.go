@@ -10,6 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/plain"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
@@ -144,7 +145,7 @@ func (d *demonstration) legend() {
 // unwatched says why nobody is seen to join or leave a wait queue, where that is so.
 func (d *demonstration) unwatched() {
 	if err := d.lab.Unwatched(); err != nil {
-		d.text.Para("", "Who joins or leaves an eventfd's wait queue is documented alone, since no eventfd can be watched here: "+plain(err.Error())+".")
+		d.text.Para("", "Who joins or leaves an eventfd's wait queue is documented alone, since no eventfd can be watched here: "+plain.Text(err.Error())+".")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -78,6 +79,20 @@ func (e *env) endBy(signals <-chan os.Signal) func() {
 		}
 	}()
 	return func() { close(done) }
+}
+
+// fileMemory is where the garbage collector begins to work harder for a command
+// that reads a file.
+const fileMemory = 128 << 20
+
+// limitMemory has the process keep little garbage. The function that it returns
+// ends that.
+func (e *env) limitMemory(bytes int64) func() {
+	if !e.alone || os.Getenv("GOMEMLIMIT") != "" {
+		return func() {}
+	}
+	before := debug.SetMemoryLimit(bytes)
+	return func() { debug.SetMemoryLimit(before) }
 }
 
 // endedBy is the status after such a signal.

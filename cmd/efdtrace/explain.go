@@ -26,7 +26,8 @@ var explainCommand = command{
 	name: "explain", args: "[-json] [-kernel V] [-pid N] [-fd N] [-o FILE] [-format F] [FILE…]",
 	short: "an strace log with the kernel path behind each of its calls",
 	more: "Without FILE, or with -, it reads standard input. In text each line of the log comes out as it is;\n" +
-		"what is said of it stands below it, behind \"#:\".",
+		"what is said of it stands below it, behind \"#:\". A line of the log that begins so is announced\n" +
+		"by one that says so. On a terminal its control characters are escaped.",
 }
 
 func init() {
@@ -71,6 +72,7 @@ func runExplain(e *env, args []string) int {
 		*kernel = runningKernel()
 	}
 	x := &explainer{env: e, format: *format, kernel: *kernel, o: explain.Options{PID: *pid, FD: *fd, Paths: paths, Flush: livePipe(e)}}
+	defer e.limitMemory(fileMemory)()
 	return x.run(*out, fs.Args())
 }
 
@@ -91,7 +93,7 @@ func (x *explainer) run(out string, names []string) int {
 		names = []string{"-"}
 	}
 	if out == "" {
-		x.o.Color = colour(x.env.stdout)
+		x.o.Color, x.o.Terminal = colour(x.env.stdout), isTerminal(x.env.stdout)
 		return x.status(context.Background(), x.files(names))
 	}
 	ctx, stop := untilSignal()

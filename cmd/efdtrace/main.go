@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/efd-go/efd/internal/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -75,7 +76,11 @@ func pollable() error {
 	return unix.Close(e)
 }
 
+// run runs the sub-command. What goes to standard error may have names and texts
+// of files in it.
 func run(e *env, args []string) int {
+	own := *e
+	e, own.stderr = &own, &plain.Writer{W: e.stderr}
 	if err := pollable(); err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace: %v: Go's runtime needs it\n", err)
 		return exitCannot

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/efd-go/efd/internal/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,7 +58,7 @@ func (e *env) createOut(ctx context.Context, name string, inputs ...os.FileInfo)
 		}
 	}
 	o := &outFile{name: name, dir: p.dir, base: p.base, made: !p.exists}
-	waiting := func() { fmt.Fprintf(e.stderr, "efdtrace: -o %s: waits for a reader of the FIFO\n", plain(name)) }
+	waiting := func() { fmt.Fprintf(e.stderr, "efdtrace: -o %s: waits for a reader of the FIFO\n", plain.Text(name)) }
 	if err := o.open(ctx, p, waiting); err != nil {
 		o.dir.Close()
 		return nil, outError(name, err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/plain"
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -103,7 +104,7 @@ func TestNamesOnATerminal(t *testing.T) {
 	if want := strings.Repeat(`\x1b[2J\n\u009b1m `, 3); strings.Count(line, `\x1b[2J\n\u009b1m`) != 3 || strings.ContainsAny(line, name[:1]+"\n\u009b") {
 		t.Errorf("%q, want %q three times", line, want)
 	}
-	if s := plain(`a "name" of c:\`); s != `a "name" of c:\` {
+	if s := plain.Text(`a "name" of c:\`); s != `a "name" of c:\` {
 		t.Errorf("%q", s)
 	}
 }

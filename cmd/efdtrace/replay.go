@@ -41,6 +41,7 @@ func replay(e *env, args []string) int {
 		fmt.Fprintf(e.stderr, "efdtrace replay: %v\n", err)
 		return exitUsage
 	}
+	defer e.limitMemory(fileMemory)()
 	ctx, stop := untilSignal()
 	defer stop()
 	v, err := replayed(ctx, e, fs.Arg(0), *out, *format, *rt)

@@ -246,7 +246,7 @@ type program struct {
 // start starts the program, stopped at its first instruction.
 func start(e *env, o *runOptions) (*program, error) {
 	cmd := exec.Command(o.program[0], o.program[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, behind(e.stdout), e.stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, behind(e.stdout), behind(e.stderr)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if o.asUser {
 		if err := as(cmd, o.user); err != nil {

@@ -5,10 +5,8 @@ package main
 import (
 	"io"
 	"os"
-	"strconv"
-	"strings"
-	"unicode"
 
+	"github.com/efd-go/efd/internal/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,8 +26,11 @@ func (o *output) Write(b []byte) (int, error) {
 
 // behind is what an output writes to.
 func behind(w io.Writer) io.Writer {
-	if o, ok := w.(*output); ok {
+	switch o := w.(type) {
+	case *output:
 		return o.Writer
+	case *plain.Writer:
+		return o.W
 	}
 	return w
 }
@@ -48,15 +49,4 @@ func isTerminal(w io.Writer) bool {
 // never with NO_COLOR set.
 func colour(w io.Writer) bool {
 	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(w)
-}
-
-// plain is a name as it may go to a terminal. A program gives itself and its
-// files what names it likes, and one who looks at it is not to have a terminal
-// that it set, nor lines that it wrote.
-func plain(name string) string {
-	if !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
-		return name
-	}
-	q := strconv.QuoteToGraphic(name)
-	return q[1 : len(q)-1]
 }

@@ -18,6 +18,9 @@ import (
 // oldest go first.
 const maxTimeline = 50000
 
+// maxSteps bounds the steps of all paths together.
+const maxSteps = 1 << 16
+
 // timeline gathers what is seen into the picture that the writers take.
 type timeline struct {
 	t       render.Timeline
@@ -26,6 +29,7 @@ type timeline struct {
 	ended   []slept // by each of the wakes
 	dropped int
 	changes int
+	steps   int // of the paths, and of those that there was no room for
 }
 
 // slept is what a wake tells of the call that was asleep.
@@ -44,6 +48,9 @@ func (l *timeline) thread(pid, tid int, comm string) {
 	}
 	th := l.threads[tid]
 	if th == nil {
+		if len(l.threads) >= maxTimeline {
+			return // it has its number alone
+		}
 		th = &render.Thread{TID: tid}
 		l.threads[tid] = th
 	}
@@ -62,8 +69,8 @@ func (l *timeline) wake(j *observe.Judged) {
 	} else if j.RanIn() {
 		w.Waker.RanIn = &render.Thread{PID: j.Waker.PID, TID: j.Waker.TID, Comm: j.Waker.Comm}
 	}
-	if j.Runtime {
-		l.threads[j.Wakee.TID].Note = "Go runtime poller"
+	if th := l.threads[j.Wakee.TID]; th != nil && j.Runtime {
+		th.Note = "Go runtime poller"
 	}
 	if len(l.t.Wakes) >= maxTimeline {
 		l.t.Wakes, l.ended = slices.Delete(l.t.Wakes, 0, maxTimeline/10), slices.Delete(l.ended, 0, maxTimeline/10)
@@ -176,6 +183,9 @@ func (l *timeline) path(name string, c *match.Chain, steps []match.Step) int {
 	if i, ok := l.paths[key.String()]; ok {
 		return i
 	}
+	if l.steps += len(steps); l.steps > maxSteps {
+		return -1
+	}
 	l.t.Paths = append(l.t.Paths, p)
 	l.paths[key.String()] = len(l.t.Paths) - 1
 	return len(l.t.Paths) - 1
@@ -213,6 +223,9 @@ func (l *timeline) finish(k *observe.Kernel, lost uint64) *render.Timeline {
 	}
 	for j := range t.Paths {
 		t.Paths[j].Kernel = k.Version.String()
+	}
+	if l.steps > maxSteps {
+		l.note("note", fmt.Sprintf("calls and wakes after the first %d different steps have no path", maxSteps))
 	}
 	if l.dropped > 0 {
 		l.note("note", fmt.Sprintf("the oldest %d calls and wakes were let go", l.dropped))

@@ -14,6 +14,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/plain"
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
@@ -159,7 +160,7 @@ func progress(w io.Writer) func(string) {
 	if !isTerminal(w) {
 		return func(string) {}
 	}
-	return func(s string) { fmt.Fprintf(w, "\r\x1b[K%s", s) }
+	return func(s string) { fmt.Fprintf(behind(w), "\r\x1b[K%s", plain.Text(s)) }
 }
 
 // verification is one run of verify.
@@ -285,7 +286,7 @@ func (v *verification) summary() {
 	}
 	v.figures()
 	for _, w := range v.out.Unobservable {
-		v.text.Para("", "Not observable: "+plain(w)+".")
+		v.text.Para("", "Not observable: "+plain.Text(w)+".")
 	}
 	if v.lab.Denied != nil {
 		v.text.Para("", "What is missing: "+v.lab.Denied.Error()+".")

@@ -17,6 +17,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/plain"
 )
 
 // formats are those of run and verify; replay has no recording to write.
@@ -48,21 +49,28 @@ type view struct {
 	live bool // somebody may read along
 	line *timeline
 
-	mu       sync.Mutex
-	unseen   []string          // what could not be observed, and why
-	watched  string            // how many eventfds were watched
-	losses   map[string]uint64 // by source
-	first    int64
-	wakes    int
-	runtime  int
-	changes  int
-	findings int
-	groups   map[kind]*group
-	ways     ways
+	mu        sync.Mutex
+	unseen    []string          // what could not be observed, and why
+	watched   string            // how many eventfds were watched
+	losses    map[string]uint64 // by source
+	first     int64
+	wakes     int
+	runtime   int
+	changes   int
+	findings  int
+	groups    map[kind]*group
+	latencies int // in groups
+	ways      ways
 }
 
 // kind is a kind of wake, for the summary.
 type kind struct{ waker, callback, wakee string }
+
+// Bounds of the summary: kinds of wakes, and the latencies of all of them.
+const (
+	maxGroups    = 1 << 10
+	maxLatencies = 1 << 20
+)
 
 type group struct {
 	kind
@@ -154,7 +162,7 @@ func pathless(object string) bool {
 func (v *view) found(steps ...match.Step) {
 	for _, s := range steps {
 		v.findings++
-		v.text.Printf("%14s%s %s -> %s: %s\n", "", s.Verdict, plain(s.Caller), plain(s.Callee), plain(s.Evidence))
+		v.text.Printf("%14s%s %s -> %s: %s\n", "", s.Verdict, plain.Text(s.Caller), plain.Text(s.Callee), plain.Text(s.Evidence))
 	}
 }
 
@@ -167,7 +175,7 @@ func (v *view) change(c *observe.Change) {
 	if !c.Interrupted {
 		who = sideName(c.Side.TID, c.Side.Comm, c.Syscall, c.FD)
 	}
-	line := fmt.Sprintf("%s %s %s", who, c.What, plain(c.Object))
+	line := fmt.Sprintf("%s %s %s", who, c.What, plain.Text(c.Object))
 	if v.line != nil {
 		v.line.change(c, line)
 		if c.Chain != nil {
@@ -186,7 +194,7 @@ func (v *view) change(c *observe.Change) {
 func chainText(c *observe.Change) string {
 	var names []string
 	for _, f := range c.Event.Stack {
-		names = append(names, plain(f.Name))
+		names = append(names, plain.Text(f.Name))
 		if strings.Contains(f.Name, "_sys_") {
 			break
 		}
@@ -202,7 +210,7 @@ func wakeLine(j *observe.Judged) string {
 		fmt.Fprintf(&b, " through %s", strings.Join(j.Callbacks, ", "))
 	}
 	if j.Object != "" {
-		fmt.Fprintf(&b, " on %s", plain(j.Object))
+		fmt.Fprintf(&b, " on %s", plain.Text(j.Object))
 	}
 	if l := j.Latency(); l >= 0 {
 		fmt.Fprintf(&b, ", running after %s", micro(l))
@@ -241,13 +249,13 @@ func wakerName(j *observe.Judged) string {
 	case j.Interrupted:
 		return fmt.Sprintf("a %s (%s)", j.Context, cmp.Or(what, "unknown"))
 	case j.Context == match.KWorker:
-		return fmt.Sprintf("%d %s (%s)", j.Waker.TID, plain(j.Waker.Comm), cmp.Or(what, "kworker"))
+		return fmt.Sprintf("%d %s (%s)", j.Waker.TID, plain.Text(j.Waker.Comm), cmp.Or(what, "kworker"))
 	}
 	return sideName(j.Waker.TID, j.Waker.Comm, j.WakerSyscall, j.FD)
 }
 
 func sideName(tid int, comm, call string, fd int) string {
-	s := strings.TrimSpace(fmt.Sprintf("%d %s", tid, plain(comm)))
+	s := strings.TrimSpace(fmt.Sprintf("%d %s", tid, plain.Text(comm)))
 	if tid == 0 {
 		s = "a thread elsewhere"
 	}
@@ -271,13 +279,18 @@ func (v *view) tally(j *observe.Judged) {
 	}
 	k.callback = strings.Join(j.Callbacks, ", ")
 	g := v.groups[k]
+	if g == nil && len(v.groups) >= maxGroups {
+		k = kind{waker: "others"}
+		g = v.groups[k]
+	}
 	if g == nil {
 		g = &group{kind: k}
 		v.groups[k] = g
 	}
 	g.n++
-	if l := j.Latency(); l >= 0 && len(g.latencies) < 1<<16 {
+	if l := j.Latency(); l >= 0 && len(g.latencies) < 1<<16 && v.latencies < maxLatencies {
 		g.latencies = append(g.latencies, l)
+		v.latencies++
 	}
 }
 
@@ -413,7 +426,7 @@ func (v *view) summary(lost uint64) {
 		t.Para("", v.watched)
 	}
 	for _, n := range v.unseen {
-		t.Para("", "not observable: "+plain(n)+".")
+		t.Para("", "not observable: "+plain.Text(n)+".")
 	}
 	if lost > 0 {
 		t.Para("", lostText(lost, v.losses))

@@ -127,7 +127,7 @@ func (x *Explainer) transfer(rec *strace.Record, th *thread, fd strace.FD, f *fi
 	if counted {
 		f.semaphore = info.Semaphore
 	}
-	v, valued := strace.Counter(arg(c, 1))
+	v, valued := strace.Counter(arg(c, 1), x.order)
 	if write {
 		n.path("eventfd_write")
 	} else {
@@ -289,6 +289,9 @@ var ctlBranches = map[string]string{"EPOLL_CTL_ADD": "add", "EPOLL_CTL_MOD": "mo
 	"0x1": "add", "0x3": "modify", "0x2": "delete"}
 
 func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
+	if o := strace.Order(arg(&rec.Call, 3)); o != nil {
+		x.order = o
+	}
 	n, c := &x.note, &rec.Call
 	th.quiet()
 	n.path("epoll_ctl")

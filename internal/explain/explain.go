@@ -9,6 +9,7 @@
 package explain
 
 import (
+	"encoding/binary"
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
@@ -65,6 +66,7 @@ type Explainer struct {
 	// slept, from elsewhere than the log. May be nil.
 	Slept func(line int) bool
 
+	order binary.ByteOrder // of the log's machine, as far as known
 	note  Note
 	told  Note // scratch: a story
 	state state
@@ -73,7 +75,7 @@ type Explainer struct {
 
 // New returns an Explainer for one log.
 func New() *Explainer {
-	x := &Explainer{}
+	x := &Explainer{order: binary.NativeEndian}
 	x.state.init()
 	return x
 }

@@ -136,7 +136,7 @@ func sentences(t testing.TB, log string) []string {
 func TestOutcomes(t *testing.T) {
 	for _, c := range []struct{ log, want string }{
 		{"eventfd2(0, EFD_CLOEXEC|EFD_NONBLOCK) = 3\nwrite(3, \"\\5\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n", "adds 5 to the counter of eventfd 3 [eventfd_write]"},
-		{"write(3<anon_inode:[eventfd]>, \"\\0\\0\\0\\0\\0\\0\\0\\7\", 8) = 8\n", "adds 7 to the counter of eventfd 3 [eventfd_write]"},
+		{"epoll_ctl(4, EPOLL_CTL_ADD, 5, {events=EPOLLIN, data={u32=0, u64=5}}) = 0\nwrite(3<anon_inode:[eventfd]>, \"\\0\\0\\0\\0\\0\\0\\0\\7\", 8) = 8\n", "adds 7 to the counter of eventfd 3 [eventfd_write]"},
 		{"write(3<anon_inode:[eventfd]>, \"\\376\\377\\377\\377\\377\\377\\377\\377\", 8) = 8\n", "adds 2^64-2 to the counter of eventfd 3 [eventfd_write]"},
 		{"read(3<anon_inode:[eventfd]>, 0x7ff, 8) = -1 EAGAIN (Resource temporarily unavailable)\n", "finds the counter of eventfd 3 at 0, EAGAIN [eventfd_read: EAGAIN]"},
 		{"poll([{fd=3, events=POLLIN}], 1, 0) = 0 (Timeout)\n", "looks at fd 3 (POLLIN): nothing ready; returns at once [poll]"},

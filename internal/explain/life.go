@@ -4,6 +4,7 @@ package explain
 
 import (
 	"bytes"
+	"math"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
@@ -188,31 +189,39 @@ func (x *Explainer) close(rec *strace.Record, th *thread) {
 // closed ends a descriptor and, with the last one, the story of its file.
 func (x *Explainer) closed(rec *strace.Record, th *thread, d *descriptor) {
 	n, f := &x.note, d.file
-	d.closed = rec.Line
-	f.open--
+	d.close(rec.Line)
 	n.Runtime = n.Runtime || f.runtime
-	if f.kind != "eventfd" && f.kind != "epoll" {
-		x.leftBehind(d)
-		if f.open <= 0 {
-			f.regs = nil
-		}
-		return
-	}
-	if f.open > 0 {
+	if f.kind == "eventfd" || f.kind == "epoll" {
 		n.say("closes ")
 		n.sayFD(f.kind, d.fd)
-		n.say(", which stays open through another descriptor")
+		if f.open > 0 {
+			n.say(", which stays open through another descriptor")
+		}
+	}
+	x.afterClose(rec, d)
+}
+
+// afterClose ends the story of a file with its last descriptor.
+func (x *Explainer) afterClose(rec *strace.Record, d *descriptor) {
+	n, f := &x.note, d.file
+	if f.open > 0 {
 		x.leftBehind(d)
 		return
 	}
-	n.say("closes ")
-	n.sayFD(f.kind, d.fd)
-	n.path(f.kind + "_release")
-	n.Outcome = AtOnce
-	n.Stories = append(n.Stories, x.story(d, f, rec.Line))
-	x.neverRead(d.fd, f)
+	if f.kind == "eventfd" || f.kind == "epoll" {
+		n.path(f.kind + "_release")
+		n.Outcome = AtOnce
+		if len(n.Stories) < maxStories {
+			n.Stories = append(n.Stories, x.story(d, f, rec.Line))
+		}
+		x.neverRead(d.fd, f)
+	}
 	f.regs, f.items = nil, nil
 }
+
+// maxStories bounds the stories that one line of the log ends, and the warnings
+// that it gets.
+const maxStories = 64
 
 func (x *Explainer) closeRange(rec *strace.Record, th *thread) {
 	th.quiet()
@@ -225,11 +234,31 @@ func (x *Explainer) closeRange(rec *strace.Record, th *thread) {
 	if flags := arg(c, 2); strace.Has(flags, "CLOSE_RANGE_CLOEXEC", 4) {
 		return
 	}
-	for d := range th.table.all() {
-		if d.closed == 0 && int64(d.fd) >= first && uint64(d.fd) <= uint64(last) {
-			d.closed = rec.Line
-			d.file.open--
+	if first < 0 || first > math.MaxInt32 || uint64(last) < uint64(first) {
+		return
+	}
+	n, ended := &x.note, 0
+	for d := range th.table.open(int(first), int(min(uint64(last), math.MaxInt32))) {
+		d.close(rec.Line)
+		n.Runtime = n.Runtime || d.file.runtime
+		if d.file.open <= 0 && (d.file.kind == "eventfd" || d.file.kind == "epoll") {
+			switch ended++; {
+			case ended == 1:
+				n.say("closes ")
+				n.sayFD(d.file.kind, d.fd)
+			case ended <= 8:
+				n.say(", ")
+				n.sayFD(d.file.kind, d.fd)
+			}
 		}
+		if len(n.Warnings) < maxStories {
+			x.afterClose(rec, d)
+		}
+	}
+	if ended > 8 {
+		n.say(" and ")
+		n.sayInt(int64(ended - 8))
+		n.say(" more")
 	}
 }
 

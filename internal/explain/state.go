@@ -4,6 +4,7 @@ package explain
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/efd-go/efd/internal/aged"
 	"github.com/efd-go/efd/internal/ktrace/strace"
@@ -193,12 +194,10 @@ func (s *state) tableFor() *table {
 func (s *state) copyTable(t *table) *table {
 	c := &table{guessed: t.guessed, born: true}
 	n := 0
-	for d := range t.all() {
-		if d.closed == 0 {
-			s.open(c, d.fd, d.file).cloexec = d.cloexec
-			if n++; n >= 256 {
-				break
-			}
+	for d := range t.open(math.MinInt, math.MaxInt) {
+		s.open(c, d.fd, d.file).cloexec = d.cloexec
+		if n++; n >= 256 {
+			break
 		}
 	}
 	return c

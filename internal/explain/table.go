@@ -4,7 +4,7 @@ package explain
 
 import (
 	"iter"
-	"maps"
+	"math"
 	"slices"
 )
 
@@ -12,6 +12,7 @@ import (
 type table struct {
 	low     []*descriptor       // by number
 	high    map[int]*descriptor // from maxLow, and negative numbers
+	opens   []int               // the numbers in high that are open, sorted
 	guessed bool                // that these threads share it was not in the log
 	threads int                 // that have it
 	born    bool                // the log has the process's beginning, and so all its threads
@@ -39,25 +40,49 @@ func (t *table) set(fd int, d *descriptor) {
 		t.low[fd] = d
 	case d == nil:
 		delete(t.high, fd)
+		t.shut(fd)
 	default:
 		if t.high == nil {
 			t.high = map[int]*descriptor{}
 		}
 		t.high[fd] = d
+		if i, there := slices.BinarySearch(t.opens, fd); !there {
+			t.opens = slices.Insert(t.opens, i, fd)
+		}
 	}
 }
 
-// all has the descriptors in the order of their numbers.
-func (t *table) all() iter.Seq[*descriptor] {
+// shut takes a number from those that are open.
+func (t *table) shut(fd int) {
+	if i, there := slices.BinarySearch(t.opens, fd); there {
+		t.opens = slices.Delete(t.opens, i, i+1)
+	}
+}
+
+// close ends a descriptor in a line of the log.
+func (d *descriptor) close(line int) {
+	d.closed = line
+	d.file.open--
+	d.table.shut(d.fd)
+}
+
+// open has the descriptors from first to last that are open, in the order of
+// their numbers. They may be closed meanwhile.
+func (t *table) open(first, last int) iter.Seq[*descriptor] {
 	return func(yield func(*descriptor) bool) {
 		for _, d := range t.low {
-			if d != nil && !yield(d) {
+			if d != nil && d.closed == 0 && d.fd >= first && d.fd <= last && !yield(d) {
 				return
 			}
 		}
-		for _, fd := range slices.Sorted(maps.Keys(t.high)) {
-			if d := t.high[fd]; d != nil && !yield(d) {
+		at, _ := slices.BinarySearch(t.opens, first)
+		for at < len(t.opens) && t.opens[at] <= last {
+			fd := t.opens[at]
+			if !yield(t.high[fd]) {
 				return
+			}
+			if at < len(t.opens) && t.opens[at] == fd {
+				at++
 			}
 		}
 	}
@@ -71,12 +96,11 @@ func (t *table) leaves(line int, onExec bool) (last []*descriptor) {
 		return nil
 	}
 	for at := t; at != nil; at = at.before {
-		for d := range at.all() {
-			if d.closed != 0 || onExec && !d.cloexec {
+		for d := range at.open(math.MinInt, math.MaxInt) {
+			if onExec && !d.cloexec {
 				continue
 			}
-			d.closed = line
-			if d.file.open--; d.file.open <= 0 {
+			if d.close(line); d.file.open <= 0 {
 				last = append(last, d)
 			}
 		}

@@ -4,6 +4,7 @@ package explain
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/efd-go/efd/internal/plain"
 )
 
 // Options say what to print of a log.
@@ -21,6 +23,9 @@ type Options struct {
 	FD    int                            // only calls about this descriptor, -1 for all
 	Color bool
 	Flush bool // after every line: somebody reads along
+
+	Terminal bool // nothing of the log is to reach a terminal that it would act on
+	OwnLog   bool // the log is the caller's, and may have lines of ours
 }
 
 // keep reports whether a filter lets a record through.
@@ -74,7 +79,7 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 		if !o.keep(rec, n) {
 			continue
 		}
-		t.w.Write(rec.Raw)
+		t.raw(rec.Raw)
 		t.atEOL = rec.Raw[len(rec.Raw)-1] == '\n'
 		if n != nil {
 			t.note(n)
@@ -89,32 +94,46 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 	return t.w.Flush()
 }
 
+// foreign announces a line of the log that looks like one of ours.
+const foreign = "the next line is the log's own:"
+
+// raw writes a line of the log, or a piece of one.
+func (t *texter) raw(b []byte) {
+	if !t.o.OwnLog && t.atEOL && bytes.HasPrefix(b, []byte(strings.TrimSpace(mark))) {
+		t.line(foreign)
+	}
+	if t.o.Terminal {
+		b = plain.Lines(b)
+	}
+	t.w.Write(b)
+}
+
 func (t *texter) finish(x *Explainer, r *strace.Reader) {
 	stories, warnings, lost := x.Finish(r.Dropped())
 	if t.o.PID == 0 && t.o.FD < 0 {
 		for _, s := range stories {
-			t.line("story: ", s)
+			t.line("story: ", plain.Text(s))
 		}
 	}
 	for _, s := range warnings {
 		t.warning(s)
 	}
 	for _, s := range lost {
-		t.line("lost: ", s)
+		t.line("lost: ", plain.Text(s))
 	}
 }
 
 func (t *texter) note(n *Note) {
 	if len(n.Summary) > 0 {
 		t.start()
-		b := append(t.w.AvailableBuffer(), n.Summary...)
+		b := append(t.w.AvailableBuffer(), plain.Lines(n.Summary)...)
 		t.w.Write(append(n.appendPaths(b), '\n'))
 	}
 	for _, s := range n.Warnings {
 		t.warning(s)
 	}
 	for _, s := range n.Stories {
-		t.line("story: ", s)
+		t.line("story: ", plain.Text(s))
 	}
 	if n.Outcome == Going || n.Runtime {
 		return
@@ -181,6 +200,7 @@ func (t *texter) line(words ...string) {
 }
 
 func (t *texter) warning(s string) {
+	s = plain.Text(s)
 	if t.o.Color {
 		t.line("\x1b[33mwarning:\x1b[0m ", s)
 		return

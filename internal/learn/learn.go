@@ -95,7 +95,7 @@ func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string,
 	var b strings.Builder
 	x := explain.New()
 	x.Slept = slept(log)
-	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log), 0), x, explain.Options{FD: -1, Paths: own, Files: paths}); err != nil {
+	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log), 0), x, explain.Options{FD: -1, Paths: own, Files: paths, OwnLog: true}); err != nil {
 		return "", err
 	}
 	for _, name := range l.Paths {

@@ -116,7 +116,7 @@ func Load(fsys fs.FS) (*Catalog, error) {
 }
 
 func readLines(fsys fs.FS, name string) ([]line, error) {
-	b, err := fs.ReadFile(fsys, name)
+	b, err := readFile(fsys, name)
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +125,12 @@ func readLines(fsys fs.FS, name string) ([]line, error) {
 	for s := range strings.Lines(string(b)) {
 		n++
 		s = strings.TrimRight(s, " \t\r\n")
+		if err := checkText(s, place{name, n}); err != nil {
+			return nil, err
+		}
+		if len(s) > maxItem || len(out) > 0 && len(out[len(out)-1].more) > maxItem {
+			return nil, fmt.Errorf("%s:%d: a line of more than %d bytes", name, n, maxItem)
+		}
 		switch {
 		case s == "" || s[0] == '#':
 		case s[0] == ' ' || s[0] == '\t':
@@ -371,7 +377,7 @@ func (c *Catalog) checkNames() error {
 			}
 		}
 	}
-	return nil
+	return c.checkUses()
 }
 
 // Check goes over every path and returns what reading the files one by one

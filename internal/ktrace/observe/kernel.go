@@ -30,6 +30,7 @@ type Kernel struct {
 	mu      sync.Mutex
 	docs    map[string]*match.Doc
 	matched map[matchKey]*match.Chain
+	frames  int // of the chains in matched
 
 	functions []string // documented ones, nil where they were not asked for yet
 }

@@ -30,8 +30,12 @@ type matchKey struct {
 	kind      ktrace.EventKind
 }
 
-// maxMatched bounds the memory of verdicts.
-const maxMatched = 1 << 9
+// maxMatched bounds the memory of verdicts: their number, and the frames of the
+// chains that they are about.
+const (
+	maxMatched = 1 << 9
+	maxJudged  = 1 << 14
+)
 
 // match is d.Match, once for all events that took the same way. The result is
 // shared and not to be changed.
@@ -46,8 +50,9 @@ func (k *Kernel) match(d *match.Doc, ev *ktrace.Event, leaf ...string) *match.Ch
 	c = d.Match(ev, leaf...)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.matched == nil || len(k.matched) >= maxMatched {
-		k.matched = map[matchKey]*match.Chain{}
+	k.frames += len(ev.Stack)
+	if k.matched == nil || len(k.matched) >= maxMatched || k.frames > maxJudged {
+		k.matched, k.frames = map[matchKey]*match.Chain{}, len(ev.Stack)
 	}
 	k.matched[key] = c
 	return c
@@ -69,8 +74,10 @@ func (p *Pipeline) judge(w *Wake) *Judged {
 	known, ok := p.judged[key]
 	if !ok {
 		known = p.k.Judge(w)
-		if len(p.judged) >= maxMatched {
+		frames := key.waking.n + key.sleep.n
+		if p.frames += frames; len(p.judged) >= maxMatched || p.frames > maxJudged {
 			clear(p.judged)
+			p.frames = frames
 		}
 		p.judged[key] = known
 	}

@@ -18,6 +18,7 @@ type Objects struct {
 	now  func() int64 // nil: /proc is another machine's, or of another time
 	arch string
 	fds  map[fdKey]*object
+	of   map[int]map[int]bool // the numbers in fds by process
 }
 
 type fdKey struct{ pid, fd int }
@@ -45,7 +46,7 @@ func (ob *object) name(now int64) string {
 }
 
 func newObjects(arch string, now func() int64) *Objects {
-	return &Objects{now: now, arch: arch, fds: map[fdKey]*object{}}
+	return &Objects{now: now, arch: arch, fds: map[fdKey]*object{}, of: map[int]map[int]bool{}}
 }
 
 // maxObjects bounds the memory; what is forgotten is read anew.
@@ -71,8 +72,13 @@ func (o *Objects) ask(pid, fd int) *object {
 func (o *Objects) keep(k fdKey, ob *object) {
 	if len(o.fds) >= maxObjects {
 		clear(o.fds)
+		clear(o.of)
 	}
 	o.fds[k] = ob
+	if o.of[k.pid] == nil {
+		o.of[k.pid] = map[int]bool{}
+	}
+	o.of[k.pid][k.fd] = true
 }
 
 // made: an eventfd or an epoll was made; that much the events tell.
@@ -126,12 +132,12 @@ func (o *Objects) event(ev *ktrace.Event) {
 
 // dropAll: no number of a process is what it was. The process may be another.
 func (o *Objects) dropAll(pid int, at int64) {
-	for k, ob := range o.fds {
-		if k.pid == pid {
-			ob.closed(at)
-			delete(o.fds, k)
-		}
+	for fd := range o.of[pid] {
+		k := fdKey{pid, fd}
+		o.fds[k].closed(at)
+		delete(o.fds, k)
 	}
+	delete(o.of, pid)
 }
 
 // drop: the number is closed. An answer from before that was right until then;
@@ -141,6 +147,9 @@ func (o *Objects) drop(pid, fd int, at int64) {
 	if ob := o.fds[k]; ob != nil {
 		ob.closed(at)
 		delete(o.fds, k)
+		if delete(o.of[pid], fd); len(o.of[pid]) == 0 {
+			delete(o.of, pid)
+		}
 	}
 }
 
@@ -155,6 +164,7 @@ func (o *Objects) lost() {
 		ob.bad, ob.idBad = true, true
 	}
 	clear(o.fds)
+	clear(o.of)
 }
 
 // readObject reads what a descriptor is.

@@ -51,6 +51,7 @@ type Pipeline struct {
 	watched map[int]*object // by the key of the allocation
 	locked  map[locker][]ktrace.Frame
 	judged  map[judgeKey]*Judged
+	frames  int // of the chains in judged
 	ways    map[wayKey]*Way
 	stacks  map[chainKey]uint32
 }
@@ -131,11 +132,11 @@ func (p *Pipeline) known(pid, tid int, dir string) {
 func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 	for _, l := range losses {
 		p.lose(l)
-		p.t.Loss(l)
 		if calls, _ := touches(l.Source); calls || l.Source == perf.Tasks {
 			p.objects.lost() // a close, or a process that took another's number
 		}
 	}
+	p.t.Loss(losses...)
 	if len(p.Losses) > 1024 {
 		p.Losses = slices.Delete(p.Losses, 0, 512)
 	}
@@ -147,8 +148,8 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 			p.execs.left(events[i].PID) // under a number of 32 bits, which is not recorded
 			continue
 		}
-		if k := events[i].Kind; (k == ktrace.SysEnter || k == ktrace.SysExit) && !p.calling[events[i].PID] {
-			p.calling[events[i].PID] = true
+		if k := events[i].Kind; k == ktrace.SysEnter || k == ktrace.SysExit {
+			p.calls(events[i].PID)
 		}
 		if ev := &events[i]; ev.Kind == ktrace.Waking && ev.TID == 0 {
 			p.idle[ev.CPU] = true
@@ -167,8 +168,25 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 // lose counts records that are missing.
 func (p *Pipeline) lose(l ktrace.Loss) {
 	p.Lost += l.Count
-	p.LostBy[l.Source] += l.Count
+	if _, known := p.LostBy[l.Source]; known || len(p.LostBy) < maxSources {
+		p.LostBy[l.Source] += l.Count
+	}
 	p.Losses = append(p.Losses, l)
+}
+
+// maxSources bounds the sources that losses are counted by.
+const maxSources = 256
+
+// maxCalling bounds the processes that are known to have made calls.
+const maxCalling = 1 << 17
+
+// calls notes that a process made a call. A live source knows itself which it
+// follows: that there is one is enough.
+func (p *Pipeline) calls(pid int) {
+	live := p.objects.now != nil && len(p.calling) > 0
+	if !p.calling[pid] && !live && len(p.calling) < maxCalling {
+		p.calling[pid] = true
+	}
 }
 
 // Passed says that every event up to a time was fed, though none may have

@@ -7,6 +7,7 @@ package observe
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -111,6 +112,7 @@ type Tracker struct {
 
 	threads map[int]*thread
 	noArgs  bool // events have no arguments
+	sleeps  int  // that the calls of threads keep
 	now     int64
 	Lost    uint64 // records, of all sources
 
@@ -151,18 +153,52 @@ func (t *Tracker) thread(tid int) *thread {
 	return th
 }
 
-// forget drops the half of the threads that was quiet for longest.
+// forget drops the half of the threads that was quiet for longest. Those of them
+// that were woken are delivered as not seen to run.
 func (t *Tracker) forget() {
-	var times []int64
-	for _, th := range t.threads {
-		times = append(times, th.last)
-	}
-	slices.Sort(times)
-	cut := times[len(times)/2]
-	for tid, th := range t.threads {
-		if th.last <= cut && th.pending == nil {
-			delete(t.threads, tid)
+	tids := slices.SortedFunc(maps.Keys(t.threads), func(a, b int) int {
+		return cmp.Or(cmp.Compare(t.threads[a].last, t.threads[b].last), cmp.Compare(a, b))
+	})
+	var woken []*Wake
+	for _, tid := range tids[:len(tids)/2] {
+		th := t.threads[tid]
+		if th.pending != nil {
+			woken = append(woken, th.pending)
 		}
+		t.drop(th.call)
+		delete(t.threads, tid)
+	}
+	slices.SortFunc(woken, func(a, b *Wake) int { return cmp.Compare(a.Time, b.Time) })
+	for _, w := range woken {
+		t.deliver(w)
+	}
+}
+
+// maxSleeps bounds the sleeps that all calls keep, and maxCallSleeps those of
+// one call.
+const (
+	maxSleeps     = 1 << 15
+	maxCallSleeps = 64
+)
+
+// slept adds a sleep to a call. One that loops over many keeps the last ones.
+func (t *Tracker) slept(c *Call, s *Sleep) {
+	most := maxCallSleeps
+	if t.sleeps >= maxSleeps {
+		most = 2
+	}
+	if n := len(c.Sleeps); n >= most {
+		c.Sleeps = slices.Delete(c.Sleeps, 0, n-most/2)
+		t.sleeps -= n - most/2
+	}
+	c.Sleeps = append(c.Sleeps, s)
+	t.sleeps++
+}
+
+// drop: a call is kept no longer.
+func (t *Tracker) drop(c *Call) {
+	if c != nil {
+		t.sleeps -= len(c.Sleeps)
 	}
 }
 
@@ -182,9 +218,25 @@ func touches(source string) (calls, runs bool) {
 
 // Loss says that records are missing. What they would have told of a thread is
 // in doubt from then on.
-func (t *Tracker) Loss(l ktrace.Loss) {
-	t.Lost += l.Count
-	calls, runs := touches(l.Source)
+func (t *Tracker) Loss(ls ...ktrace.Loss) {
+	var calls, runs bool
+	for _, l := range ls {
+		t.Lost += l.Count
+		c, r := touches(l.Source)
+		if c {
+			t.lostCalls.add(l)
+		}
+		if r {
+			t.lostRuns.add(l)
+		}
+		if l.Source == "sched:sched_waking" || c && r {
+			t.lostWakes.add(l)
+		}
+		calls, runs = calls || c, runs || r
+	}
+	if !calls && !runs {
+		return
+	}
 	for _, th := range t.threads {
 		if th.call != nil && calls {
 			th.call.Doubtful = true
@@ -192,15 +244,6 @@ func (t *Tracker) Loss(l ktrace.Loss) {
 		if th.pending != nil && runs {
 			th.pending.Lost = true
 		}
-	}
-	if calls {
-		t.lostCalls.add(l)
-	}
-	if runs {
-		t.lostRuns.add(l)
-	}
-	if l.Source == "sched:sched_waking" || calls && runs {
-		t.lostWakes.add(l)
 	}
 }
 
@@ -235,10 +278,14 @@ func (t *Tracker) Event(ev *ktrace.Event) {
 	switch ev.Kind {
 	case ktrace.SysEnter:
 		th := t.self(ev)
+		t.drop(th.call)
 		th.call = &Call{PID: ev.PID, TID: ev.TID, Comm: ev.Comm, Nr: ev.Nr, Args: ev.Args, Enter: ev.Time, NoArgs: t.noArgs}
 		th.join(t)
 		if slices.Contains(t.final, ev.Nr) {
 			t.ending = append(t.ending, th.call)
+			if len(t.ending) > maxEnding {
+				t.ending = slices.Delete(t.ending, 0, maxEnding/2)
+			}
 		}
 	case ktrace.FuncEntry:
 		t.entered(ev)
@@ -297,6 +344,7 @@ func (t *Tracker) unwoken(th *thread, s *Sleep, ev *ktrace.Event) {
 func (t *Tracker) exit(ev *ktrace.Event) {
 	th := t.self(ev)
 	c := th.call
+	t.drop(c)
 	th.call = nil
 	if c == nil {
 		c = &Call{Args: ev.Args}
@@ -326,11 +374,7 @@ func (t *Tracker) leave(ev *ktrace.Event) {
 	}
 	th.asleep = &Sleep{From: ev.Time, Chain: clone(ev), woken: th.woken != 0 && th.woken >= th.began}
 	if th.call != nil {
-		// A call that loops over many sleeps keeps the last ones.
-		if len(th.call.Sleeps) >= 64 {
-			th.call.Sleeps = slices.Delete(th.call.Sleeps, 0, 32)
-		}
-		th.call.Sleeps = append(th.call.Sleeps, th.asleep)
+		t.slept(th.call, th.asleep)
 	}
 }
 
@@ -342,6 +386,10 @@ const exited = 0x10 | 0x20
 // there. That it left the CPU for good is not recorded where the events are
 // its own, which the kernel takes away before.
 const lastRites = int64(time.Second)
+
+// maxEnding bounds the calls that may be a thread's last. Beyond it the threads
+// stay until others take their place.
+const maxEnding = 1 << 13
 
 // bury forgets the threads whose last call is long ago.
 func (t *Tracker) bury() {
@@ -358,6 +406,7 @@ func (t *Tracker) bury() {
 // end forgets a thread, whose number may be given anew.
 func (t *Tracker) end(tid int, th *thread) {
 	delete(t.threads, tid)
+	t.drop(th.call)
 	if th.call != nil && t.OnCall != nil {
 		t.OnCall(th.call)
 	}

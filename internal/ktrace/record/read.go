@@ -10,16 +10,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/plain"
 )
 
-// Bounds of what is taken from a file, so that no file takes all the memory.
+// Bounds of what is taken from a file, so that no file takes all the memory. The
+// kernel's own are lower: symbols have at most 512 bytes, names of tasks 16.
 const (
-	maxLine   = 8 << 20 // the header knows all symbols
-	maxFrames = 1 << 18
-	maxDepth  = 4096
+	maxHeader  = 2 << 20 // it has the symbols
+	maxLine    = 1 << 20
+	maxFrames  = 1 << 16
+	maxDepth   = 512
+	maxStacked = 1 << 19 // frames of all stacks
+	maxName    = 512
+	maxAliases = 64
+	maxNamed   = 8 << 20 // bytes of all names of frames
 )
 
 // gzipMagic is how a compressed recording begins.
@@ -41,9 +49,12 @@ type Reader struct {
 	line   int
 	frames map[int]ktrace.Frame
 	stacks map[int][]ktrace.Frame
-	n      endLine
-	done   bool
-	close  func() error
+
+	stacked, named int // frames in stacks, bytes in names
+
+	n     endLine
+	done  bool
+	close func() error
 }
 
 // Open opens a recording, compressed or not.
@@ -89,11 +100,13 @@ func NewReader(in io.Reader) (*Reader, error) {
 		return nil, fmt.Errorf("recording of version %d, and this program knows versions up to %d", l.Recording.Version, Version)
 	}
 	r.Header = *l.Recording
+	r.Header.clean()
 	return r, nil
 }
 
 func (r *Reader) forget() {
 	r.frames, r.stacks = map[int]ktrace.Frame{}, map[int][]ktrace.Frame{}
+	r.stacked, r.named = 0, 0
 }
 
 // Close closes the file that Open opened.
@@ -111,8 +124,12 @@ func (r *Reader) read(l *line) error {
 	for {
 		part, err := r.in.ReadSlice('\n')
 		r.buf = append(r.buf, part...)
-		if len(r.buf) > maxLine {
-			return fmt.Errorf("line %d: longer than %d bytes", r.line, maxLine)
+		most := maxLine
+		if r.line == 1 {
+			most = maxHeader
+		}
+		if len(r.buf) > most {
+			return fmt.Errorf("line %d: longer than %d bytes", r.line, most)
 		}
 		if err == bufio.ErrBufferFull {
 			continue
@@ -164,18 +181,15 @@ func (r *Reader) take(l *line) (Item, error) {
 		r.n.Events++
 		return Item{Event: e}, err
 	case l.Loss != nil:
-		if l.Loss.From > l.Loss.To {
-			return Item{}, errors.New("a loss that ends before it begins")
+		if l.Loss.From > l.Loss.To || l.Loss.From < 0 {
+			return Item{}, errors.New("a loss that ends before it begins, or begins before the boot")
 		}
 		r.n.Losses += l.Loss.Count
-		return Item{Loss: &ktrace.Loss{Source: l.Loss.Source, Count: l.Loss.Count, From: l.Loss.From, To: l.Loss.To}}, nil
+		return Item{Loss: &ktrace.Loss{Source: plain.Text(l.Loss.Source), Count: l.Loss.Count, From: l.Loss.From, To: l.Loss.To}}, named(l.Loss.Source)
 	case l.Note != nil:
-		return Item{Note: l.Note}, nil
+		return Item{Note: l.Note}, named(l.Note.Key)
 	case l.Frame != nil:
-		if len(r.frames) >= maxFrames {
-			return Item{}, fmt.Errorf("more than %d frames", maxFrames)
-		}
-		r.frames[l.Frame.ID] = ktrace.Frame{Name: l.Frame.Name, Aliases: l.Frame.Aliases, Module: l.Frame.Module}
+		return Item{}, r.frame(l.Frame)
 	case l.Stack != nil:
 		return Item{}, r.stack(l.Stack)
 	case l.Forget:
@@ -189,9 +203,57 @@ func (r *Reader) take(l *line) (Item, error) {
 	return Item{}, nil // an unknown line is one of a later version that can be done without
 }
 
+// named refuses a name that is longer than any of the kernel's.
+func named(names ...string) error {
+	for _, n := range names {
+		if len(n) > maxName {
+			return fmt.Errorf("a name of %d bytes, and the longest have %d", len(n), maxName)
+		}
+	}
+	return nil
+}
+
+func (r *Reader) frame(l *frameLine) error {
+	if len(l.Aliases) > maxAliases {
+		return fmt.Errorf("a frame with %d other names, and there may be %d", len(l.Aliases), maxAliases)
+	}
+	for _, n := range append([]*string{&l.Name, &l.Module}, pointers(l.Aliases)...) {
+		if err := named(*n); err != nil {
+			return err
+		}
+		r.named += len(*n)
+		*n = plain.Text(*n)
+	}
+	if len(r.frames) >= maxFrames || r.named > maxNamed {
+		return fmt.Errorf("more than %d frames, or than %d bytes of their names", maxFrames, maxNamed)
+	}
+	r.frames[l.ID] = ktrace.Frame{Name: l.Name, Aliases: l.Aliases, Module: l.Module}
+	return nil
+}
+
+func pointers(s []string) (out []*string) {
+	for i := range s {
+		out = append(out, &s[i])
+	}
+	return out
+}
+
+// clean escapes what the file says of the kernel. Names of tasks and notes stay
+// as they are, since any bytes may be right in them.
+func (h *Header) clean() {
+	h.Release, h.Arch = plain.Text(h.Release), plain.Text(h.Arch)
+	for i := range h.Sources {
+		h.Sources[i] = plain.Text(h.Sources[i])
+	}
+	for k, v := range h.Facts {
+		h.Facts[k] = plain.Text(v)
+	}
+}
+
 func (r *Reader) stack(l *stackLine) error {
-	if len(l.Frames) > maxDepth || len(r.stacks) >= maxStacks {
-		return errors.New("a stack, or a number of stacks, beyond the bounds")
+	r.stacked += len(l.Frames)
+	if len(l.Frames) > maxDepth || len(r.stacks) >= maxStacks || r.stacked > maxStacked {
+		return fmt.Errorf("a stack of more than %d frames, or more than %d stacks or %d frames in them", maxDepth, maxStacks, maxStacked)
 	}
 	frames := make([]ktrace.Frame, len(l.Frames))
 	for i, p := range l.Frames {
@@ -211,10 +273,21 @@ func (r *Reader) event(l *eventLine) (*ktrace.Event, error) {
 	if !ok {
 		return nil, fmt.Errorf("event of unknown kind %q", l.Kind)
 	}
+	if err := named(l.Source, l.Comm, l.TargetComm, l.Field, l.IRQ); err != nil {
+		return nil, err
+	}
+	if l.Time < 0 {
+		return nil, fmt.Errorf("an event at %d ns, before the boot", l.Time)
+	}
+	for _, id := range []int{l.PID, l.TID, l.Target, l.GlobalTarget, l.TargetPID} {
+		if id < -1 || id > math.MaxInt32 {
+			return nil, fmt.Errorf("an event with the process or thread ID %d", id)
+		}
+	}
 	e := &ktrace.Event{
-		Kind: kind, Source: l.Source, Time: l.Time, CPU: l.CPU, PID: l.PID, TID: l.TID, Comm: l.Comm,
+		Kind: kind, Source: plain.Text(l.Source), Time: l.Time, CPU: l.CPU, PID: l.PID, TID: l.TID, Comm: l.Comm,
 		Target: l.Target, GlobalTarget: l.GlobalTarget, TargetPID: l.TargetPID, TargetComm: l.TargetComm, Preempted: l.Preempted, State: l.State,
-		Nr: l.Nr, Ret: l.Ret, Object: l.Object, Field: l.Field, IRQ: l.IRQ, Truncated: l.Truncated,
+		Nr: l.Nr, Ret: l.Ret, Object: l.Object, Field: plain.Text(l.Field), IRQ: plain.Text(l.IRQ), Truncated: l.Truncated,
 	}
 	if l.Args != nil {
 		e.Args = *l.Args
@@ -243,7 +316,7 @@ func (r *Reader) Replay(fn func([]ktrace.Event, []ktrace.Loss) error, notes func
 		case it.Note != nil && notes != nil:
 			notes(*it.Note)
 		}
-		if len(events)+len(losses) > 0 && (err != nil || len(events) >= batch) {
+		if len(events)+len(losses) > 0 && (err != nil || len(events)+len(losses) >= batch) {
 			if ferr := fn(events, losses); ferr != nil {
 				return ferr
 			}

@@ -53,10 +53,12 @@ type Writer struct {
 	stacks map[string]int
 	byPtr  map[slice]int // the same stack is mostly the same slice
 	key    []byte
-	n      endLine
-	last   int64
-	close  []func() error
-	err    error
+
+	stacked, named int // frames in stacks, bytes in names of frames
+	n              endLine
+	last           int64
+	close          []func() error
+	err            error
 }
 
 // Create makes a recording in a new file, which only its owner can read. Where
@@ -114,6 +116,7 @@ func NewWriter(out io.Writer, h Header, opts Options) (*Writer, error) {
 }
 
 func (w *Writer) reset() {
+	w.stacked, w.named = 0, 0
 	w.frames, w.stacks, w.byPtr = map[string]int{}, map[string]int{}, map[slice]int{}
 }
 
@@ -159,22 +162,28 @@ func (w *Writer) event(e *ktrace.Event) {
 	if e.Kind == ktrace.SysEnter && !w.opts.NoArgs {
 		l.Args = &e.Args
 	}
-	l.Stack = w.stack(e.Stack)
+	var cut bool
+	l.Stack, cut = w.stack(e.Stack)
+	l.Truncated = l.Truncated || cut
 	w.put(&line{Event: &l})
 	w.n.Events++
 	w.last = max(w.last, e.Time)
 }
 
-// stack returns the number of a stack, and writes it when it is new.
-func (w *Writer) stack(frames []ktrace.Frame) int {
+// stack returns the number of a stack, and writes it when it is new. One that
+// is deeper than readers take is cut.
+func (w *Writer) stack(frames []ktrace.Frame) (id int, cut bool) {
 	if len(frames) == 0 {
-		return 0
+		return 0, false
 	}
 	same := slice{&frames[0], len(frames)}
 	if id, ok := w.byPtr[same]; ok {
-		return id
+		return id, len(frames) > maxDepth
 	}
-	if len(w.stacks) >= maxStacks || len(w.frames)+len(frames) > maxFrames {
+	if len(frames) > maxDepth {
+		frames, cut = frames[:maxDepth], true
+	}
+	if len(w.stacks) >= maxStacks || len(w.frames)+len(frames) > maxFrames || w.stacked+len(frames) > maxStacked || w.named > maxNamed-maxDepth*maxName {
 		w.put(&line{Forget: true})
 		w.reset()
 	}
@@ -188,13 +197,14 @@ func (w *Writer) stack(frames []ktrace.Frame) int {
 	id, ok := w.stacks[string(w.key)]
 	if !ok {
 		id = len(w.stacks) + 1
+		w.stacked += len(frames)
 		w.stacks[string(w.key)] = id
 		w.put(&line{Stack: &stackLine{id, pairs}})
 	}
 	if len(w.byPtr) < maxStacks {
 		w.byPtr[same] = id
 	}
-	return id
+	return id, cut
 }
 
 func (w *Writer) frame(f *ktrace.Frame) int {
@@ -204,6 +214,7 @@ func (w *Writer) frame(f *ktrace.Frame) int {
 	}
 	id := len(w.frames) + 1
 	w.frames[key] = id
+	w.named += len(key)
 	w.put(&line{Frame: &frameLine{id, f.Name, f.Aliases, f.Module}})
 	return id
 }

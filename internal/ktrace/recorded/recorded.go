@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -140,19 +141,20 @@ func Replay(path string, k *observe.Kernel, o observe.Options) (*observe.Pipelin
 // ReplayFile feeds a recording through a new pipeline until ctx ends. It is
 // read twice, since the objects of wakes follow them in it.
 func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o observe.Options) (*observe.Pipeline, error) {
-	objects := map[string]string{}
-	key := func(t int64, tid int) string { return fmt.Sprint(t, " ", tid) }
-	text := &observe.TextNotes{}
+	objects := &objects{of: map[woken]string{}}
+	text, facts := &observe.TextNotes{}, 0
 	var watched *watchValue
 	h, err := readAll(file, func([]ktrace.Event, []ktrace.Loss) error { return context.Cause(ctx) }, func(n record.Note) {
-		restore(text, n)
-		if v := (watchValue{}); n.Key == watchNote && json.Unmarshal([]byte(n.Value), &v) == nil {
-			watched = &v
+		objects.note(n)
+		if facts += len(n.Value); n.Key == objectNote {
+			facts -= len(n.Value)
+		} else if facts <= maxFacts {
+			restore(text, n)
+			if v := (watchValue{}); n.Key == watchNote && json.Unmarshal([]byte(n.Value), &v) == nil {
+				watched = &v
+			}
 		}
 		o.Partial = o.Partial || n.Key == TrialNote
-		if tid, what, ok := strings.Cut(n.Value, " "); ok && n.Key == objectNote {
-			objects[fmt.Sprint(n.Time, " ", tid)] = what
-		}
 	})
 	if err != nil && !errors.Is(err, record.ErrCut) {
 		return nil, err
@@ -163,7 +165,7 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 	o.Witness, o.NoArgs = WitnessOf(h), slices.Contains(h.Stripped, record.Args)
 	tell := o.OnWake
 	o.OnWake = func(j *observe.Judged) {
-		if what, ok := objects[key(j.Time, j.Wakee.TID)]; ok {
+		if what, ok := objects.of[woken{j.Time, j.Wakee.TID}]; ok {
 			j.Object = what
 		}
 		if tell != nil {
@@ -184,6 +186,47 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 	}, nil)
 	p.Flush(0)
 	return p, err
+}
+
+// objects are what wakes happened on.
+type objects struct {
+	of    map[woken]string
+	names map[string]string // each once
+	bytes int               // in names
+}
+
+// woken is a wake: its time, and the thread.
+type woken struct {
+	at  int64
+	tid int
+}
+
+// Bounds of the notes that a replay keeps.
+const (
+	maxNoted      = 1 << 20
+	maxNotedBytes = 8 << 20
+	maxFacts      = 16 << 20
+)
+
+// note takes an object from a note that has one, as long as there is room.
+func (o *objects) note(n record.Note) {
+	text, what, ok := strings.Cut(n.Value, " ")
+	tid, err := strconv.Atoi(text)
+	if !ok || err != nil || n.Key != objectNote || len(o.of) >= maxNoted {
+		return
+	}
+	name, known := o.names[what]
+	if !known {
+		if o.bytes += len(what); o.bytes > maxNotedBytes {
+			return
+		}
+		if o.names == nil {
+			o.names = map[string]string{}
+		}
+		name = strings.Clone(what)
+		o.names[name] = name
+	}
+	o.of[woken{n.Time, tid}] = name
 }
 
 func readAll(file *record.File, fn func([]ktrace.Event, []ktrace.Loss) error, notes func(record.Note)) (*record.Header, error) {

@@ -25,7 +25,7 @@ func Folded(w io.Writer, t *Timeline) error {
 		for _, s := range c.Sleeps {
 			slept := s.To - s.From
 			own -= slept
-			stack := append(slices.Clone(base), s.Chain...)
+			stack := append(slices.Clone(base), frames(slices.Clone(s.Chain)...)...)
 			stack = append(stack, "asleep")
 			if k := wakerOf(wakers[i], s); k != nil {
 				stack = append(stack, t.wakerFrames(k)...)
@@ -101,11 +101,11 @@ func wakerOf(wakes []*Wake, s Sleep) *Wake {
 func (t *Timeline) wakerFrames(w *Wake) []string {
 	out := []string{"--"}
 	if w.Path >= 0 && w.Path < len(t.Paths) {
-		chain := slices.Clone(t.Paths[w.Path].Chain)
+		chain := frames(slices.Clone(t.Paths[w.Path].Chain)...)
 		slices.Reverse(chain)
 		out = append(out, chain...)
 	} else if w.Callback != "" {
-		out = append(out, w.Callback)
+		out = append(out, clean(w.Callback))
 	}
 	if w.Waker.Syscall != "" {
 		out = append(out, clean(w.Waker.Syscall))

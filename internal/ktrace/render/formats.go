@@ -5,6 +5,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -45,10 +46,14 @@ func (t *Timeline) start() int64 {
 
 // thread finds the thread of a tid.
 func (t *Timeline) thread(tid int) *Thread {
-	for i := range t.Threads {
-		if t.Threads[i].TID == tid {
-			return &t.Threads[i]
+	if t.byTID == nil || t.indexed != len(t.Threads) {
+		t.byTID, t.indexed = map[int]int{}, len(t.Threads)
+		for i := range slices.Backward(t.Threads) { // the first of several
+			t.byTID[t.Threads[i].TID] = i
 		}
+	}
+	if i, ok := t.byTID[tid]; ok {
+		return &t.Threads[i]
 	}
 	return nil
 }

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"unicode"
+
+	"github.com/efd-go/efd/internal/plain"
 )
 
 //go:embed page.html
@@ -111,18 +114,41 @@ func HTML(w io.Writer, t *Timeline) error {
 	if err != nil {
 		return err
 	}
-	out := bytes.Replace(page, []byte("{{title}}"), []byte(html.EscapeString(t.Title)), 1)
-	before, after, ok := bytes.Cut(out, []byte("{{data}}"))
-	if !ok {
-		return fmt.Errorf("the page has no place for its data")
+	// The page is cut before anything is put into it: a title may be {{data}}.
+	head, rest, ok := bytes.Cut(page, []byte("{{title}}"))
+	before, after, placed := bytes.Cut(rest, []byte("{{data}}"))
+	if !ok || !placed {
+		return fmt.Errorf("the page has no place for its title or its data")
 	}
-	for _, b := range [][]byte{before, data, after} {
+	title := []byte(html.EscapeString(plain.Text(t.Title)))
+	for _, b := range [][]byte{head, title, before, shown(data), after} {
 		if _, err := w.Write(b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// shown is JSON with the characters that reverse or hide text shown as their
+// escapes.
+func shown(data []byte) []byte {
+	if !bytes.ContainsFunc(data, turns) {
+		return data
+	}
+	var b bytes.Buffer
+	for _, r := range string(data) {
+		if turns(r) {
+			fmt.Fprintf(&b, `\\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.Bytes()
+}
+
+// turns reports whether a character is one of format, such as those for the
+// direction of text.
+func turns(r rune) bool { return r < 1<<16 && unicode.Is(unicode.Cf, r) }
 
 func htmlOf(t *Timeline) *htmlData {
 	base := t.start()

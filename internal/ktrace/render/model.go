@@ -28,6 +28,9 @@ type Timeline struct {
 	Paths   []Path
 	Notes   []Note
 	Lost    uint64 // records that never arrived
+
+	byTID   map[int]int // index into the first of Threads, of which there were indexed
+	indexed int
 }
 
 // Thread is one track.

@@ -28,8 +28,12 @@ type event struct {
 
 // micros writes nanoseconds as microseconds.
 func micros(ns int64) json.Number {
-	b := strconv.AppendInt(nil, ns/1000, 10)
-	f := ns % 1000
+	var b []byte
+	us, f := ns/1000, ns%1000
+	if ns < 0 {
+		b, us, f = append(b, '-'), -us, -f
+	}
+	b = strconv.AppendInt(b, us, 10)
 	return json.Number(append(b, '.', byte('0'+f/100), byte('0'+f/10%10), byte('0'+f%10)))
 }
 

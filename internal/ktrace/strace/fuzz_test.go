@@ -4,6 +4,7 @@ package strace
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -40,7 +41,8 @@ func FuzzReader(f *testing.F) {
 				FDSet(a, func(fd FD) { fd.Kind(); fd.Eventfd() })
 				EpollEvents(a, func([]byte, uint64) {})
 				Timespec(a, 1)
-				Counter(a)
+				Counter(a, binary.LittleEndian)
+				Order(a)
 				Has(a, "POLLIN", 1)
 			}
 		}

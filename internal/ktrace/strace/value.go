@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -331,21 +332,42 @@ func Has(mask []byte, name string, bit uint64) bool {
 	return false
 }
 
-// Counter reads the 8 bytes that a read or write of an eventfd carries. The
-// byte order is the machine's; where the little-endian number is beyond all
-// use and the big-endian one is small, the log is taken for a big-endian
-// machine's.
-func Counter(arg []byte) (uint64, bool) {
+// Counter reads the 8 bytes that a read or write of an eventfd carries, in the
+// byte order of the log's machine.
+func Counter(arg []byte, order binary.ByteOrder) (uint64, bool) {
 	var buf [16]byte
 	b, cut, ok := Unquote(buf[:0], Value(arg))
 	if !ok || cut || len(b) != 8 {
 		return 0, false
 	}
-	v := binary.LittleEndian.Uint64(b)
-	if be := binary.BigEndian.Uint64(b); v >= 1<<56 && be < 1<<32 {
-		v = be
+	return order.Uint64(b), true
+}
+
+// Order is the byte order of the machine that a struct epoll_event was printed
+// on: its member u32 is the first half of u64. It is nil if the halves are the
+// same.
+func Order(event []byte) binary.ByteOrder {
+	number := func(name string) (uint64, bool) {
+		i := bytes.Index(event, []byte(name))
+		if i < 0 {
+			return 0, false
+		}
+		s := event[i+len(name):]
+		n, err := strconv.ParseUint(string(s[:len(s)-len(bytes.TrimLeft(s, "0123456789abcdefx"))]), 0, 64)
+		return n, err == nil
 	}
-	return v, true
+	half, ok1 := number("u32=")
+	whole, ok2 := number("u64=")
+	low, high := whole&(1<<32-1), whole>>32
+	switch {
+	case !ok1 || !ok2 || low == high:
+		return nil
+	case half == low:
+		return binary.LittleEndian
+	case half == high:
+		return binary.BigEndian
+	}
+	return nil
 }
 
 // Unquote appends the bytes of a string literal to dst, as far as dst's

@@ -108,8 +108,12 @@ func (fd Field) Int(raw []byte) int64 {
 		return int64(int32(binary.NativeEndian.Uint32(b)))
 	case fd.Size == 4:
 		return int64(binary.NativeEndian.Uint32(b))
+	case fd.Size == 2 && fd.Signed:
+		return int64(int16(binary.NativeEndian.Uint16(b)))
 	case fd.Size == 2:
 		return int64(binary.NativeEndian.Uint16(b))
+	case fd.Size == 1 && fd.Signed:
+		return int64(int8(b[0]))
 	case fd.Size == 1:
 		return int64(b[0])
 	}
