@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -6,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -54,7 +57,12 @@ func TestBombs(t *testing.T) {
 	if testing.Short() || testenv.Slow() || raceEnabled {
 		t.Skip("long")
 	}
+	// make adversary has all of them.
+	few := []string{"deep stacks", "frames", "notes", "log of closed ranges", "callbacks", "symbols"}
 	for _, b := range input.Bombs() {
+		if !slices.Contains(few, b.Name) {
+			continue
+		}
 		file := bombFile(t, b)
 		command, forms := "replay", []string{"text", "trace-event"}
 		if b.Log {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package plain makes text that came from elsewhere harmless to a terminal:
 // names that programs and files give themselves, and what a file says.
 package plain
