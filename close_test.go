@@ -424,7 +424,6 @@ func TestGhosts(t *testing.T) {
 
 // Where nothing can be registered, a Wait ends as soon as it can.
 func TestCloseWithoutDescriptors(t *testing.T) {
-	efd.ForgetAlwaysReady()
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)

@@ -72,6 +72,17 @@ func badArg(errno unix.Errno, format string, args ...any) error {
 	return &argError{sprintf(format, args...), errno}
 }
 
+// nilConnError refuses a Conn that is nil, or a nil handle: it has no number, which
+// is EBADF to the kernel, and is no argument, which is EINVAL.
+type nilConnError struct{}
+
+var errNilConn error = nilConnError{}
+
+func (nilConnError) Error() string { return "efd: the Conn is nil (EINVAL)" }
+func (nilConnError) Is(target error) bool {
+	return target == unix.EINVAL || target == unix.EBADF || target == os.ErrInvalid
+}
+
 // callError is what the kernel said of an argument, with the argument and the
 // rule named.
 type callError struct {

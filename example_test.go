@@ -261,6 +261,43 @@ func ExamplePollSet() {
 	// Output: false true POLLIN
 }
 
+// A socket, or any other bare number, and a stop event: the shape of most loops
+// that hold a thread.
+func ExamplePollSet_AddFD() {
+	stop, err := efd.New(0, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stop.Close()
+	inotify, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer unix.Close(inotify)
+
+	var set efd.PollSet
+	defer set.Close() // before the number is closed
+	if err := errors.Join(set.Add(stop, efd.POLLIN), set.AddFD(inotify, efd.POLLIN)); err != nil {
+		log.Fatal(err)
+	}
+	go stop.Signal()
+	for running := true; running; {
+		if _, err := set.Wait(efd.Forever, nil); err != nil {
+			log.Fatal(err)
+		}
+		for c := range set.Ready() {
+			switch c {
+			case stop:
+				running = false
+			case efd.FD(inotify):
+				// read it until EAGAIN
+			}
+		}
+	}
+	fmt.Println("stopped")
+	// Output: stopped
+}
+
 // Numbers above 1023 are as good as others.
 func ExampleSelect() {
 	e, err := efd.New(1, 0)
@@ -302,6 +339,86 @@ func ExampleEpoll() {
 		fmt.Println("handle", ev.Data(), ev.Events())
 	}
 	// Output: handle 2 EPOLLIN
+}
+
+// Close ends an event loop: no stop event has to be registered.
+func ExampleEpoll_Close() {
+	p, err := efd.NewEpoll()
+	if err != nil {
+		log.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		events := make([]efd.EpollEvent, 64)
+		for {
+			n, err := p.Wait(events, efd.Forever, nil)
+			if err != nil {
+				done <- err
+				return
+			}
+			for _, ev := range events[:n] {
+				fmt.Println(ev.Data())
+			}
+		}
+	}()
+	p.Close()
+	fmt.Println(errors.Is(<-done, os.ErrClosed))
+	// Output: true
+}
+
+// Wake has an event loop look at what other goroutines have for it.
+func ExampleEpoll_Wake() {
+	p, err := efd.NewEpoll()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close()
+	jobs := make(chan string, 8)
+	go func() {
+		for _, job := range []string{"first", "second", "last"} {
+			jobs <- job
+			p.Wake()
+		}
+	}()
+	events := make([]efd.EpollEvent, 64)
+	for last := ""; last != "last"; {
+		_, err := p.Wait(events, efd.Forever, nil)
+		if err != nil && err != efd.ErrWoken {
+			log.Fatal(err)
+		}
+		for more := err == efd.ErrWoken; more; { // several Wakes may have been one
+			select {
+			case last = <-jobs:
+				fmt.Println(last)
+			default:
+				more = false
+			}
+		}
+	}
+	// Output:
+	// first
+	// second
+	// last
+}
+
+// A select loop works on a copy of its set.
+func ExampleFDSet_CopyFrom() {
+	e, err := efd.New(1, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	var all, ready efd.FDSet
+	all.Add(e.FD())
+	for range 2 {
+		ready.CopyFrom(&all)
+		n, err := efd.Select(&ready, nil, nil, 0, nil)
+		fmt.Println(n, err, ready.Has(e.FD()), all.Has(e.FD()))
+		e.Drain()
+	}
+	// Output:
+	// 1 <nil> true true
+	// 0 <nil> false true
 }
 
 // What is registered, as the kernel has it.

@@ -2,18 +2,6 @@
 
 package efd
 
-import "golang.org/x/sys/unix"
-
-// ForgetAlwaysReady has the next Epoll.Close that needs it make it again.
-func ForgetAlwaysReady() {
-	alwaysReady.Lock()
-	defer alwaysReady.Unlock()
-	if alwaysReady.made {
-		unix.Close(alwaysReady.fd)
-		alwaysReady.made = false
-	}
-}
-
 // CountOf is the counter of an eventfd that is no handle.
 func CountOf(fd int) (uint64, error) {
 	info, err := readEventFDInfo(fd)
@@ -28,6 +16,9 @@ func WithoutNowait(fn func()) {
 	defer noNowait.Store(noNowait.Swap(true))
 	fn()
 }
+
+// InPoller reports whether p has been registered with Go's poller.
+func (p *Epoll) InPoller() bool { return p.d.poller() != nil }
 
 // WithoutPwait2 runs fn as on a kernel that has no epoll_pwait2.
 func WithoutPwait2(fn func()) {

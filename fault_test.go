@@ -344,36 +344,6 @@ var faultDeeds = []fault{
 		f.aim()
 		return f.p.SetBusyPoll(efd.BusyPoll{Usecs: 1})
 	}, anyFault},
-	{"Epoll.Close with a sleeper", "eventfd2", func(f *faultRun) error {
-		p, err := efd.NewEpoll()
-		if err != nil {
-			return err
-		}
-		ended := make(chan error, 1)
-		tid := make(chan int, 1)
-		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			tid <- unix.Gettid()
-			_, err := p.Wait(make([]efd.EpollEvent, 1), efd.Forever, nil)
-			ended <- err
-		}()
-		sleeper := <-tid
-		for !asleep(sleeper, callEpoll) {
-			runtime.Gosched()
-		}
-		f.aim()
-		p.Close()
-		select {
-		case err := <-ended:
-			if err != os.ErrClosed {
-				return fmt.Errorf("the sleeper ended with %v", err)
-			}
-		case <-time.After(20 * time.Second):
-			return errors.New("the sleeper sleeps on")
-		}
-		return nil
-	}, always},
 	{"ThreadSigMask", "rt_sigprocmask", func(f *faultRun) error {
 		f.aim()
 		_, err := efd.ThreadSigMask()

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // descriptor is what every handle has: a number that is used by many
@@ -127,20 +129,51 @@ func (d *descriptor) close() error {
 			break
 		}
 	}
-	if x := d.extra.Load(); x != nil {
-		x.mu.Lock()
-		watchers := x.watchers
-		x.watchers = nil
-		x.mu.Unlock()
-		for _, w := range watchers {
-			w.closing(d)
-		}
-		if p := x.poller.Load(); p != nil {
-			p.close()
-		}
+	d.notify()
+	if p := d.poller(); p != nil {
+		p.close()
 	}
 	d.release()
 	return nil
+}
+
+// notify has the watchers know that d closes.
+func (d *descriptor) notify() {
+	x := d.extra.Load()
+	if x == nil {
+		return
+	}
+	x.mu.Lock()
+	watchers := x.watchers
+	x.watchers = nil
+	x.mu.Unlock()
+	for _, w := range watchers {
+		w.closing(d)
+	}
+}
+
+// detach ends the handle as close does, and gives its number away. While others
+// use the number, and once it is in the runtime's poller, which owns it then, it
+// gives away a duplicate. The caller has acquired d.
+func (d *descriptor) detach() (fd int, err error) {
+	if d.file() == nil && d.state.CompareAndSwap(isLive|isOpen|2, isLive|1) {
+		if d.file() == nil {
+			d.notify()
+			d.cleanup.Stop()
+			d.state.And(^uint64(isLive))
+			return int(d.fd), nil
+		}
+		d.state.Add(isOpen + 1)
+	}
+	fd, errno := callFcntl(int(d.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return -1, opFcntl.fail(errno)
+	}
+	if err := d.close(); err != nil {
+		callClose(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 func (d *descriptor) getExtra() *extra {

@@ -19,7 +19,6 @@ import (
 type poller struct {
 	d      *descriptor
 	file   *os.File
-	err    error         // always nil
 	ended  chan struct{} // closed when the handle closes
 	reader waitSide
 	writer waitSide
@@ -45,6 +44,7 @@ type waitSide struct {
 	events []EpollEvent
 	n      int
 	errno  unix.Errno
+	err    error
 }
 
 var longAgo = time.Unix(1, 0)
@@ -154,7 +154,7 @@ func (d *descriptor) probe() error {
 		return &callError{text, opEpollCreate1.fail(errno)}
 	}
 	defer callClose(epfd)
-	ev := makeEpollEvent(EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLET, 0)
+	ev := NewEpollEvent(EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLET, 0)
 	if errno := callEpollCtl(epfd, unix.EPOLL_CTL_ADD, int(d.fd), &ev); errno != 0 {
 		return &callError{text, opEpollCtl.fail(errno)}
 	}

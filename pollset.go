@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,9 +24,14 @@ import (
 // the kernel's does. An [EventFD] or [Epoll] is held itself: when it is closed
 // while it is a member, Wait ends with [os.ErrClosed], Ready yields it with
 // POLLNVAL, and so on until it is removed. Any other Conn, such as an os.File or
-// a net.Conn, is held by a duplicate of its descriptor, which Close and Remove
-// close. Its own Close does not wait for the set, and is not noticed: the open
-// file stays open, and the set reports what happens to it, until it is removed.
+// a *net.TCPConn, is held by a duplicate of its descriptor, which Close and
+// Remove close. A number that AddFD added is the caller's to keep open.
+//
+// Which to take: [EventFD.ReadContext] waits for one eventfd, and [Epoll] serves
+// many descriptors, both in Go's poller, without a thread. A PollSet is for the
+// few descriptors that a thread waits for, a socket and a stop event perhaps,
+// with a time limit to the nanosecond or a signal mask; [Poll] is the same for
+// one time, by numbers that nobody holds.
 //
 // One goroutine at a time may wait, and read Ready between its waits. Add,
 // Modify, Remove and Close may be called by any, also during a wait, which then
@@ -45,7 +51,8 @@ type pollCore struct {
 
 	mu      sync.Mutex
 	members map[syscall.Conn]*member
-	order   []*member // as they were added, with removed ones until the next rebuild
+	order   []*member // as they were added; nil for those that were removed
+	holes   int       // how many those are
 	nclosed int       // members whose handle closed
 	closed  bool
 	retired []*member // removed during a wait: the kernel may still look at their numbers
@@ -53,7 +60,7 @@ type pollCore struct {
 	// Of the goroutine that waits; of whoever holds mu where none does.
 	wake   int       // eventfd that ends a wait, -1 before the first that may sleep
 	fds    []PollFD  // a slot for each of polled, and one for wake
-	polled []*member // as of the last rebuild
+	polled []*member // as of the last rebuild; nil for those that were removed
 	ready  int       // slots that the last wait left ready
 }
 
@@ -64,20 +71,24 @@ const (
 )
 
 // member is one descriptor of a set. Its number stays what it is for as long
-// as it is a member: a handle is acquired, any other Conn is duplicated.
+// as it is a member: a handle is acquired, a bare number is the caller's, and any
+// other Conn is duplicated.
 type member struct {
 	core    *pollCore
 	conn    syscall.Conn
-	d       *descriptor // nil for a duplicate
+	d       *descriptor // of a handle
+	bare    bool
 	fd      int32
 	events  PollEvents
+	at      int  // its place in order
+	slot    int  // and in polled, -1 before the first rebuild
 	closed  bool // the handle closed
 	removed bool
 }
 
 var (
 	errSetBusy = badArg(unix.EBUSY, "PollSet: another goroutine waits on it")
-	errNoConn  = badArg(unix.EINVAL, "PollSet: the Conn is nil, or of a type that cannot be compared")
+	errNoKey   = badArg(unix.EINVAL, "PollSet: the Conn is of a type that cannot be compared")
 )
 
 func (s *PollSet) get() *pollCore {
@@ -98,20 +109,45 @@ func (s *PollSet) make() *pollCore {
 }
 
 // Add makes c a member that is waited for with events. POLLERR, POLLHUP and
-// POLLNVAL are waited for in any case. Errors: EEXIST, c is a member already;
-// EINVAL, c is nil or cannot be compared; [os.ErrClosed], the set or c is
-// closed; and those of dup(2).
+// POLLNVAL are waited for in any case. A wait under way goes on with it.
+//
+// A connection or file is held by a duplicate. So its own Close closes nothing
+// yet: the peer of a connection gets no FIN, and waits for its end, until Remove.
+// The open file stays open, and the set reports what happens to it. Remove it
+// before you close it. A net.Conn is a syscall.Conn by its type, such as
+// *net.TCPConn: c.(syscall.Conn).
+//
+// Errors: EEXIST, c is a member already; EINVAL, c is nil or cannot be compared;
+// EBADF, its number is none; [os.ErrClosed], the set or c is closed; and those of
+// dup(2).
 func (s *PollSet) Add(c syscall.Conn, events PollEvents) error {
-	if !isKey(c) {
-		return errNoConn
+	if s == nil {
+		return os.ErrInvalid
+	}
+	if err := checkKey(c); err != nil {
+		return err
 	}
 	defer runtime.KeepAlive(s)
 	return s.get().add(c, events)
 }
 
-func isKey(c syscall.Conn) bool {
-	v := reflect.ValueOf(c)
-	return v.IsValid() && v.Comparable() && !(v.Kind() == reflect.Pointer && v.IsNil())
+// AddFD is Add for a bare number, which is neither duplicated nor closed: the
+// caller keeps it open until it is removed. Ready yields it as an [FD], and
+// Modify and Remove take it as that. A number that is closed meanwhile is
+// POLLNVAL, and one that is reused is reported for what it is then. It makes one
+// fcntl(2), F_GETFD. Errors: EBADF, fd is not open, or negative, as that of a
+// closed handle is; EEXIST, it is a member already; [os.ErrClosed].
+func (s *PollSet) AddFD(fd int, events PollEvents) error { return s.Add(FD(fd), events) }
+
+// checkKey refuses what cannot be a member.
+func checkKey(c syscall.Conn) error {
+	switch v := reflect.ValueOf(c); {
+	case !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil():
+		return errNilConn
+	case v.Kind() != reflect.Pointer && v.Kind() != reflect.Int && !v.Comparable(): // which allocates
+		return errNoKey
+	}
+	return nil
 }
 
 func (c *pollCore) add(conn syscall.Conn, events PollEvents) error {
@@ -135,6 +171,10 @@ func (c *pollCore) add(conn syscall.Conn, events PollEvents) error {
 		return err
 	}
 	c.members[conn] = m
+	if c.holes > len(c.order)/2 {
+		c.compact()
+	}
+	m.at, m.slot = len(c.order), -1
 	c.order = append(c.order, m)
 	c.changed()
 	return nil
@@ -148,6 +188,9 @@ func pin(conn syscall.Conn) (*member, error) {
 		m.d = &h.d
 	case *Epoll:
 		m.d = &h.d
+	case FD:
+		m.bare, m.fd = true, int32(h)
+		return m, h.checkOpen()
 	default:
 		fd, err := dupConn(conn)
 		m.fd = int32(fd)
@@ -160,64 +203,88 @@ func pin(conn syscall.Conn) (*member, error) {
 	return m, nil
 }
 
+// unpin may sleep: a close lingers, or flushes.
 func (m *member) unpin() {
-	if m.d != nil {
+	switch {
+	case m.d != nil:
 		m.d.release()
-		return
+	case !m.bare:
+		callClose(int(m.fd))
 	}
-	callClose(int(m.fd))
 }
 
 // dupConn duplicates the descriptor of any Conn.
 func dupConn(conn syscall.Conn) (fd int, err error) {
-	var errno unix.Errno
-	err = control(conn, func(n uintptr) { fd, errno = callFcntl(int(n), unix.F_DUPFD_CLOEXEC, 0) })
-	if err == nil && errno != 0 {
-		err = opFcntl.fail(errno)
+	ctlErr := control(conn, func(n uintptr) {
+		if err = FD(n).check("PollSet"); err != nil {
+			return
+		}
+		var errno unix.Errno
+		if fd, errno = callFcntl(int(n), unix.F_DUPFD_CLOEXEC, 0); errno != 0 {
+			err = opFcntl.fail(errno)
+		}
+	})
+	if ctlErr != nil {
+		err = ctlErr
 	}
 	return fd, err
 }
 
-// Modify changes what c is waited for. Errors: ENOENT, c is no member;
-// [os.ErrClosed], the set is closed.
+// Modify changes what c is waited for. A wait under way goes on with that.
+// Errors: ENOENT, c is no member; EINVAL as Add; [os.ErrClosed], the set is closed.
 func (s *PollSet) Modify(c syscall.Conn, events PollEvents) error {
-	_, err := s.change(c, func(m *member) { m.events = events })
-	return err
+	core, m, err := s.lockMember(c)
+	if err != nil {
+		return err
+	}
+	m.events = events
+	core.changed()
+	core.mu.Unlock()
+	runtime.KeepAlive(s)
+	return nil
 }
 
-// Remove takes c out of the set. Errors: ENOENT, c is no member;
-// [os.ErrClosed], the set is closed.
+// Remove takes c out of the set. The duplicate by which the set holds a Conn of
+// another package is closed then, which sleeps where close(2) does: with
+// SO_LINGER, for example. During a wait, a goroutine of its own closes it.
+// Errors: ENOENT, c is no member; EINVAL as Add; [os.ErrClosed], the set is closed.
 func (s *PollSet) Remove(c syscall.Conn) error {
-	free := false
-	m, err := s.change(c, func(m *member) {
-		delete(m.core.members, c)
-		free = m.remove()
-	})
+	core, m, err := s.lockMember(c)
+	if err != nil {
+		return err
+	}
+	delete(core.members, c)
+	free := m.remove()
+	core.mu.Unlock()
 	if free {
 		m.letGo()
 	}
-	return err
+	runtime.KeepAlive(s)
+	return nil
 }
 
-// change applies f to conn's member.
-func (s *PollSet) change(conn syscall.Conn, f func(*member)) (*member, error) {
-	if !isKey(conn) {
-		return nil, errNoConn
+// lockMember returns conn's member. Without an error the caller holds the mutex.
+func (s *PollSet) lockMember(conn syscall.Conn) (*pollCore, *member, error) {
+	if s == nil {
+		return nil, nil, os.ErrInvalid
 	}
-	defer runtime.KeepAlive(s)
+	if err := checkKey(conn); err != nil {
+		return nil, nil, err
+	}
 	c := s.get()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, os.ErrClosed
+	m, err := c.members[conn], error(nil)
+	switch {
+	case c.closed:
+		err = os.ErrClosed
+	case m == nil:
+		err = badArg(unix.ENOENT, "PollSet: %s is not a member", reflect.TypeOf(conn).String())
 	}
-	m := c.members[conn]
-	if m == nil {
-		return nil, badArg(unix.ENOENT, "PollSet: %s is no member", reflect.TypeOf(conn).String())
+	if err != nil {
+		c.mu.Unlock()
+		return nil, nil, err
 	}
-	f(m)
-	c.changed()
-	return m, nil
+	return c, m, nil
 }
 
 // changed has the set looked at before the next poll, and ends a poll under
@@ -241,12 +308,36 @@ func (c *pollCore) poke() {
 // remove takes m out, and reports whether the caller is to let its number go,
 // for which c.mu, held here, is not needed.
 func (m *member) remove() (free bool) {
+	c := m.core
 	m.removed = true
+	c.order[m.at] = nil
+	c.holes++
+	if c.state.Load()&stateWaiting == 0 {
+		m.forgetSlot() // else it is the waiter's
+	}
 	if m.closed {
-		m.core.nclosed--
+		c.nclosed--
+		c.changed()
 		return false
 	}
 	return m.retire()
+}
+
+// forgetSlot takes m out of what the last wait polled.
+func (m *member) forgetSlot() {
+	if c := m.core; m.slot >= 0 {
+		c.polled[m.slot] = nil
+		m.slot = -1
+	}
+}
+
+// compact closes the holes in order. mu is held.
+func (c *pollCore) compact() {
+	c.order = slices.DeleteFunc(c.order, func(m *member) bool { return m == nil })
+	c.holes = 0
+	for i, m := range c.order {
+		m.at = i
+	}
 }
 
 // retire is the part of remove that a closing handle needs too.
@@ -290,28 +381,56 @@ func (m *member) gone() bool { return false }
 // set or a member was closed; EBUSY, another goroutine waits;
 // *[InterruptedError]; and those of ppoll(2).
 func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
+	if s == nil {
+		return 0, os.ErrInvalid
+	}
 	c := s.get()
 	n, err = c.wait(context.Background(), timeout, mask)
 	runtime.KeepAlive(s)
 	return n, err
 }
 
-// WaitContext is Wait without a time limit, until ctx is done. It sleeps in
-// ppoll(2), on a thread.
+// WaitContext is Wait until ctx is done. It sleeps in ppoll(2), on a thread. A
+// deadline of ctx is the limit of that call, and kept as exactly. In a context that
+// can be cancelled it looks first, by a ppoll that does not wait. Errors: ctx.Err();
+// and those of Wait.
 func (s *PollSet) WaitContext(ctx context.Context) (n int, err error) {
-	c := s.get()
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if c.state.Load()&stateWaiting != 0 {
-				c.poke()
-			}
-		})
-		defer stop()
+	if s == nil {
+		return 0, os.ErrInvalid
 	}
-	n, err = c.wait(ctx, Forever, nil)
-	runtime.KeepAlive(s)
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	defer runtime.KeepAlive(s)
+	c := s.get()
+	if ctx.Done() == nil {
+		return c.wait(ctx, Forever, nil)
+	}
+	if n, err := c.wait(ctx, 0, nil); n != 0 || err != nil {
+		return n, err
+	}
+	return c.waitDone(ctx)
+}
+
+// waitDone sleeps until ctx is done.
+func (c *pollCore) waitDone(ctx context.Context) (n int, err error) {
+	limit := Forever
+	deadline, timed := ctx.Deadline()
+	if timed {
+		limit = max(0, time.Until(deadline))
+	}
+	stop := context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.state.Load()&stateWaiting != 0 {
+			c.poke()
+		}
+	})
+	defer stop()
+	n, err = c.wait(ctx, limit, nil)
+	if timed && n == 0 && err == nil { // ctx itself has not seen it yet, perhaps
+		err = context.DeadlineExceeded
+	}
 	return n, err
 }
 
@@ -401,19 +520,17 @@ func (c *pollCore) beginChanged(sleeps bool) ([]PollFD, error) {
 // rebuild makes fds from the members. The slot of wake is the last: where a
 // member is ready, the kernel does not queue on what comes after it.
 func (c *pollCore) rebuild() {
+	c.compact()
+	was := len(c.polled)
 	c.fds, c.polled = c.fds[:0], c.polled[:0]
-	kept := c.order[:0]
-	for _, m := range c.order {
-		if m.removed {
-			continue
-		}
-		kept = append(kept, m)
+	for i, m := range c.order {
+		m.slot = i
 		c.polled = append(c.polled, m)
 		c.fds = append(c.fds, PollFD{FD: m.fd, Events: m.events})
 	}
-	clear(c.order[len(kept):])
-	clear(c.polled[len(c.polled):cap(c.polled)])
-	c.order = kept
+	if was > len(c.polled) {
+		clear(c.polled[len(c.polled):was])
+	}
 	c.fds = append(c.fds, PollFD{FD: int32(c.wake), Events: POLLIN})
 }
 
@@ -428,9 +545,9 @@ func (c *pollCore) end(n int, err error) (again bool, _ int, _ error) {
 		}
 	}
 	if !poked {
+		c.ready = n // before another wait can begin
 		s := c.state.Load()
 		if s&stateChanged == 0 && c.state.CompareAndSwap(s, s&^stateWaiting) {
-			c.ready = n
 			return false, n, err
 		}
 	}
@@ -443,27 +560,31 @@ func (c *pollCore) endChanged(n int, err error, poked bool) (again bool, _ int, 
 		var v uint64
 		callRead(c.wake, &v, false)
 	}
-	// stateChanged stays set while there is something to look at.
-	c.state.And(^uint32(stateWaiting))
 	retired := c.retired
 	c.retired = nil
+	gone := c.forgetRemoved()
 	if err == nil {
-		gone := c.forgetRemoved()
 		n -= gone
 		poked = poked || gone > 0
 	}
 	c.ready = n
+	// stateChanged stays set while there is something to look at.
+	c.state.And(^uint32(stateWaiting))
 	switch {
 	case c.closed:
-		err, c.ready = os.ErrClosed, 0
-		c.freeWake()
+		err = os.ErrClosed
+		c.free()
 	case c.nclosed > 0:
 		err = os.ErrClosed
 		c.reportClosed()
 	}
 	c.mu.Unlock()
 	for _, m := range retired {
-		m.letGo()
+		if m.d == nil && !m.bare {
+			go m.letGo() // which may sleep, and the waiter has other things to do
+		} else {
+			m.letGo()
+		}
 	}
 	return err == nil && n == 0 && poked, n, err
 }
@@ -472,7 +593,11 @@ func (c *pollCore) endChanged(n int, err error, poked bool) (again bool, _ int, 
 // wait away, and returns how many there were. c.mu is held.
 func (c *pollCore) forgetRemoved() (n int) {
 	for i, m := range c.polled {
-		if m.removed && c.fds[i].Revents != 0 {
+		if m == nil || !m.removed {
+			continue
+		}
+		m.forgetSlot()
+		if c.fds[i].Revents != 0 {
 			c.fds[i].Revents = 0
 			n++
 		}
@@ -498,18 +623,20 @@ func (c *pollCore) reportClosed() {
 // Wait it yields nothing, or the members whose handles are closed.
 func (s *PollSet) Ready() iter.Seq2[syscall.Conn, PollEvents] {
 	return func(yield func(syscall.Conn, PollEvents) bool) {
+		if s == nil {
+			return
+		}
 		c := s.get()
-		polled, fds, left := c.polled, c.fds, c.ready
-		for i := 0; i < len(polled) && left > 0; i++ {
+		c.mu.Lock() // Close forgets them
+		fds, left := c.fds, c.ready
+		c.mu.Unlock()
+		for i := 0; i < len(fds) && left > 0; i++ {
 			ev := fds[i].Revents
 			if ev == 0 {
 				continue
 			}
 			left--
-			c.mu.Lock()
-			removed := polled[i].removed
-			c.mu.Unlock()
-			if !removed && !yield(polled[i].conn, ev) {
+			if conn := c.polledAt(i); conn != nil && !yield(conn, ev) {
 				return
 			}
 		}
@@ -517,9 +644,22 @@ func (s *PollSet) Ready() iter.Seq2[syscall.Conn, PollEvents] {
 	}
 }
 
+// polledAt is the member of a slot, nil once it was removed.
+func (c *pollCore) polledAt(i int) syscall.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i >= len(c.polled) || c.polled[i] == nil || c.polled[i].removed {
+		return nil
+	}
+	return c.polled[i].conn
+}
+
 // Close takes all members out and ends a wait with [os.ErrClosed], as it does
-// all later calls.
+// all later calls. What Remove says of duplicates holds for all members.
 func (s *PollSet) Close() error {
+	if s == nil {
+		return os.ErrInvalid
+	}
 	defer runtime.KeepAlive(s)
 	return s.get().close()
 }
@@ -537,9 +677,9 @@ func (c *pollCore) close() error {
 			free = append(free, m)
 		}
 	}
-	clear(c.members)
+	c.members = nil
 	if !c.changed() {
-		c.freeWake()
+		c.free()
 	}
 	c.mu.Unlock()
 	for _, m := range free {
@@ -548,11 +688,13 @@ func (c *pollCore) close() error {
 	return nil
 }
 
-// freeWake closes wake for good. c.mu is held, and nobody waits.
-func (c *pollCore) freeWake() {
+// free closes wake for good, and forgets all members. c.mu is held, and nobody
+// waits.
+func (c *pollCore) free() {
 	if c.wake >= 0 {
 		callClose(c.wake)
 		c.wake = -1
 		c.state.Or(stateNoWake)
 	}
+	c.order, c.polled, c.fds, c.ready = nil, nil, nil, 0
 }

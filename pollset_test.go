@@ -6,16 +6,21 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"net"
 	"os"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/efd-go/efd"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -357,4 +362,322 @@ func TestPollSetLarge(t *testing.T) {
 		}
 		e.Read()
 	}
+}
+
+// A set keeps nothing of former members, whether a wait came since or not.
+func TestPollSetForgetsFormerMembers(t *testing.T) {
+	for name, forget := range map[string]func(s *efd.PollSet, e *efd.EventFD) error{
+		"Remove": func(s *efd.PollSet, e *efd.EventFD) error { return s.Remove(e) },
+		"Close":  func(s *efd.PollSet, e *efd.EventFD) error { return s.Close() },
+		"Remove while it waits": func(s *efd.PollSet, e *efd.EventFD) error {
+			p := park(t, callPpoll, func() { s.Wait(efd.Forever, nil) })
+			stop := newEventFD(t, 1, 0)
+			err := errors.Join(s.Remove(e), s.Add(stop, efd.POLLIN))
+			p.wait(t)
+			return err
+		},
+		"Close while it waits": func(s *efd.PollSet, e *efd.EventFD) error {
+			p := park(t, callPpoll, func() { s.Wait(efd.Forever, nil) })
+			err := s.Close()
+			p.wait(t)
+			return err
+		},
+	} {
+		s := newPollSet(t, efd.POLLIN)
+		fd := func() int {
+			e := must(efd.New(0, 0))
+			check(t, s.Add(e, efd.POLLIN))
+			waits(t, s, 0, 0)
+			fd := e.FD()
+			check(t, forget(s, e))
+			return fd
+		}()
+		waitFor(t, func() bool { runtime.GC(); return !isOpen(fd) }, "after %s the set keeps the handle from the collector", name)
+		runtime.KeepAlive(s)
+	}
+}
+
+// What comes and goes without a wait takes no memory.
+func TestPollSetDoesNotGrow(t *testing.T) {
+	s, e, other := newPollSet(t, efd.POLLIN), newEventFD(t, 0, 0), newEventFD(t, 1, 0)
+	check(t, s.Add(other, efd.POLLIN))
+	grown := func(rounds int) uint64 {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			check(t, s.Add(e, efd.POLLIN))
+			check(t, s.Remove(e))
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		return after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc)
+	}
+	grown(100)
+	if n := grown(20000); n > 100_000 {
+		t.Errorf("20,000 times Add and Remove left %d bytes", n)
+	}
+	waits(t, s, efd.Forever, 1)
+	ready(t, s, 1, member{other, efd.POLLIN})
+}
+
+// Ready keeps the order of Add, whatever has been removed and added again.
+func TestPollSetOrder(t *testing.T) {
+	s := newPollSet(t, efd.POLLIN)
+	var all []*efd.EventFD
+	for range 40 {
+		e := newEventFD(t, 1, 0)
+		all = append(all, e)
+		check(t, s.Add(e, efd.POLLIN))
+	}
+	var want []syscall.Conn
+	for i, e := range all {
+		if i%4 != 0 {
+			check(t, s.Remove(e))
+		} else {
+			want = append(want, e)
+		}
+		if i%16 == 5 {
+			waits(t, s, 0, len(all)-i-1+len(want))
+		}
+	}
+	for _, e := range all[1:3] {
+		check(t, s.Add(e, efd.POLLIN))
+		want = append(want, e)
+	}
+	waits(t, s, 0, len(want))
+	var got []syscall.Conn
+	for c := range s.Ready() {
+		got = append(got, c)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("Ready yields %v, want %v", got, want)
+	}
+}
+
+// A duplicate is closed through the scheduler: SO_LINGER has its time, neither
+// a collection nor a wait is held up, and the data arrive.
+func TestPollSetOfALingeringConn(t *testing.T) {
+	const linger = 1 // second
+	for name, waiting := range map[string]bool{"Remove": false, "Remove during a wait": true} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		check(t, err)
+		out, err := net.Dial("tcp", l.Addr().String())
+		check(t, err)
+		in, err := l.Accept() // and never read
+		check(t, err)
+		c := out.(*net.TCPConn)
+		c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+		for err == nil {
+			_, err = c.Write(make([]byte, 1<<20))
+		}
+		check(t, c.SetLinger(linger))
+		stop := newEventFD(t, 0, 0)
+		s := newPollSet(t, efd.POLLIN, c, stop)
+		check(t, c.Close())
+		var p *parked
+		if waiting {
+			p = park(t, callPpoll, func() { waits(t, s, efd.Forever, 1) })
+		}
+		start := time.Now()
+		removed := make(chan time.Duration, 1)
+		go func() { s.Remove(c); removed <- time.Since(start) }()
+		if waiting { // the wait goes on meanwhile
+			check(t, stop.Signal())
+			p.wait(t)
+		}
+		waitGoroutines(t, 1, "letGo", "syscall")
+		runtime.GC()
+		if took := time.Since(start); took > linger*time.Second*9/10 {
+			t.Errorf("%s: a collection was held up for %v", name, took)
+		}
+		if took := wait(t, removed, "Remove does not end"); !waiting && took < linger*time.Second*9/10 {
+			t.Errorf("%s took %v: the time to linger is cut short", name, took)
+		}
+		in.Close()
+		l.Close()
+	}
+}
+
+func TestPollSetAddFD(t *testing.T) {
+	s, e := newPollSet(t, efd.POLLIN), newEventFD(t, 1, 0)
+	r, w := pipe(t)
+	check(t, s.Add(e, efd.POLLIN))
+	check(t, s.AddFD(r.fd, efd.POLLIN))
+	wantErr(t, "AddFD twice", s.AddFD(r.fd, efd.POLLOUT), unix.EEXIST)
+	wantErr(t, "Add of the same FD", s.Add(efd.FD(r.fd), efd.POLLOUT), unix.EEXIST)
+	waits(t, s, 0, 1)
+	put(t, w.fd, 1)
+	waits(t, s, efd.Forever, 2)
+	ready(t, s, 2, member{e, efd.POLLIN}, member{efd.FD(r.fd), efd.POLLIN})
+	check(t, s.Modify(efd.FD(r.fd), efd.POLLPRI))
+	waits(t, s, 0, 1)
+	check(t, s.Modify(efd.FD(r.fd), efd.POLLIN))
+	r.close()
+	waits(t, s, 0, 2)
+	ready(t, s, 2, member{e, efd.POLLIN}, member{efd.FD(r.fd), efd.POLLNVAL})
+	check(t, s.Remove(efd.FD(r.fd)))
+	wantErr(t, "Remove twice", s.Remove(efd.FD(r.fd)), unix.ENOENT)
+
+	// It is neither duplicated nor closed.
+	r, w = pipe(t)
+	equal(t, "calls", strings.ReplaceAll(calls(t, func() { check(t, s.AddFD(r.fd, efd.POLLIN)) }), "64", ""), "fcntl")
+	equal(t, "calls", calls(t, func() { check(t, s.Remove(efd.FD(r.fd))) }), "")
+	check(t, s.AddFD(r.fd, efd.POLLIN))
+	check(t, s.Close())
+	if !isOpen(r.fd) {
+		t.Error("Close closed the caller's number")
+	}
+}
+
+// The number of a closed handle, and others that poll(2) would skip, are refused.
+func TestPollSetRefusesNumbers(t *testing.T) {
+	s, e := newPollSet(t, efd.POLLIN), newEventFD(t, 0, 0)
+	check(t, e.Close())
+	for _, fd := range []int{e.FD(), -5, math.MinInt, freeNumber(t)} {
+		for name, err := range map[string]error{"AddFD": s.AddFD(fd, efd.POLLIN), "Add": s.Add(efd.FD(fd), efd.POLLIN), "Add of a Conn": s.Add(badConn{fd}, efd.POLLIN)} {
+			if !errors.Is(err, unix.EBADF) || name != "Add of a Conn" && !strings.Contains(err.Error(), strconv.Itoa(fd)) {
+				t.Errorf("%s of %d: %v, want EBADF that names it", name, fd, err)
+			}
+		}
+	}
+	wantErr(t, "SyscallConn", second(efd.FD(-1).SyscallConn()), unix.EBADF)
+}
+
+// badConn hands out any number.
+type badConn struct{ fd int }
+
+func (c badConn) SyscallConn() (syscall.RawConn, error) { return c, nil }
+func (c badConn) Control(f func(uintptr)) error         { f(uintptr(c.fd)); return nil }
+func (c badConn) Read(func(uintptr) bool) error         { return nil }
+func (c badConn) Write(func(uintptr) bool) error        { return nil }
+
+// An FD is a syscall.Conn: its RawConn waits, and Epoll.AddConn takes it.
+func TestFDIsAConn(t *testing.T) {
+	r, w := pipe(t)
+	raw, err := efd.FD(r.fd).SyscallConn()
+	check(t, err)
+	check(t, raw.Control(func(fd uintptr) { equal(t, "number", int(fd), r.fd) }))
+	var b [1]byte
+	got := 0
+	p := park(t, callPpoll, func() {
+		check(t, raw.Read(func(fd uintptr) bool {
+			n, err := unix.Read(int(fd), b[:])
+			got = n
+			return err != unix.EAGAIN
+		}))
+	})
+	put(t, w.fd, 7)
+	p.wait(t)
+	equal(t, "bytes", got, 1)
+	ep := newEpoll(t)
+	check(t, ep.AddConn(efd.FD(w.fd), efd.EPOLLOUT, 3))
+	events(t, ep, event{efd.EPOLLOUT, 3})
+	w.close()
+	raw, err = efd.FD(w.fd).SyscallConn()
+	check(t, err)
+	wantErr(t, "Write", raw.Write(func(uintptr) bool { return false }), unix.EBADF)
+}
+
+// A deadline of the context is the limit of the call, to the nanosecond.
+func TestPollSetWaitContextPassesTheDeadline(t *testing.T) {
+	s := newPollSet(t, efd.POLLIN, newEventFD(t, 0, 0))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	stop, end := context.WithCancel(ctx)
+	var made []*efd.Call
+	var err error
+	p := onThread(func() { made = traced(t, func() { _, err = s.WaitContext(stop) }) })
+	waitAsleep(t, p.tid, callPpoll)
+	end()
+	p.wait(t)
+	if err != context.Canceled {
+		t.Errorf("WaitContext: %v", err)
+	}
+	for _, c := range made {
+		if strings.HasPrefix(c.Syscall, "ppoll") && c.Args[2].In != "{tv_sec=0, tv_nsec=0}" {
+			if left := limitOf(t, c); left > time.Hour || left < 50*time.Minute {
+				t.Errorf("%v: want the hour of the deadline", c)
+			}
+			return
+		}
+	}
+	t.Errorf("no ppoll with a limit: %v", texts(made))
+}
+
+// What ends at the deadline ends by the kernel's timer, and says so, though the
+// context's own has not run yet.
+func TestPollSetDeadlineIsTheKernels(t *testing.T) {
+	s := newPollSet(t, efd.POLLIN, newEventFD(t, 0, 0))
+	for range 20 {
+		const limit = 200 * time.Microsecond
+		lazy := lateContext{context.Background(), time.Now().Add(limit), make(chan struct{})}
+		n, err := s.WaitContext(lazy)
+		if n != 0 || err != context.DeadlineExceeded || time.Now().Before(lazy.deadline) {
+			t.Errorf("WaitContext = %d, %v, %v before the deadline; want DeadlineExceeded", n, err, time.Until(lazy.deadline))
+		}
+	}
+}
+
+// lateContext has a deadline that it never notices itself.
+type lateContext struct {
+	context.Context
+	deadline time.Time
+	done     chan struct{}
+}
+
+func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c lateContext) Done() <-chan struct{}       { return c.done }
+
+func TestPollSetAllocations(t *testing.T) {
+	if raceDetector {
+		t.Skip("what the race detector sees is passed by way of the heap")
+	}
+	e := newEventFD(t, 1, 0)
+	s := newPollSet(t, efd.POLLIN, e)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	timed, stop := context.WithTimeout(ctx, time.Hour)
+	defer stop()
+	gone := done()
+	for name, fn := range map[string]func(){
+		"Modify":                       func() { s.Modify(e, efd.POLLIN) },
+		"WaitContext, ready":           func() { s.WaitContext(ctx) },
+		"WaitContext, ready, deadline": func() { s.WaitContext(timed) },
+		"WaitContext, done":            func() { s.WaitContext(gone) },
+	} {
+		if n := testing.AllocsPerRun(100, fn); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func TestNilPollSet(t *testing.T) {
+	var s *efd.PollSet
+	e := newEventFD(t, 0, 0)
+	for name, err := range map[string]error{
+		"Add": s.Add(e, 0), "AddFD": s.AddFD(0, 0), "Modify": s.Modify(e, 0), "Remove": s.Remove(e),
+		"Wait": second(s.Wait(0, nil)), "WaitContext": second(s.WaitContext(context.Background())), "Close": s.Close(),
+	} {
+		equal(t, name, err, os.ErrInvalid)
+	}
+	for range s.Ready() {
+		t.Error("a nil set has a member")
+	}
+}
+
+// EBUSY can serve as a lock: what a wait has written is seen by the next waiter.
+func TestPollSetBusyIsALock(t *testing.T) {
+	s := newPollSet(t, efd.POLLIN, newEventFD(t, 1, 0))
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 500 {
+				if _, err := s.Wait(0, nil); err != nil && !errors.Is(err, unix.EBUSY) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	testenv.Within(t, "the waits to end", wg.Wait)
 }

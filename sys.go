@@ -3,6 +3,7 @@
 package efd
 
 import (
+	"math"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -183,6 +184,9 @@ func sysEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) (
 		uintptr(unsafe.Pointer(mask)), sigsetSize)
 	return int(n), errno
 }
+
+// maxEpollEvents is EP_MAX_EVENTS.
+const maxEpollEvents = math.MaxInt32 / int(unsafe.Sizeof(EpollEvent{}))
 
 // epollParams is struct epoll_params.
 type epollParams struct {

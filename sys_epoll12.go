@@ -9,7 +9,9 @@ type EpollEvent struct {
 	data   [2]uint32
 }
 
-func makeEpollEvent(events EpollEvents, data uint64) EpollEvent {
+// NewEpollEvent returns an event as [Epoll.Wait] stores it, for the tests of what
+// handles events.
+func NewEpollEvent(events EpollEvents, data uint64) EpollEvent {
 	return EpollEvent{uint32(events), [2]uint32{uint32(data), uint32(data >> 32)}}
 }
 

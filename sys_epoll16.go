@@ -10,7 +10,9 @@ type EpollEvent struct {
 	data   uint64
 }
 
-func makeEpollEvent(events EpollEvents, data uint64) EpollEvent {
+// NewEpollEvent returns an event as [Epoll.Wait] stores it, for the tests of what
+// handles events.
+func NewEpollEvent(events EpollEvents, data uint64) EpollEvent {
 	return EpollEvent{events: uint32(events), data: data}
 }
 

@@ -46,7 +46,7 @@ func TestLayouts(t *testing.T) {
 func FuzzEpollEvent(f *testing.F) {
 	f.Add(uint32(1), uint64(1)<<40)
 	f.Fuzz(func(t *testing.T, events uint32, data uint64) {
-		ev := makeEpollEvent(EpollEvents(events), data)
+		ev := NewEpollEvent(EpollEvents(events), data)
 		raw := (*[unsafe.Sizeof(ev)]byte)(unsafe.Pointer(&ev))
 		if ev.Events() != EpollEvents(events) || ev.Data() != data {
 			t.Errorf("%#x %#x became %#x %#x", events, data, ev.Events(), ev.Data())

@@ -314,13 +314,13 @@ func (h *straceHelper) epollCalls() {
 	events := make([]EpollEvent, 64)
 	const data = 0x1122334455667788
 	for bit := range 32 {
-		ev := makeEpollEvent(1<<bit, data<<bit)
+		ev := NewEpollEvent(1<<bit, data<<bit)
 		callEpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev)
 		callEpollPwait(ep, events, 0, nil)
 		callEpollCtl(ep, unix.EPOLL_CTL_MOD, fd, &ev)
 		callEpollCtl(ep, unix.EPOLL_CTL_DEL, fd, nil)
 	}
-	ev := makeEpollEvent(EPOLLIN|EPOLLOUT|0x800, math.MaxUint64)
+	ev := NewEpollEvent(EPOLLIN|EPOLLOUT|0x800, math.MaxUint64)
 	for _, c := range []struct{ ep, op, fd int }{
 		{ep, unix.EPOLL_CTL_ADD, fd}, {ep, unix.EPOLL_CTL_ADD, fd}, {ep, unix.EPOLL_CTL_MOD, inner}, {ep, unix.EPOLL_CTL_DEL, inner}, {ep, unix.EPOLL_CTL_ADD, file},
 		{ep, unix.EPOLL_CTL_ADD, ep}, {ep, unix.EPOLL_CTL_ADD, inner}, {inner, unix.EPOLL_CTL_ADD, ep}, {ep, 0, fd}, {ep, 9, fd}, {fd, unix.EPOLL_CTL_ADD, fd},
@@ -346,13 +346,13 @@ func (h *straceHelper) epollCalls() {
 	for range 40 {
 		dup, _ := callFcntl(fd, unix.F_DUPFD_CLOEXEC, 0)
 		dups = append(dups, dup)
-		ev := makeEpollEvent(EPOLLIN|EPOLLET, uint64(dup))
+		ev := NewEpollEvent(EPOLLIN|EPOLLET, uint64(dup))
 		callEpollCtl(inner, unix.EPOLL_CTL_ADD, dup, &ev)
 	}
 	callEpollPwait(inner, events[:32], 0, nil)
 	callEpollPwait(inner, events, 0, nil)
 	for i, dup := range dups {
-		ev := makeEpollEvent(EPOLLIN, uint64(i))
+		ev := NewEpollEvent(EPOLLIN, uint64(i))
 		callEpollCtl(inner, unix.EPOLL_CTL_MOD, dup, &ev)
 	}
 	callEpollPwait2(inner, events, nil, nil)
@@ -395,7 +395,7 @@ func (h *straceHelper) interrupted() {
 	tid := unix.Gettid()
 	fd, _ := callEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	ep, _ := callEpollCreate1(unix.EPOLL_CLOEXEC)
-	ev := makeEpollEvent(EPOLLIN, 0)
+	ev := NewEpollEvent(EPOLLIN, 0)
 	callEpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &ev)
 	events := make([]EpollEvent, 1)
 	var none SigSet

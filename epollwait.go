@@ -1,0 +1,273 @@
+//go:build linux
+
+package efd
+
+import (
+	"context"
+	"math"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var errNoRoom = badArg(unix.EINVAL, "Epoll.Wait: events has no room")
+
+// checkRoom refuses what the kernel does not store events to.
+func checkRoom(events []EpollEvent) error {
+	switch {
+	case len(events) == 0:
+		return errNoRoom
+	case len(events) > maxEpollEvents:
+		return badArg(unix.EINVAL, "Epoll.Wait: events has room for %d: want at most %d", len(events), maxEpollEvents)
+	}
+	return nil
+}
+
+// Wait waits for events, stores as many as there are room for, and returns how
+// many. n is 0 when the time is over. Timeout and mask are as in [Poll]. What
+// Add registers meanwhile counts for a Wait under way.
+//
+// It is one epoll_pwait(2), repeated with the time left where a signal ended
+// it. A limit that is no whole number of milliseconds, or above 24.8 days, is
+// epoll_pwait2(2). On kernels before 5.11, and under filters that refuse that
+// call, such a limit is rounded up to the next millisecond. With timeout 0 the
+// kernel looks for no signal, so that a pending one does not end it. With a mask
+// the kernel has SIGSTOP and SIGCONT end it too, though no handler runs.
+//
+// Before the first Wait that may sleep, an eventfd of the handle's own is made and
+// registered, by which Close and Wake end it. As long as no descriptor or watch is
+// left for that, such a Wait makes a call every 10 milliseconds.
+//
+// Errors: EINVAL, events has no room, or more than the kernel takes; [ErrWoken];
+// *[InterruptedError]; [os.ErrClosed].
+func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (n int, err error) {
+	if err := p.acquire(); err != nil {
+		return 0, err
+	}
+	if timeout != 0 {
+		p.begin(&p.wake.sleepers)
+	}
+	n, err = p.wait(events, timeout, mask)
+	if n > 0 {
+		raceSeen()
+	}
+	if timeout != 0 {
+		p.end(&p.wake.sleepers)
+	}
+	if p.d.closed() {
+		n, err = 0, os.ErrClosed
+	}
+	p.d.release()
+	return n, err
+}
+
+// noPwait2 is set once the kernel has refused epoll_pwait2, which is there
+// since Linux 5.11. Old seccomp filters say EPERM to it.
+var noPwait2 atomic.Bool
+
+const (
+	longestPwait = math.MaxInt32 * time.Millisecond
+	// unguardedStep is how long a wait sleeps that nobody can end.
+	unguardedStep = 10 * time.Millisecond
+	// lookAgain is how often a wait without time looks on after it saw wake entries
+	// alone: they may have taken the room of an event.
+	lookAgain = 4
+)
+
+func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
+	if err := checkRoom(events); err != nil {
+		return 0, err
+	}
+	if p.wake.woken.Load() && p.takeWake() {
+		return 0, ErrWoken
+	}
+	var buf SigSet
+	blocked := waitMask(mask, &buf)
+	var start time.Duration
+	if timeout > 0 {
+		start = monotonic()
+	}
+	for left, looks := timeout, 0; ; {
+		n, call, errno := p.waitStep(events, left, blocked)
+		if errno == 0 {
+			if m := p.sift(events[:n]); m > 0 || n == 0 {
+				return m, nil
+			}
+			if p.takeWake() {
+				return 0, ErrWoken
+			}
+			if looks++; left == 0 && looks == lookAgain {
+				return 0, nil
+			}
+		}
+		if timeout > 0 {
+			left = max(0, timeout-(monotonic()-start))
+		}
+		switch {
+		case p.d.closed():
+			return 0, os.ErrClosed
+		case errno == 0, errno == errMore, errno == unix.EINTR && mask == nil:
+		case errno == unix.EINTR:
+			return 0, &InterruptedError{opNames[call], left}
+		case call == opEpollPwait2 && (errno == unix.ENOSYS || errno == unix.EPERM):
+			noPwait2.Store(true)
+		default:
+			return 0, call.fail(errno)
+		}
+		if p.wake.woken.Load() && p.takeWake() {
+			return 0, ErrWoken
+		}
+	}
+}
+
+// errMore stands beside the errnos: the time is not over, though one call
+// cannot wait longer than it did.
+const errMore unix.Errno = 1 << 20
+
+// waitStep makes the call that keeps to left, or to a part of it.
+func (p *Epoll) waitStep(events []EpollEvent, left time.Duration, blocked *SigSet) (n int, call op, errno unix.Errno) {
+	if left == 0 || p.guarded() {
+		return p.waitOnce(events, left, blocked)
+	}
+	step := unguardedStep
+	if left > 0 {
+		step = min(step, left)
+	}
+	n, call, errno = p.waitOnce(events, step, blocked)
+	if errno == 0 && n == 0 && step != left {
+		errno = errMore
+	}
+	return n, call, errno
+}
+
+// waitOnce makes the call that keeps to left.
+func (p *Epoll) waitOnce(events []EpollEvent, left time.Duration, blocked *SigSet) (n int, call op, errno unix.Errno) {
+	msec, whole := wholeMsec(left)
+	if !whole && !noPwait2.Load() {
+		var ts timespec
+		n, errno = callEpollPwait2(int(p.d.fd), events, ts.set(left), blocked)
+		return n, opEpollPwait2, errno
+	}
+	if !whole {
+		msec = ceilMsec(left)
+	}
+	n, errno = callEpollPwait(int(p.d.fd), events, msec, blocked)
+	if errno == 0 && n == 0 && left > longestPwait {
+		errno = errMore
+	}
+	return n, opEpollPwait, errno
+}
+
+// wholeMsec is d as epoll_pwait can keep it, and whether it can.
+func wholeMsec(d time.Duration) (msec int32, whole bool) {
+	if d < 0 {
+		return -1, true
+	}
+	n := d / time.Millisecond
+	return int32(n), n*time.Millisecond == d && n <= math.MaxInt32
+}
+
+// ceilMsec is d in milliseconds, rounded up, as far as epoll_pwait goes.
+func ceilMsec(d time.Duration) int32 {
+	return int32((min(d, longestPwait) + time.Millisecond - 1) / time.Millisecond)
+}
+
+// WaitContext is Wait until ctx is done. The goroutine waits in Go's poller and
+// holds no thread. The end of one wait leaves the others alone. Where ctx is
+// done already, no event is taken. A deadline of ctx is kept to about a
+// millisecond.
+//
+// It looks once, and waits if there is nothing. The first wait sets O_NONBLOCK,
+// which an epoll has no other use for, and puts the epoll into that of Go's
+// runtime: one level of nesting more, so that ELOOP comes one earlier. The runtime
+// then polls the members of the epoll on its own threads, with calls that do not
+// reach its scheduler. So a member whose poll sleeps, such as a FUSE file, holds up
+// the program, and one that the program serves itself hangs it: use Wait for these.
+//
+// Errors: ctx.Err(); EINVAL as Wait; [ErrWoken]; [os.ErrClosed].
+func (p *Epoll) WaitContext(ctx context.Context, events []EpollEvent) (int, error) {
+	if p == nil {
+		return 0, os.ErrInvalid
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := p.acquire(); err != nil {
+		return 0, err
+	}
+	p.begin(&p.wake.parked)
+	n, err := p.waitContext(ctx, events)
+	p.end(&p.wake.parked)
+	p.d.release()
+	return n, err
+}
+
+func (p *Epoll) waitContext(ctx context.Context, events []EpollEvent) (int, error) {
+	if err := checkRoom(events); err != nil {
+		return 0, err
+	}
+	n, err := p.look(events)
+	if n == 0 && err == nil {
+		n, err = p.park(ctx, events)
+	}
+	if p.d.closed() {
+		return 0, os.ErrClosed
+	}
+	if n > 0 {
+		raceSeen()
+	}
+	return n, err
+}
+
+// park waits in Go's poller.
+func (p *Epoll) park(ctx context.Context, events []EpollEvent) (int, error) {
+	g, err := p.poller()
+	if err != nil {
+		return 0, err
+	}
+	s := &g.reader
+	if err := g.enter(ctx, s); err != nil {
+		return 0, err
+	}
+	s.events = events
+	err = g.run(ctx, s)
+	n, tryErr := s.n, s.err
+	s.leave()
+	if err == nil {
+		err = tryErr
+	}
+	if err != nil {
+		n = 0
+	}
+	return n, err
+}
+
+// look takes what is ready.
+func (p *Epoll) look(events []EpollEvent) (int, error) {
+	n, err := p.wait(events, 0, nil)
+	if err != nil {
+		n = 0
+	}
+	return n, err
+}
+
+func (p *Epoll) poller() (*poller, error) {
+	if g := p.d.poller(); g != nil {
+		return g, nil
+	}
+	// Go's poller takes what is non-blocking. An epoll's own calls ignore the flag.
+	if _, errno := callFcntl(int(p.d.fd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK); errno != 0 {
+		return nil, opFcntl.fail(errno)
+	}
+	return p.d.getPoller(p.setupPoller)
+}
+
+func (p *Epoll) setupPoller(g *poller) {
+	s := &g.reader
+	s.try = func(uintptr) bool {
+		s.n, s.err = p.look(s.events)
+		return s.n > 0 || s.err != nil
+	}
+}
