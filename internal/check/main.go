@@ -3,8 +3,8 @@
 // Command check is for the minute between two edits. Of what has changed since
 // the branch left main, or since the commit that it is given, it says whether
 // gofmt and go vet accept it, and whether the short tests pass of the packages
-// that have changed and of those that import one of them. Packages further away
-// are vetted alone.
+// that have changed and of those that import one of them. Packages further away,
+// and those whose tests take long, are vetted alone.
 package main
 
 import (
@@ -19,6 +19,10 @@ import (
 	"slices"
 	"strings"
 )
+
+// endToEnd are the packages whose tests run programs and take long: they are
+// tested if they have changed themselves.
+var endToEnd = []string{"/cmd/efdtrace", "/internal/scenario/lab", "/internal/matrix"}
 
 func main() {
 	if err := check(os.Args[1:]); err != nil {
@@ -57,6 +61,9 @@ func check(args []string) error {
 	}
 	own := holders(pkgs, root, files)
 	near, all := importers(pkgs, own, false), importers(pkgs, own, true)
+	near = slices.DeleteFunc(near, func(p string) bool {
+		return slices.ContainsFunc(endToEnd, func(e string) bool { return strings.HasSuffix(p, e) }) && !slices.Contains(own, p)
+	})
 	fmt.Printf("%d files have changed, of %d packages: %d are tested, %d vetted\n", len(files), len(own), len(near), len(all))
 	if len(all) == 0 {
 		return nil
