@@ -34,6 +34,9 @@ type Change struct {
 func (p *Pipeline) watch(ev *ktrace.Event) {
 	switch ev.Kind {
 	case ktrace.Alloc:
+		if ev.Object == 0 {
+			return // not of an eventfd that can be watched
+		}
 		if len(p.making) >= maxObjects {
 			clear(p.making)
 		}
@@ -177,6 +180,16 @@ func ChangePath(ev *ktrace.Event) string {
 		return name
 	case "restart_syscall":
 		return "poll_restart"
+	}
+	return ""
+}
+
+// AllocPath names the documented path of the call that memory was allocated in,
+// "" where there is none.
+func AllocPath(ev *ktrace.Event) string {
+	switch name := ChainSyscall(ev.Stack); name {
+	case "eventfd2", "epoll_ctl", "epoll_create1", "poll", "ppoll", "select", "pselect6":
+		return name
 	}
 	return ""
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/ktrace/source/alloc"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/watch"
 	"github.com/efd-go/efd/internal/scenario"
@@ -61,7 +62,7 @@ func Open() *Lab {
 	}
 	// What is not held takes longer, and no more than that. Held before what
 	// Wakes opened is closed: the last to close a tracepoint waits for the kernel.
-	l.held, _ = perf.Hold("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree")
+	l.held, _ = perf.Hold("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree", "kmem:kmem_cache_alloc", "kmem:mm_page_alloc")
 	// Without it only what was reviewed before is known of jumps and inlining.
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
@@ -98,14 +99,15 @@ const (
 
 // Trial is one scenario that was run under observation.
 type Trial struct {
-	Scenario *scenario.Scenario
-	Result   *scenario.Result
-	Status   Status
-	Reason   string
-	Watched  []Watched       // what the watchpoints saw, judged
-	Wake     *observe.Judged // the wake that the scenario is about, nil where none was seen
-	Wakes    []Stated        // all that it brings about, that one first
-	Tries    int
+	Scenario  *scenario.Scenario
+	Result    *scenario.Result
+	Status    Status
+	Reason    string
+	Watched   []Watched       // what the watchpoints saw, judged
+	Allocated []Watched       // what they allocated for it, judged
+	Wake      *observe.Judged // the wake that the scenario is about, nil where none was seen
+	Wakes     []Stated        // all that it brings about, that one first
+	Tries     int
 
 	Disturbed []*observe.Judged // wakes of threads that were to be left asleep
 
@@ -142,7 +144,7 @@ func (t *Trial) Lost() uint64 {
 // OfWakes reports whether what was lost may leave a wake in doubt: a change of
 // memory, or the entry of a function, does not.
 func OfWakes(l ktrace.Loss) bool {
-	return l.Source != watch.Name && !observe.OfFunctions(l.Source)
+	return l.Source != watch.Name && !observe.OfFunctions(l.Source) && !alloc.Is(l.Source)
 }
 
 // Tries is how often a scenario is run again whose picture is not the one
@@ -184,6 +186,9 @@ func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
 			}
 			t.Tracer = l.witness
 			all = append(all, borrowed{l.tracer})
+		}
+		if a, err := alloc.Open(l.symbols, []int{r.Waiter, r.Waker}); err == nil {
+			all = append(all, a) // without it the registration is seen by others, or not
 		}
 		src = source.Merge(all...)
 		if w := l.watch(s); w != nil {
@@ -298,6 +303,7 @@ func (c *collector) stop() error {
 func (l *Lab) judge(t *Trial) {
 	lost := l.judgeWakes(t)
 	l.judgeWatched(t)
+	l.judgeAllocs(t)
 	if t.Wake != nil {
 		t.steps = l.cover(t)
 	}

@@ -167,7 +167,7 @@ func (t *Trial) chains() []*match.Chain {
 			out = append(out, s.Seen.WakeChain, s.Seen.SleepChain)
 		}
 	}
-	for _, w := range t.Watched {
+	for _, w := range slices.Concat(t.Watched, t.Allocated) {
 		out = append(out, w.Chain)
 	}
 	return slices.DeleteFunc(out, func(c *match.Chain) bool { return c == nil })

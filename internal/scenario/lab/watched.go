@@ -3,6 +3,8 @@
 package lab
 
 import (
+	"slices"
+
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
@@ -43,6 +45,37 @@ func (l *Lab) judgeWatched(t *Trial) {
 	}
 }
 
+// judgeAllocs holds the chains of allocations against the paths of the calls
+// that they were made in.
+func (l *Lab) judgeAllocs(t *Trial) {
+	for i := range t.Events {
+		ev := &t.Events[i]
+		if ev.Kind != ktrace.Alloc || !t.Ours(ev.TID) || match.SplitEvent(ev).Context != match.Task {
+			continue
+		}
+		a := Watched{Event: ev, Path: observe.AllocPath(ev)}
+		if a.Path == "" {
+			continue
+		}
+		a.Chain = l.matchAlloc(ev, a.Path)
+		if a.Chain != nil && len(a.Chain.Findings()) > 0 {
+			a.Chain = l.matchAlloc(ev, append([]string{a.Path}, polled...)...)
+		}
+		t.Allocated = append(t.Allocated, a)
+	}
+}
+
+// polled are the paths with the poll operation of a file, by which a call that
+// polls it comes to the registration.
+var polled = []string{"tcp_poll", "udp", "unix", "pipe", "timerfd", "signalfd", "pty", "input", "inotify", "pidfd", "epoll_nested"}
+
+func (l *Lab) matchAlloc(ev *ktrace.Event, paths ...string) *match.Chain {
+	if d := l.Kernel.Doc(paths, nil); d != nil {
+		return d.MatchAlloc(ev)
+	}
+	return nil
+}
+
 // watchPoints are the functions that change what is watched: the counter, and
 // the wait queue under its lock.
 var watchPoints = []string{"add_wait_queue", "remove_wait_queue", "eventfd_ctx_do_read"}
@@ -51,7 +84,7 @@ var watchPoints = []string{"add_wait_queue", "remove_wait_queue", "eventfd_ctx_d
 func (l *Lab) watched(t *Trial) []observe.Taken {
 	var names []string
 	chains := map[string][]*match.Chain{}
-	for _, w := range t.Watched {
+	for _, w := range slices.Concat(t.Watched, t.Allocated) {
 		if w.Chain == nil {
 			continue
 		}

@@ -1,0 +1,46 @@
+//go:build linux
+
+package match
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace"
+)
+
+// allocators are the documented functions whose call is what a tracepoint shows.
+var allocators = map[string][]string{
+	"kmem:kmalloc":          {"kmalloc", "kzalloc", "kmalloc_obj", "kvmalloc"},
+	"kmem:kmem_cache_alloc": {"kmem_cache_alloc", "kmem_cache_zalloc"},
+	"kmem:mm_page_alloc":    {"__get_free_page"},
+}
+
+// MatchAlloc is Match for the chain of an allocation, from the innermost
+// documented function on, which asked for the memory: that the event is there
+// shows that it called the allocator. nil: no documented function did.
+func (d *Doc) MatchAlloc(ev *ktrace.Event) *Chain {
+	inner := Split(ev.Stack).Inner
+	n := slices.IndexFunc(inner, func(f ktrace.Frame) bool { return len(d.known(f)) > 0 })
+	if n < 0 || slices.ContainsFunc(inner[:n], func(f ktrace.Frame) bool { return !allocates(f.Name) }) {
+		return nil
+	}
+	own := *ev
+	own.Stack, own.Source = ev.Stack[len(ev.Stack)-len(Split(ev.Stack).Outer)-len(inner)+n:], ev.Source+" allocation"
+	c := d.Match(&own)
+	for _, from := range d.known(inner[n]) {
+		for _, a := range allocators[ev.Source] {
+			if w := d.find(from, a); w != nil && w.bad == 0 {
+				c.Steps = append(c.Steps, w.steps(ktrace.Frame{Name: a}, own.Source)...)
+				return c
+			}
+		}
+	}
+	return c
+}
+
+// allocates reports whether a function is a part of the allocators.
+func allocates(name string) bool {
+	name = strings.TrimLeft(name, "_")
+	return slices.ContainsFunc([]string{"kmalloc", "kmem_", "slab_", "alloc_pages", "alloc_frozen_pages", "alloc_page", "get_free_page", "get_free_pages", "folio_alloc"}, func(p string) bool { return strings.HasPrefix(name, p) })
+}
