@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -222,8 +223,13 @@ func (r *Report) facts(how string) {
 	fact("kernel.perf_event_paranoid", file("/proc/sys/kernel/perf_event_paranoid"))
 	fact("kernel.kptr_restrict", file("/proc/sys/kernel/kptr_restrict"))
 	if most := file("/proc/sys/kernel/perf_event_max_stack"); most != "" {
-		fact("call chains", fmt.Sprintf("of at most %s frames (kernel.perf_event_max_stack) in %s contexts (kernel.perf_event_max_contexts_per_stack)",
-			most, file("/proc/sys/kernel/perf_event_max_contexts_per_stack")))
+		text := fmt.Sprintf("of at most %s frames (kernel.perf_event_max_stack) in %s contexts (kernel.perf_event_max_contexts_per_stack)",
+			most, file("/proc/sys/kernel/perf_event_max_contexts_per_stack"))
+		const long = 64 // frames of a packet's way from one socket to another, and some more
+		if n, err := strconv.Atoi(most); err == nil && n < long {
+			text += ": longer ones, as those of wakes through the network are, come cut"
+		}
+		fact("call chains", text)
 	}
 	fact("kernel.ftrace_enabled", file("/proc/sys/kernel/ftrace_enabled"))
 	fact("lockdown", file("/sys/kernel/security/lockdown"))

@@ -4,15 +4,26 @@ package access
 
 import (
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
+
+const beBusy = "EFD_TEST_BUSY"
+
+func init() {
+	if os.Getenv(beBusy) != "" {
+		os.Stdout.WriteString("b")
+		for {
+		}
+	}
+}
 
 // Of a CPU that is never idle doctor does not know, and says so.
 func TestBlindBusy(t *testing.T) {
@@ -27,24 +38,30 @@ func TestBlindBusy(t *testing.T) {
 	for !all.IsSet(busy) {
 		busy++
 	}
-	var stop atomic.Bool
-	ended, runs := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine, and its CPU mask with it
-		var one unix.CPUSet
-		one.Set(busy)
-		err := unix.SchedSetaffinity(0, &one)
-		close(runs)
-		for !stop.Load() && err == nil {
-		}
-		ended <- err
-	}()
-	testenv.Receive(t, runs, "the busy thread")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), beBusy+"=1", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1") // it never sleeps
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread() // Pdeathsig looks at the thread
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	var one unix.CPUSet
+	one.Set(busy)
+	if err := unix.SchedSetaffinity(cmd.Process.Pid, &one); err != nil {
+		t.Fatal(err)
+	}
+	out.Read(make([]byte, 1)) // its begin
 	blind, undecided, err := Blind()
 	text := blindText()
-	stop.Store(true)
-	if e := testenv.Receive(t, ended, "the end of the busy thread"); e != nil || err != nil {
-		t.Fatal(e, err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if slices.Contains(blind, busy) || !slices.Contains(undecided, busy) {
 		t.Errorf("CPU %d was busy: blind %v, undecided %v", busy, blind, undecided)

@@ -26,7 +26,7 @@ type delivery struct {
 	waking   bool // that a thread was woken, and by whom
 	arrived  bool // what a system call was entered with
 	chain    bool // the whole call chain of a waking
-	cut      int  // the frames of one that the kernel cut
+	cut      int  // the frames of a chain of theirs that the kernel cut
 }
 
 // deliver has two threads wake each other, observed with the events and the
@@ -65,6 +65,9 @@ func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
 // take notes what an event of the two threads shows.
 func (d *delivery) take(e *ktrace.Event, threads []int) {
 	ours := slices.Contains(threads, e.TID)
+	if ours && e.Truncated && len(e.Stack) > 0 {
+		d.cut = len(e.Stack)
+	}
 	switch e.Kind {
 	case ktrace.Switch:
 		d.switched = d.switched || ours || slices.Contains(threads, e.Target)
@@ -75,9 +78,6 @@ func (d *delivery) take(e *ktrace.Event, threads []int) {
 			return
 		}
 		d.waking = true
-		if e.Truncated {
-			d.cut = len(e.Stack)
-		}
 		d.chain = d.chain || !e.Truncated && slices.ContainsFunc(e.Stack, func(f ktrace.Frame) bool { return strings.HasPrefix(f.Name, "eventfd_write") })
 	}
 }
@@ -127,10 +127,8 @@ func (d *delivery) missing() error {
 		return d.opened
 	case !d.waking:
 		return silent("wakes (sched:sched_waking)")
-	case !d.chain && d.cut > 0:
+	case !d.chain || d.cut > 0:
 		return cutShort(d.cut)
-	case !d.chain:
-		return cutShort(0)
 	}
 	return nil
 }
@@ -143,7 +141,7 @@ func cutShort(frames int) error {
 		name, change = "kernel.perf_event_max_contexts_per_stack", "set kernel.perf_event_max_contexts_per_stack to 8, while no perf event is open"
 	}
 	return &ktrace.AccessError{Tier: "perf", Silent: true, Change: change,
-		Missing: fmt.Sprintf("call chains open, and do not deliver: of that of a write to an eventfd there are %d frames (%s is %s)",
+		Missing: fmt.Sprintf("call chains open, and do not deliver: of those of two threads that woke each other through eventfds some are cut at %d frames (%s is %s)",
 			frames, name, file("/proc/sys/kernel/"+strings.TrimPrefix(name, "kernel.")))}
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
 	"github.com/efd-go/efd/internal/testenv"
 	"github.com/efd-go/efd/internal/testenv/deafen"
 	"golang.org/x/sys/unix"
@@ -80,6 +81,13 @@ func TestEnvironments(t *testing.T) {
 			missing: "/proc is not that of this PID namespace", change: "mount it there", nobodySpeaks: []string{"run as root", "CAP_"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if fs, err := tracefs.Open(); c.f.Refuse[unix.SYS_FSOPEN] != 0 && err == nil {
+				how := fs.How()
+				fs.Close()
+				if strings.HasPrefix(how, "mounted") {
+					t.Skip("tracefs is " + how + ": nothing needs fsopen")
+				}
+			}
 			cmd := exec.Command("/proc/self/exe")
 			cmd.Env, cmd.SysProcAttr = append(os.Environ(), childEnv+"="+c.mode), c.attr
 			var out bytes.Buffer

@@ -75,6 +75,9 @@ func TestEndedBeforeArmed(t *testing.T) {
 	if n := s.Armed(); n != 1 {
 		t.Errorf("%d eventfds count as watched, and 1 lives", n)
 	}
+	if why := strings.Join(s.Unwatched(), "; "); !strings.Contains(why, "had ended before they could be watched") {
+		t.Errorf("of the eventfds that went unwatched it says %q", why)
+	}
 	for _, e := range append(ev, finish(t, s)...) {
 		if e.Kind == ktrace.Watch {
 			t.Errorf("TID %d wrote to %s of an eventfd that had ended: %s", e.TID, e.Field, names(e.Stack))

@@ -431,7 +431,7 @@ func (s *Source) Unwatched() []string {
 		out = append(out, fmt.Sprintf("changes of %d further eventfds: %s", s.missed[why], why))
 	}
 	if n := s.gone + s.undecided(); n > 0 {
-		out = append(out, fmt.Sprintf("changes of %d further eventfds: they were not found among the descriptors of their process, where watching begins", n))
+		out = append(out, fmt.Sprintf("changes of %d further eventfds: they had ended before they could be watched, or were no longer among the descriptors of their process", n))
 	}
 	return out
 }
