@@ -3,6 +3,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -96,6 +97,9 @@ func EndsWithin(t testing.TB, limit time.Duration, cmd *exec.Cmd, what string) {
 	pid := cmd.Process.Pid
 	timer := time.AfterFunc(limit, func() {
 		defer close(said)
+		if errors.Is(cmd.Process.Signal(syscall.Signal(0)), os.ErrProcessDone) {
+			return // was waited for, and its number may be another's
+		}
 		t.Errorf("%s, process %d, has not ended after %v and is killed", what, pid, limit)
 		cmd.Process.Signal(syscall.SIGSTOP) // starts no more
 		killBelow(pid)

@@ -93,8 +93,11 @@ func TestEnds(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		Ends(t, cmd, "what ends")
-		cmd.Wait()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		EndsWithin(t, time.Millisecond, cmd, "what has ended")
+		time.Sleep(100 * time.Millisecond) // the test goes on past that limit
 	})
 	if said != "" {
 		t.Errorf("of a process that ends: %q", said)
