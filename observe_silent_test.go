@@ -41,7 +41,12 @@ func TestObserveSilentProcessor(t *testing.T) {
 	cmd.Env = append(os.Environ(), onSilent+"=1", "EFD_REQUIRE=perf,kallsyms,tracefs,watch")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := deafen.Run(cmd); err != nil || !strings.Contains(out.String(), "--- PASS: TestObserveSilentProcessor") {
+	err := deafen.Start(cmd)
+	if err == nil {
+		testenv.Ends(t, cmd, "an observation on a silent processor")
+		err = cmd.Wait()
+	}
+	if err != nil || !strings.Contains(out.String(), "--- PASS: TestObserveSilentProcessor") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/efd-go/efd/internal/testenv"
 	"github.com/efd-go/efd/internal/testenv/deafen"
 )
 
@@ -21,7 +22,12 @@ func deaf(t *testing.T, args ...string) (stdout string) {
 	cmd.Env = append(cmd.Env, "GODEBUG=asyncpreemptoff=1") // its signals would end the waits of the program
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
-	if err := deafen.Run(cmd); err != nil {
+	err := deafen.Start(cmd)
+	if err == nil {
+		testenv.Ends(t, cmd, strings.Join(args, " "))
+		err = cmd.Wait()
+	}
+	if err != nil {
 		t.Fatalf("efdtrace %v: %v\n%s%.2000s", args, err, stderr.String(), out.String())
 	}
 	return strings.Join(strings.Fields(out.String()), " ")

@@ -47,9 +47,7 @@ func TestBlindBusy(t *testing.T) {
 	}
 	runtime.LockOSThread() // Pdeathsig looks at the thread
 	defer runtime.UnlockOSThread()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	testenv.Start(t, cmd)
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	var one unix.CPUSet

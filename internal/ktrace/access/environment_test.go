@@ -94,11 +94,13 @@ func TestEnvironments(t *testing.T) {
 			cmd.Stdout, cmd.Stderr = &out, os.Stderr
 			var err error
 			if c.f.Refuse != nil {
-				if err = c.f.Start(cmd); err == nil {
-					err = cmd.Wait()
-				}
+				err = c.f.Start(cmd)
 			} else {
-				err = cmd.Run()
+				err = cmd.Start()
+			}
+			if err == nil {
+				testenv.Ends(t, cmd, "the probe")
+				err = cmd.Wait()
 			}
 			if err != nil && c.attr != nil && out.Len() == 0 {
 				testenv.Require(t, "namespaces", err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace/rights"
+	"github.com/efd-go/efd/internal/testenv"
 	"github.com/efd-go/efd/internal/testenv/deafen"
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +60,7 @@ func TestFiltered(t *testing.T) {
 		cmd.Stdout, cmd.Stderr = &out, os.Stderr
 		err := deafen.Filter{Refuse: map[int]unix.Errno{unix.SYS_PERF_EVENT_OPEN: errno}}.Start(cmd)
 		if err == nil {
+			testenv.Ends(t, cmd, "the trial")
 			err = cmd.Wait()
 		}
 		if err != nil {

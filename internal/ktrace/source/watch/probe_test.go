@@ -39,6 +39,7 @@ func probed(t *testing.T, f deafen.Filter) string {
 	if err := f.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
+	testenv.Ends(t, cmd, "the probe")
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
