@@ -5,7 +5,7 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TESTSUM      = $(GO) run ./internal/testsum $(if $(TOTAL),-total $(TOTAL))
 QEMU_ARCHES ?= arm64 s390x riscv64
 
-.PHONY: help demo check test deaf bench bench-observe lint ports race cross fuzz matrix matrix-arm64 catalog-check module clean
+.PHONY: help demo check test deaf bench bench-observe lint ports race cross fuzz matrix matrix-arm64 catalog-check module adversary clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read n t; do printf '  make %-14s %s\n' "$$n" "$$t"; done
@@ -79,6 +79,9 @@ catalog-check: ## proves each edge of the catalogue in kernel source packages; T
 
 module: ## what the world does with a version: zip, go get, go install, go test in the module cache
 	@cd internal/modcheck && $(GO) vet . && $(GO) run .
+
+adversary: ## hostile files, environments and outputs against efdtrace; ARGS=-short for a minute of them
+	@$(GO) run ./internal/adversary $(ARGS)
 
 clean: ## what the targets above leave behind
 	@rm -rf bin .bench; $(GO) clean -testcache

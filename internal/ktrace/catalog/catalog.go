@@ -31,15 +31,21 @@ var defaultCatalog struct {
 // program that imports the package and never calls it is linked without it.
 func Default() *Catalog {
 	defaultCatalog.once.Do(func() {
-		sub, err := fs.Sub(embedded, "data")
-		if err != nil {
-			panic(err)
-		}
-		if defaultCatalog.c, err = Load(sub); err != nil {
+		var err error
+		if defaultCatalog.c, err = Load(Data()); err != nil {
 			panic("embedded catalogue: " + err.Error()) // a test loads it
 		}
 	})
 	return defaultCatalog.c
+}
+
+// Data is the embedded catalogue as files.
+func Data() fs.FS {
+	sub, err := fs.Sub(embedded, "data")
+	if err != nil {
+		panic(err) // the name is a right one
+	}
+	return sub
 }
 
 // Catalog is a set of documented paths. Its methods may be called from many
