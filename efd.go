@@ -3,6 +3,7 @@
 package efd
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"syscall"
@@ -48,24 +49,33 @@ var (
 // non-blocking unless flags has [Blocking]. Errors: EINVAL, flags has an
 // unknown bit; EMFILE, ENFILE, ENODEV and ENOMEM as in eventfd2(2).
 func New(initval uint32, flags Flag) (*EventFD, error) {
-	if unknown := flags &^ (Semaphore | Blocking); unknown != 0 {
-		return nil, badArg(unix.EINVAL, "flags %#x: want Semaphore, Blocking or both", uint32(unknown))
+	own, err := flags.own()
+	if err != nil {
+		return nil, err
 	}
 	kernel := unix.EFD_CLOEXEC | uint32(flags&Semaphore)
-	var own uint32
-	if flags&Blocking != 0 {
-		own |= flagBlocking
-	} else {
+	if flags&Blocking == 0 {
 		kernel |= unix.EFD_NONBLOCK
-	}
-	if flags&Semaphore != 0 {
-		own |= flagSemaphore
 	}
 	fd, errno := callEventfd2(initval, kernel)
 	if errno != 0 {
 		return nil, opEventfd2.fail(errno)
 	}
 	return newEventFD(fd, own), nil
+}
+
+// own returns the flags of a descriptor.
+func (f Flag) own() (flags uint32, err error) {
+	if unknown := f &^ (Semaphore | Blocking); unknown != 0 {
+		return 0, badArg(unix.EINVAL, "flags %#x: want Semaphore, Blocking or both", uint32(unknown))
+	}
+	if f&Blocking != 0 {
+		flags |= flagBlocking
+	}
+	if f&Semaphore != 0 {
+		flags |= flagSemaphore
+	}
+	return flags, nil
 }
 
 func newEventFD(fd int, flags uint32) *EventFD {
@@ -100,10 +110,31 @@ func FromFD(fd int) (*EventFD, error) {
 	return newEventFD(fd, flags), nil
 }
 
+// AdoptFD is [FromFD] without /proc, for a caller that made the eventfd itself:
+// nothing is checked but that fd is open. flags say how it was made. Without
+// [Semaphore], Info asks the kernel. Errors: EINVAL, flags has an unknown bit;
+// EBADF, fd is not open.
+func AdoptFD(fd int, flags Flag) (*EventFD, error) {
+	own, err := flags.own()
+	if err != nil {
+		return nil, err
+	}
+	if fd < 0 || fd > math.MaxInt32 {
+		return nil, badArg(unix.EBADF, "AdoptFD: fd %d: want an open descriptor", fd)
+	}
+	if _, errno := callFcntl(fd, unix.F_SETFD, unix.FD_CLOEXEC); errno != 0 {
+		return nil, opFcntl.fail(errno)
+	}
+	return newEventFD(fd, own|flagShared), nil
+}
+
 // Read returns the counter and sets it to 0, or returns 1 and takes 1 off with
 // [Semaphore]. It is one read(2), repeated where a signal ended it. Errors:
 // EAGAIN, the counter is 0 (a [Blocking] handle sleeps instead); [os.ErrClosed].
 func (e *EventFD) Read() (v uint64, err error) {
+	if e == nil {
+		return 0, os.ErrInvalid
+	}
 	if !e.d.acquire() {
 		return 0, os.ErrClosed
 	}
@@ -140,6 +171,9 @@ func (e *EventFD) read() (v uint64, errno unix.Errno) {
 // ended it. Errors: EAGAIN, the counter would pass [MaxCount] (a [Blocking]
 // handle sleeps instead); EINVAL, v is above MaxCount; [os.ErrClosed].
 func (e *EventFD) Write(v uint64) error {
+	if e == nil {
+		return os.ErrInvalid
+	}
 	if v > MaxCount {
 		return errTooMuch
 	}
@@ -175,8 +209,14 @@ func (e *EventFD) write(v uint64) (errno unix.Errno) {
 }
 
 // Signal adds 1, by one write(2). A counter that is full is readable already, so
-// EAGAIN is no error. Errors: [os.ErrClosed].
+// EAGAIN is no error, and a [Blocking] handle sleeps. To a waiter with EPOLLET
+// that is no new edge: it has to read the counter after each event, or the
+// writer has to Drain and write again. Only a Write of a large value can fill
+// the counter. Errors: [os.ErrClosed].
 func (e *EventFD) Signal() error {
+	if e == nil {
+		return os.ErrInvalid
+	}
 	if !e.d.acquire() {
 		return os.ErrClosed
 	}
@@ -192,6 +232,9 @@ func (e *EventFD) Signal() error {
 // it takes 1. A [Blocking] handle sleeps until the counter is above 0. Errors:
 // [os.ErrClosed].
 func (e *EventFD) Drain() (uint64, error) {
+	if e == nil {
+		return 0, os.ErrInvalid
+	}
 	if !e.d.acquire() {
 		return 0, os.ErrClosed
 	}
@@ -218,6 +261,9 @@ type Info struct {
 // two or more reads, and close. Errors: ENOENT, /proc is not mounted;
 // [os.ErrClosed].
 func (e *EventFD) Info() (Info, error) {
+	if e == nil {
+		return Info{}, os.ErrInvalid
+	}
 	if !e.d.acquire() {
 		return Info{}, os.ErrClosed
 	}
@@ -233,6 +279,9 @@ func (e *EventFD) Info() (Info, error) {
 // shares O_NONBLOCK with the first. Errors: EMFILE; [os.ErrClosed]. See
 // F_DUPFD_CLOEXEC in fcntl(2).
 func (e *EventFD) Dup() (*EventFD, error) {
+	if e == nil {
+		return nil, os.ErrInvalid
+	}
 	fd, err := e.d.dup()
 	if err != nil {
 		return nil, err
@@ -245,6 +294,9 @@ func (e *EventFD) Dup() (*EventFD, error) {
 // O_NONBLOCK with the handle, also in another process: a child that expects
 // reads to sleep has to poll. Errors: EMFILE; [os.ErrClosed].
 func (e *EventFD) File() (*os.File, error) {
+	if e == nil {
+		return nil, os.ErrInvalid
+	}
 	fd, err := e.d.dup()
 	if err != nil {
 		return nil, err
@@ -255,13 +307,52 @@ func (e *EventFD) File() (*os.File, error) {
 // FD returns the descriptor's number, or -1 once the handle is closed. The
 // number is the handle's until Close, and stays open only while the handle can
 // be reached: see [runtime.KeepAlive].
-func (e *EventFD) FD() int { return e.d.number() }
+//
+// The kernel skips a pollfd with a negative number. So a [Poll] with FD of a
+// handle that is closed already does not wait for it, and reports nothing:
+// [PollSet] and [Epoll.AddConn] return an error instead. A number that the
+// kernel has been given, as an irqfd, by IORING_REGISTER_EVENTFD or in
+// cgroup.event_control, stands for the open file: the handle may be closed
+// afterwards. FD also makes later calls of Read and Write slower: see
+// [EventFD].
+func (e *EventFD) FD() int {
+	if e == nil {
+		return -1
+	}
+	return e.d.number()
+}
+
+// Detach closes the handle and gives its number away: it stays open and is the
+// caller's, as it was before [FromFD] or [AdoptFD]. The waits of others end in
+// [os.ErrClosed]. Registrations that AddConn made are deleted, and a [PollSet]
+// reports the member as closed, as for Close. Those that [Epoll.Add] made under
+// the number stay.
+//
+// The number is FD's, unless another method or a PollSet uses it at that moment,
+// or the handle has slept in ReadContext or WriteContext, so that Go's poller
+// owns it. Then it is that of a duplicate, close-on-exec, by fcntl(2). On an
+// error the handle is as it was. Errors: EMFILE; [os.ErrClosed].
+func (e *EventFD) Detach() (fd int, err error) {
+	if e == nil {
+		return -1, os.ErrInvalid
+	}
+	if !e.d.acquire() {
+		return -1, os.ErrClosed
+	}
+	fd, err = e.d.detach()
+	e.d.release()
+	runtime.KeepAlive(e)
+	return fd, err
+}
 
 // SyscallConn returns the descriptor for raw use. During Control, Read and Write
 // the number stays open, also when the handle is closed meanwhile. Read and
 // Write wait in Go's poller, as ReadContext does, and so refuse a [Blocking]
 // handle. Errors: [os.ErrClosed].
 func (e *EventFD) SyscallConn() (syscall.RawConn, error) {
+	if e == nil {
+		return nil, os.ErrInvalid
+	}
 	if e.d.closed() {
 		return nil, os.ErrClosed
 	}
@@ -272,4 +363,9 @@ func (e *EventFD) SyscallConn() (syscall.RawConn, error) {
 // [os.ErrClosed]. It waits for nobody: the last user closes the descriptor. A
 // handle that AddConn put into an [Epoll] takes itself out first. A second
 // Close returns [os.ErrClosed].
-func (e *EventFD) Close() error { return e.d.close() }
+func (e *EventFD) Close() error {
+	if e == nil {
+		return os.ErrInvalid
+	}
+	return e.d.close()
+}

@@ -9,8 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Forever is a wait without a time limit, as is every negative duration.
+// Forever is a wait without a time limit, as is every negative duration. So
+// time.Until of a deadline that has passed is an endless wait: see [Until].
 const Forever time.Duration = -1
+
+// Until returns the time left until t for a wait that has t as its deadline: 0
+// if t has passed, and [Forever] for the zero Time.
+func Until(t time.Time) time.Duration {
+	if t.IsZero() {
+		return Forever
+	}
+	return max(0, time.Until(t))
+}
 
 // PollEvents is a set of poll events. Bits without a name are kept. See poll(2).
 type PollEvents int16
@@ -37,7 +47,7 @@ func (ev PollEvents) String() string { return uapi.PollEvents.String(uint64(uint
 
 // PollFD is struct pollfd, bit for bit. See poll(2).
 type PollFD struct {
-	FD      int32      // negative: skipped, Revents becomes 0
+	FD      int32      // negative, as FD of a closed handle is: skipped, Revents becomes 0
 	Events  PollEvents // to wait for
 	Revents PollEvents // what is ready; POLLNVAL: FD is not open
 }
@@ -65,8 +75,10 @@ type PollFD struct {
 // ends the program. What [os/signal.Ignore] ignores ends no wait.
 //
 // The numbers are the caller's to keep open: one that is closed meanwhile is
-// POLLNVAL, and one that is reused is reported for what it is then. [PollSet]
-// holds its members. Errors: EINVAL, fds is longer than the soft limit
+// POLLNVAL, and one that is reused is reported for what it is then. FD of a handle
+// that is closed is -1, which the kernel skips without a word: a Poll for it
+// alone, with [Forever], does not return. [PollSet] holds its members, and is to
+// be preferred for a descriptor and a stop event. Errors: EINVAL, fds is longer than the soft limit
 // RLIMIT_NOFILE; ENOMEM.
 func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) {
 	var l limit

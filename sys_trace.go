@@ -33,6 +33,7 @@ type record struct {
 	errno         unix.Errno
 	tid           int
 	start         time.Time
+	mono          time.Duration
 	took          time.Duration
 }
 
@@ -79,7 +80,12 @@ func begin(kind recordKind, name string, args ...uintptr) *record {
 	return r
 }
 
-func (r *record) now() { r.start = time.Now() }
+func (r *record) now() {
+	var ts unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	r.mono = time.Duration(ts.Nano())
+	r.start = time.Now()
+}
 
 func (r *record) end(ret int, errno unix.Errno) {
 	r.took = time.Since(r.start)

@@ -25,7 +25,9 @@ type Call struct {
 	Ret      int           // -1 where Errno is set
 	Errno    unix.Errno    // 0: success
 	TID      int           // the thread that made the call
+	FD       int           // the descriptor that the call is for, the epoll of an epoll_ctl; -1: none, or several
 	Start    time.Time     // with monotonic clock reading
+	Mono     time.Duration // CLOCK_MONOTONIC at the start, as Wake.Time
 	Duration time.Duration // of the call alone
 
 	path string // of the catalogue
@@ -55,10 +57,11 @@ var tracersMu sync.Mutex
 // makes itself are not traced; it must neither use the handle that the call was
 // made for nor panic, since it runs in the midst of a method.
 //
-// What Go's runtime and package os call on behalf of a wait in Go's poller,
-// such as to register and to close the descriptor, is not among the calls.
-// While there are tracers, each call costs a gettid, and a close a readlinkat
-// before it, of which nothing is told.
+// The close of a descriptor by package os, which owns it after a wait in Go's
+// poller, is among the calls: its Duration includes the removal from the poller.
+// The calls by which Go's runtime registers, waits and removes are not. While
+// there are tracers, each call costs a gettid and a clock_gettime, and a close a
+// readlinkat before it, which are not reported.
 //
 // remove takes fn out again. Calls under way on other goroutines may still be
 // told. A second remove does nothing. A nil fn panics.

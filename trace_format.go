@@ -14,9 +14,18 @@ import (
 // call prints the arguments of r as strace does. What strace prints once the
 // call is over, it prints as addresses where the call has failed.
 func (r *record) call() *Call {
-	c := &Call{Syscall: r.name, Ret: r.ret, Errno: r.errno, TID: r.tid, Start: r.start, Duration: r.took, path: r.pathName()}
+	c := &Call{Syscall: r.name, Ret: r.ret, Errno: r.errno, TID: r.tid, FD: r.fd(), Start: r.start, Mono: r.mono, Duration: r.took, path: r.pathName()}
 	c.Args = r.args()
 	return c
+}
+
+// fd is the descriptor that the call is for, -1 if there is none or several.
+func (r *record) fd() int {
+	switch r.kind {
+	case kindEventfd2, kindPpoll, kindPselect6, kindEpollCreate1, kindRtSigprocmask, kindOpenat:
+		return -1
+	}
+	return int(int32(r.arg[0]))
 }
 
 func (r *record) args() []Arg {
