@@ -108,7 +108,7 @@ func TestDetachEndsWaits(t *testing.T) {
 		_, err := set.Wait(efd.Forever, nil)
 		done <- err
 	}()
-	waitAsleep(t, <-tid, callPpoll)
+	waitAsleep(t, testenv.Receive(t, tid, "the thread that waits"), callPpoll)
 	fd, err := e.Detach()
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestDetachAgainstClose(t *testing.T) {
 		wg.Go(func() { fd, detachErr = e.Detach() })
 		wg.Go(func() { closeErr = e.Close() })
 		wg.Go(func() { e.Write(1); e.Read() })
-		wg.Wait()
+		testenv.Within(t, "Detach against Close", wg.Wait)
 		switch {
 		case detachErr == nil && errors.Is(closeErr, os.ErrClosed):
 			if err := unix.Close(fd); err != nil {

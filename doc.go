@@ -29,7 +29,9 @@
 // What the kernel refuses is an *[os.SyscallError], so that errors.Is(err,
 // unix.EAGAIN) holds. What it would refuse is refused before the call where
 // that can be known, by an error that names the argument and the rule, and
-// still wraps the errno. A signal ends a wait only where it was given a mask,
+// still wraps the errno. So errors are compared by [errors.Is] and not by ==:
+// docs/x-sys-unix.md, "Coming from x/sys/unix", has this and what else differs.
+// A signal ends a wait only where it was given a mask,
 // in *[InterruptedError].
 //
 // # Calls
