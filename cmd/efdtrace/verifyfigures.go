@@ -19,6 +19,7 @@ type figureJSON struct {
 	Edges int        `json:"edges"` // those of them for which a source exists here
 	Shown int        `json:"shown"`
 	Share *float64   `json:"share,omitempty"` // of Edges; absent where there are none
+	Other int        `json:"other_build"`     // of Shown: explained by what was read in another build of the kernel
 	Open  []openJSON `json:"open"`
 }
 
@@ -80,6 +81,7 @@ func (v *verification) count(t *lab.Trial, s *scenarioJSON) {
 	c := match.Coverage(t.Edges())
 	s.Coverage = &coveredJSON{c.Taken, c.Edges, c.Shown}
 	v.out.Coverage.Taken += c.Taken
+	v.out.Coverage.Other += c.Borrowed
 	v.out.Coverage.Edges += c.Edges
 	v.out.Coverage.Shown += c.Shown
 	v.out.Coverage.Open = addOpen(v.out.Coverage.Open, c.Open, s.Name)
@@ -134,6 +136,9 @@ func (v *verification) figures() {
 	c, w := &v.out.Coverage, &v.out.Witness
 	if c.Edges > 0 {
 		v.text.Para("", fmt.Sprintf("Coverage: of %d edges of the branches taken for which a source exists here, %d are shown, %s. The branches taken have %d edges in all: nothing here tells of the other %d.", c.Edges, c.Shown, percent(*c.Share), c.Taken, c.Taken-c.Edges))
+		if c.Other > 0 {
+			v.text.Para("", fmt.Sprintf("Of those shown, %d are explained by what was read in another build of the kernel, and not in this one: no proof that this one does the same.", c.Other))
+		}
 		v.open(c.Open)
 	}
 	switch {

@@ -171,9 +171,9 @@ func (d *Doc) hidden(way []ktrace.Edge, c cause) cause {
 	traced, has := d.traceable(g)
 	switch {
 	case traced && c.verdict == ktrace.TailCall && d.tracer.Graph:
-		return cause{ktrace.Contradicted, fmt.Sprintf("%s was not entered", g), ""}
+		return cause{ktrace.Contradicted, fmt.Sprintf("%s was not entered", g), "", false}
 	case has && !traced && !c.excused():
-		return cause{ktrace.NotObservable, fmt.Sprintf("%s, which cannot be traced, in %s", g, d.holder(way)), ""}
+		return cause{ktrace.NotObservable, fmt.Sprintf("%s, which cannot be traced, in %s", g, d.holder(way)), "", false}
 	}
 	return c
 }

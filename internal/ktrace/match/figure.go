@@ -10,6 +10,7 @@ import (
 type Figure struct {
 	Edges, Shown int
 	Taken        int // of Coverage: all edges of the branches taken, also those for which no source exists
+	Borrowed     int // of Shown: those explained by what was read in another build of the kernel
 	Open         []Step
 }
 
@@ -50,6 +51,9 @@ func Coverage(steps []Step) Figure {
 		f.Edges++
 		if shown(s.Verdict) {
 			f.Shown++
+			if s.Borrowed {
+				f.Borrowed++
+			}
 		} else {
 			f.Open = append(f.Open, s)
 		}

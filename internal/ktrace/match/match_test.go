@@ -153,7 +153,7 @@ func TestCausesOfMissingFrames(t *testing.T) {
 		verdict        ktrace.Verdict
 		evidence       string
 	}{
-		{"sys_write", "ksys_write", ktrace.TailCall, "sys_write ends in a jump to ksys_write (6.18 x86_64)"},
+		{"sys_write", "ksys_write", ktrace.TailCall, "sys_write ends in a jump to ksys_write (in another build, 6.18 x86_64)"},
 		{"ksys_write", "vfs_write", ktrace.Seen, "sched:sched_waking"},
 		{"eventfd_write", "wake_up_locked_poll", ktrace.Inlined, "is a macro"},
 		{"wake_up_locked_poll", "__wake_up_locked_key", ktrace.TailCall, "__wake_up_locked_key ends in a jump to __wake_up_common"},
@@ -354,5 +354,20 @@ func BenchmarkMatchEpoll(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		doc.Match(ev, "try_to_wake_up")
+	}
+}
+
+// What another build's text explains counts apart from what this kernel's does.
+func TestBorrowedGround(t *testing.T) {
+	d := NewDoc(allSymbols{}, nil, &ktrace.Path{Roots: []string{"a"}, Edges: []ktrace.Edge{
+		{Caller: "a", Callee: "b", Proved: true, Kind: ktrace.Direct, Inlined: "x86-64: text of 6.18.44"}, {Caller: "b", Callee: "c", Proved: true, Kind: ktrace.Direct}}})
+	steps := d.Match(event("c a")).Steps
+	for _, s := range steps {
+		if !s.Borrowed || s.Verdict != ktrace.Inlined && s.Verdict != ktrace.Seen {
+			t.Errorf("%s -> %s: %s, borrowed %v", s.Caller, s.Callee, s.Verdict, s.Borrowed)
+		}
+	}
+	if s := stepOf(t, steps, "a", "b"); !strings.Contains(s.Evidence, "in another build, x86-64: text of 6.18.44") {
+		t.Errorf("%s", s.Evidence)
 	}
 }

@@ -25,19 +25,19 @@ func (d *Doc) byText(way []ktrace.Edge, out ktrace.Edge) (cause, bool) {
 	if in.Kind == ktrace.Pointer || d.goes(d.holder(way), g) != "" {
 		for _, n := range next {
 			if ground, ok := d.text.TailCall(g, n); ok {
-				return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, n, ground), "jumps to " + n}, true
+				return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, n, ground), "jumps to " + n, false}, true
 			}
 		}
 		return cause{}, false
 	}
 	for _, n := range next {
 		if ground := d.goes(d.holder(way), n); ground != "" && in.Proved {
-			return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, ground, at(in)), "compiled into " + in.Caller}, true
+			return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, ground, at(in)), "compiled into " + in.Caller, false}, true
 		}
 	}
 	if in.Proved && in.Kind != ktrace.Pointer {
 		if ground, ok := d.text.Lacks(d.holder(way), g); ok {
-			return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, ground, at(in)), "compiled into " + in.Caller}, true
+			return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, ground, at(in)), "compiled into " + in.Caller, false}, true
 		}
 	}
 	return cause{}, false

@@ -20,6 +20,7 @@ type Step struct {
 	Symbol   string // the callee's frame as the kernel calls it, "" where it has none
 	Why      string // in short, why the callee has no frame of its own
 	Nth      int    // 2: the second such call on its chain, and so on; 0: the first
+	Borrowed bool   // what explains it was read in another build of the kernel, and not in this one
 
 	either    bool           // another documented way leads there too, and nothing shows which was taken
 	expected  bool           // the edge lies on the way that was taken
@@ -35,6 +36,7 @@ type cause struct {
 	verdict  ktrace.Verdict
 	evidence string
 	why      string
+	borrowed bool // from another build of the kernel
 }
 
 func (c cause) excused() bool {
@@ -72,22 +74,22 @@ func (d *Doc) frameless(way []ktrace.Edge, out ktrace.Edge) cause {
 		return c
 	}
 	if out.Tail != "" && !d.calls(g, out.Callee) {
-		return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (%s), so it leaves no frame", g, out.Callee, out.Tail), "jumps to " + out.Callee}
+		return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (in another build, %s), so it leaves no frame", g, out.Callee, out.Tail), "jumps to " + out.Callee, true}
 	}
 	syms, known := d.symbols(g)
 	switch {
 	case !known:
-		return cause{ktrace.Inconclusive, fmt.Sprintf("%s has no frame, and the kernel's symbols are not known", g), ""}
+		return cause{ktrace.Inconclusive, fmt.Sprintf("%s has no frame, and the kernel's symbols are not known", g), "", false}
 	case in.Inlined != "" && in.Proved && !d.called(in.Caller, g):
-		return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (%s)%s", g, in.Caller, in.Inlined, at(in)), "compiled into " + in.Caller}
+		return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (in another build, %s)%s", g, in.Caller, in.Inlined, at(in)), "compiled into " + in.Caller, true}
 	case len(syms) > 0:
-		return cause{ktrace.Contradicted, fmt.Sprintf("%s is a function of this kernel and is not known to end in a jump to %s, yet it has no frame here", g, out.Callee), ""}
+		return cause{ktrace.Contradicted, fmt.Sprintf("%s is a function of this kernel and is not known to end in a jump to %s, yet it has no frame here", g, out.Callee), "", false}
 	case !in.Proved:
-		return cause{ktrace.Contradicted, fmt.Sprintf("%s has no frame and no symbol, and no source was checked that says that %s calls it", g, in.Caller), ""}
+		return cause{ktrace.Contradicted, fmt.Sprintf("%s has no frame and no symbol, and no source was checked that says that %s calls it", g, in.Caller), "", false}
 	case in.Kind == ktrace.Macro:
-		return cause{ktrace.Inlined, fmt.Sprintf("%s is a macro%s", g, at(in)), "a macro in " + in.Caller}
+		return cause{ktrace.Inlined, fmt.Sprintf("%s is a macro%s", g, at(in)), "a macro in " + in.Caller, false}
 	}
-	return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s: the kernel has no such symbol, and the source has the call%s", g, in.Caller, at(in)), "compiled into " + in.Caller}
+	return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s: the kernel has no such symbol, and the source has the call%s", g, in.Caller, at(in)), "compiled into " + in.Caller, false}
 }
 
 func at(e ktrace.Edge) string {
@@ -195,7 +197,7 @@ func (w *walk) steps(f ktrace.Frame, source string) []Step {
 			continue
 		}
 		if i < len(w.causes) {
-			out = append(out, Step{Edge: e, Verdict: w.causes[i].verdict, Evidence: w.causes[i].evidence, Why: w.causes[i].why})
+			out = append(out, Step{Edge: e, Verdict: w.causes[i].verdict, Evidence: w.causes[i].evidence, Why: w.causes[i].why, Borrowed: w.causes[i].borrowed})
 			continue
 		}
 		out = append(out, w.last(e, f, source))
@@ -221,6 +223,7 @@ func (w *walk) either() string {
 func (w *walk) last(e ktrace.Edge, f ktrace.Frame, source string) Step {
 	s := Step{Edge: e, Verdict: ktrace.Seen, Evidence: source, Symbol: symbolFor(f, e.Callee)}
 	if n := len(w.causes); n > 0 {
+		s.Borrowed = w.causes[n-1].borrowed
 		switch c := w.causes[n-1]; c.verdict {
 		case ktrace.TailCall:
 			s.Verdict, s.Evidence = ktrace.TailCall, c.evidence
