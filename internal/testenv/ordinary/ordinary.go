@@ -34,8 +34,9 @@ type User struct {
 // DefaultMemlock is RLIMIT_MEMLOCK where nobody sets it, since Linux 5.16.
 const DefaultMemlock = 8 << 20
 
-// Fresh is a user ID that most likely has no process and no locked memory.
-func Fresh() int { return 1<<20 + os.Getpid()%(1<<20) }
+// Fresh is a user ID that most likely has no process and no locked memory. It has
+// 16 bits, as the calls of old 32-bit programs.
+func Fresh() int { return 1<<15 + os.Getpid()%(1<<14) }
 
 const stepEnv = "EFD_TEST_ORDINARY"
 
