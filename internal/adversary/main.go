@@ -132,7 +132,7 @@ func (a *attack) run(limit time.Duration, cmd *exec.Cmd) outcome {
 		err = nil
 	}
 	o.status = cmd.ProcessState.ExitCode()
-	o.memory = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	o.memory = int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) // int32 on 32 bits
 	return o
 }
 
