@@ -60,7 +60,7 @@ func (l *timeline) thread(pid, tid int, comm string) {
 // wake adds a wake.
 func (l *timeline) wake(j *observe.Judged) {
 	l.thread(j.Wakee.PID, j.Wakee.TID, j.Wakee.Comm)
-	w := render.Wake{Time: j.Time, Running: j.Running, Object: j.Object, Callback: j.Callback, WakerCall: -1, WakeeCall: -1, Path: l.judged(j.WakePaths, j.WakeChain, j.Waked)}
+	w := render.Wake{Time: j.Time, Running: j.Running, Object: j.Object, By: j.By, Callback: j.Callback, WakerCall: -1, WakeeCall: -1, Path: l.judged(j.WakePaths, j.WakeChain, j.Waked)}
 	w.Wakee = render.Side{PID: j.Wakee.PID, TID: j.Wakee.TID, Comm: j.Wakee.Comm, Syscall: j.WakeeSyscall, FD: j.WakeeFD(), Context: string(match.Task)}
 	w.Waker = render.Side{FD: -1, Context: string(j.Context)}
 	if !j.Interrupted {

@@ -136,6 +136,9 @@ func (v *view) wake(j *observe.Judged) {
 	if v.rec != nil && j.Object != "" && (!v.rec.Options().NoArgs || pathless(j.Object)) {
 		v.rec.Note(recorded.ObjectNote(j))
 	}
+	if v.rec != nil && j.By != "" && (!v.rec.Options().NoArgs || pathless(j.By)) {
+		v.rec.Note(recorded.ByNote(j))
+	}
 	if j.Runtime && !v.goRuntime {
 		v.runtime++
 		return
@@ -211,6 +214,9 @@ func wakeLine(j *observe.Judged) string {
 	}
 	if j.Object != "" {
 		fmt.Fprintf(&b, " on %s", plain.Text(j.Object))
+	}
+	if j.By != "" {
+		fmt.Fprintf(&b, " by its %s", plain.Text(j.By))
 	}
 	if l := j.Latency(); l >= 0 {
 		fmt.Fprintf(&b, ", running after %s", micro(l))

@@ -47,7 +47,7 @@ func (p *Pipeline) watch(ev *ktrace.Event) {
 			return
 		}
 		delete(p.making, ev.TID)
-		if ob := p.objects.fds[fdKey{ev.PID, int(ev.Ret)}]; ob != nil && ob.kind == "eventfd" {
+		if ob := p.objects.fds[p.objects.key(ev.PID, ev.TID, int(ev.Ret))]; ob != nil && ob.kind == "eventfd" {
 			if len(p.watched) >= maxObjects {
 				clear(p.watched)
 			}

@@ -300,7 +300,7 @@ func (k *Kernel) Numbers() []int {
 	var out []int
 	for _, c := range numbers(k.Arch) {
 		switch c.name {
-		case "futex", "ioctl", "fcntl", "nanosleep", "clock_nanosleep", "wait4", "waitid", "socket", "clone", "clone3", "fork", "vfork":
+		case "futex", "ioctl", "fcntl", "nanosleep", "clock_nanosleep", "wait4", "waitid", "socket", "fork", "vfork":
 			continue
 		}
 		out = append(out, c.nr)

@@ -15,13 +15,16 @@ import (
 // and used anew meanwhile: an answer counts only once every event up to the
 // time of asking is known and none of them changed the number.
 type Objects struct {
-	now  func() int64 // nil: /proc is another machine's, or of another time
-	arch string
-	fds  map[fdKey]*object
-	of   map[int]map[int]bool // the numbers in fds by process
+	now    func() int64 // nil: /proc is another machine's, or of another time
+	arch   string
+	fds    map[fdKey]*object
+	of     map[int]map[fdKey]bool // the numbers in fds by process
+	tables tables
+	epolls epolls
 }
 
-type fdKey struct{ pid, fd int }
+// fdKey is a number in a table. thread is 0 where a process's threads share one.
+type fdKey struct{ pid, thread, fd int }
 
 // object is what a number stands for until it is closed.
 type object struct {
@@ -46,27 +49,51 @@ func (ob *object) name(now int64) string {
 }
 
 func newObjects(arch string, now func() int64) *Objects {
-	return &Objects{now: now, arch: arch, fds: map[fdKey]*object{}, of: map[int]map[int]bool{}}
+	return &Objects{now: now, arch: arch, fds: map[fdKey]*object{}, of: map[int]map[fdKey]bool{}}
 }
 
 // maxObjects bounds the memory; what is forgotten is read anew.
 const maxObjects = 1 << 14
 
-// ask returns what is known of a descriptor, reading /proc where nothing is.
-func (o *Objects) ask(pid, fd int) *object {
-	k := fdKey{pid, fd}
-	if ob := o.fds[k]; ob != nil {
-		return ob
+// key is where a thread has a number.
+func (o *Objects) key(pid, tid, fd int) fdKey {
+	if o.tables.split[pid] {
+		return fdKey{pid, tid, fd}
 	}
-	if o.now == nil {
+	return fdKey{pid, 0, fd}
+}
+
+// ask returns what is known of a descriptor of a thread at a time, reading
+// /proc where nothing is of then or later: not all that changes a number is an
+// event. What cannot be read any more is what it was.
+func (o *Objects) ask(pid, tid, fd int, at int64) *object {
+	if o.tables.hidden[pid] {
 		return nil
 	}
+	k := o.key(pid, tid, fd)
+	known := o.fds[k]
+	if o.now == nil || known != nil && known.asked >= at && known.idAsked >= at {
+		return known
+	}
 	ob := &object{}
-	ob.what, ob.kind, ob.id = readObject(pid, fd)
+	ob.what, ob.kind, ob.id = o.read(pid, tid, fd)
 	ob.asked = o.now()
 	ob.idAsked = ob.asked
+	if ob.what == "" && known != nil {
+		return known
+	}
 	o.keep(k, ob)
 	return ob
+}
+
+// read reads the thread's own table, and the process's where the thread has
+// ended and had no other.
+func (o *Objects) read(pid, tid, fd int) (what, kind, id string) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	if what, kind, id = readObject(dir+"/task/"+strconv.Itoa(tid), fd); what == "" && !o.tables.split[pid] {
+		return readObject(dir, fd)
+	}
+	return what, kind, id
 }
 
 func (o *Objects) keep(k fdKey, ob *object) {
@@ -76,9 +103,9 @@ func (o *Objects) keep(k fdKey, ob *object) {
 	}
 	o.fds[k] = ob
 	if o.of[k.pid] == nil {
-		o.of[k.pid] = map[int]bool{}
+		o.of[k.pid] = map[fdKey]bool{}
 	}
-	o.of[k.pid][k.fd] = true
+	o.of[k.pid][k] = true
 }
 
 // made: an eventfd or an epoll was made; that much the events tell.
@@ -99,12 +126,15 @@ func (o *Objects) made(ev *ktrace.Event) {
 	ob := &object{what: kind + " " + strconv.Itoa(fd), kind: kind, asked: ev.Time}
 	if o.now != nil && kind == "eventfd" {
 		var is string
-		if _, is, ob.id = readObject(ev.PID, fd); is != kind {
+		if _, is, ob.id = o.read(ev.PID, ev.TID, fd); is != kind {
 			ob.id = ""
 		}
 		ob.idAsked = o.now()
 	}
-	o.keep(fdKey{ev.PID, fd}, ob)
+	o.keep(o.key(ev.PID, ev.TID, fd), ob)
+	if kind == "epoll" {
+		o.epolls.made(fdKey{ev.PID, 0, fd})
+	}
 }
 
 // event follows what changes descriptors.
@@ -112,45 +142,83 @@ func (o *Objects) event(ev *ktrace.Event) {
 	switch ev.Kind {
 	case ktrace.SysExit:
 		o.made(ev)
+		o.epolls.exit(ev)
 		return
 	case ktrace.Started:
 		o.dropAll(ev.PID, ev.Time)
+		o.tables.started(ev.PID, o.now != nil)
+		o.epolls.forked()
 		return
 	case ktrace.SysEnter:
 	default:
 		return
 	}
-	switch SyscallName(o.arch, ev.Nr) {
+	name := SyscallName(o.arch, ev.Nr)
+	switch name {
 	case "close":
 		o.drop(ev.PID, int(int32(ev.Args[0])), ev.Time)
 	case "dup2", "dup3":
 		o.drop(ev.PID, int(int32(ev.Args[1])), ev.Time)
 	case "close_range", "execve", "execveat":
 		o.dropAll(ev.PID, ev.Time)
+	case "epoll_ctl":
+		o.epolls.enter(ev)
+	}
+	if o.tables.call(name, ev) {
+		o.dropAll(ev.PID, ev.Time)
 	}
 }
 
 // dropAll: no number of a process is what it was. The process may be another.
 func (o *Objects) dropAll(pid int, at int64) {
-	for fd := range o.of[pid] {
-		k := fdKey{pid, fd}
-		o.fds[k].closed(at)
-		delete(o.fds, k)
+	which := func(k fdKey) bool { return k.pid == pid || o.tables.shared }
+	o.dropIf(pid, which, at)
+	o.epolls.closed(which)
+}
+
+// dropIf drops the numbers that were changed: of a process, or where tables
+// may be shared of any.
+func (o *Objects) dropIf(pid int, which func(fdKey) bool, at int64) {
+	if !o.tables.shared {
+		for k := range o.of[pid] {
+			if which(k) {
+				o.remove(k, at)
+			}
+		}
+		return
 	}
-	delete(o.of, pid)
+	for k := range o.fds {
+		if which(k) {
+			o.remove(k, at)
+		}
+	}
+}
+
+// remove forgets a number that was changed.
+func (o *Objects) remove(k fdKey, at int64) {
+	ob := o.fds[k]
+	if ob == nil {
+		return
+	}
+	ob.closed(at)
+	delete(o.fds, k)
+	if delete(o.of[k.pid], k); len(o.of[k.pid]) == 0 {
+		delete(o.of, k.pid)
+	}
 }
 
 // drop: the number is closed. An answer from before that was right until then;
 // one from after it is about something else.
+// Whether threads of one process, or processes, share a table is not always
+// known: then it is closed in all of theirs.
 func (o *Objects) drop(pid, fd int, at int64) {
-	k := fdKey{pid, fd}
-	if ob := o.fds[k]; ob != nil {
-		ob.closed(at)
-		delete(o.fds, k)
-		if delete(o.of[pid], fd); len(o.of[pid]) == 0 {
-			delete(o.of, pid)
-		}
+	which := func(k fdKey) bool { return k.fd == fd && (k.pid == pid || o.tables.shared) }
+	o.epolls.closed(which)
+	if o.tables.shared || o.tables.split[pid] {
+		o.dropIf(pid, which, at)
+		return
 	}
+	o.remove(fdKey{pid, 0, fd}, at)
 }
 
 func (ob *object) closed(at int64) {
@@ -165,11 +233,11 @@ func (o *Objects) lost() {
 	}
 	clear(o.fds)
 	clear(o.of)
+	o.epolls.lost()
 }
 
-// readObject reads what a descriptor is.
-func readObject(pid, fd int) (what, kind, id string) {
-	dir := "/proc/" + strconv.Itoa(pid)
+// readObject reads what a descriptor is, of a process or thread in /proc.
+func readObject(dir string, fd int) (what, kind, id string) {
 	link, err := os.Readlink(dir + "/fd/" + strconv.Itoa(fd))
 	if err != nil {
 		return "", "", ""

@@ -26,7 +26,7 @@ func TestNumberOfAnotherProcess(t *testing.T) {
 	pid, now := os.Getpid(), int64(0)
 	o := newObjects("amd64", func() int64 { return now })
 	now = 10
-	first := o.ask(pid, fds[0])
+	first := o.ask(pid, pid, fds[0], now)
 	name := first.name(100)
 	if !strings.HasPrefix(name, "eventfd ") {
 		t.Fatalf("an eventfd is called %q", name)
@@ -38,7 +38,7 @@ func TestNumberOfAnotherProcess(t *testing.T) {
 	}
 	o.event(&ktrace.Event{Kind: ktrace.Started, PID: pid, TID: pid, Time: 20})
 	now = 30
-	second := o.ask(pid, fds[0])
+	second := o.ask(pid, pid, fds[0], now)
 	if second == first {
 		t.Fatalf("the descriptor of the second process is that of the first, %s", name)
 	}
@@ -47,7 +47,7 @@ func TestNumberOfAnotherProcess(t *testing.T) {
 	}
 	// A third began at 25, before the answer that was to be about the second.
 	o.event(&ktrace.Event{Kind: ktrace.Started, PID: pid, TID: pid, Time: 35})
-	third := o.ask(pid, fds[0])
+	third := o.ask(pid, pid, fds[0], now)
 	now = 50
 	o.event(&ktrace.Event{Kind: ktrace.Started, PID: pid, TID: pid, Time: 29})
 	if got := third.name(100); got != "" {

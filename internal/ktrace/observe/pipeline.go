@@ -62,7 +62,8 @@ type held struct {
 	j      *Judged
 	call   *Call
 	change *Change
-	ob     *object
+	ob     *object   // the waker's
+	on     []*object // what the sleeper waits on, or some of it may be
 	until  int64
 }
 
@@ -99,6 +100,7 @@ func NewPipeline(k *Kernel, o Options) *Pipeline {
 // what they are doing already.
 func (p *Pipeline) live(pids []int) {
 	p.objects = newObjects(p.k.Arch, source.Now)
+	p.objects.tables.attached(pids)
 	for _, pid := range pids {
 		for _, tid := range perf.Threads(pid) {
 			p.known(pid, tid, fmt.Sprintf("/proc/%d/task/%d", pid, tid))
@@ -253,11 +255,7 @@ func (p *Pipeline) wake(w *Wake) {
 	if c := w.Wakee.Call; p.k.isCall(c, j.WakeeSyscall) && p.objects.now != nil && strings.HasPrefix(j.WakeeSyscall, "epoll_") {
 		w.Runtime = p.pollers.is(w.Wakee.PID, int(int32(c.Args[0])))
 	}
-	if w.FD >= 0 {
-		if h.ob = p.objects.ask(w.Waker.PID, w.FD); h.ob != nil {
-			h.until = max(h.ob.asked, h.ob.idAsked)
-		}
-	}
+	p.ask(h)
 	p.held = append(p.held, h)
 	if len(p.held) > 1<<12 {
 		p.release(source.End) // without what is not known for certain yet
@@ -293,7 +291,7 @@ func (p *Pipeline) release(now int64) {
 	slices.SortStableFunc(p.held, func(a, b *held) int { return cmp.Compare(a.at(), b.at()) })
 	n := 0
 	for _, h := range p.held {
-		if h.ob != nil && h.until > now || h.at() > first || now != source.End && !p.traced(h) {
+		if h.until > now || h.at() > first || now != source.End && !p.traced(h) {
 			break
 		}
 		n++
@@ -306,9 +304,7 @@ func (p *Pipeline) release(now int64) {
 			p.tell(h)
 			continue
 		}
-		if h.ob != nil {
-			h.j.Object = h.ob.name(p.t.now)
-		}
+		p.name(h)
 		p.judgeTraced(h.j)
 		p.Total++
 		if p.o.OnWake != nil {

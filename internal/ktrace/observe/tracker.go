@@ -65,7 +65,8 @@ type Wake struct {
 	Sleep  *Sleep // that it ended, nil where it was not seen
 	Lost   bool   // records were lost between the sleep and the run: sides may be incomplete
 
-	Object  string // what it happened on, "" where not known
+	Object  string // what it happened on: what the wakee waits on, "" where not known
+	By      string // what the waker's descriptor is where that is another, "" where not known
 	FD      int    // of the waker's call, -1 where not known
 	Runtime bool   // the wakee is the Go runtime's own poller
 }

@@ -89,6 +89,14 @@ func ObjectNote(j *observe.Judged) record.Note {
 	return record.Note{Time: j.Time, Key: objectNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.Object)}
 }
 
+// byNote is the key of a note on what the waker's descriptor is.
+const byNote = "by"
+
+// ByNote keeps what the waker's descriptor is.
+func ByNote(j *observe.Judged) record.Note {
+	return record.Note{Time: j.Time, Key: byNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.By)}
+}
+
 // TextNote keeps the answers so far.
 func TextNote(n *observe.TextNotes) record.Note {
 	b, err := json.Marshal(n.Facts())
@@ -141,12 +149,13 @@ func Replay(path string, k *observe.Kernel, o observe.Options) (*observe.Pipelin
 // ReplayFile feeds a recording through a new pipeline until ctx ends. It is
 // read twice, since the objects of wakes follow them in it.
 func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o observe.Options) (*observe.Pipeline, error) {
-	objects := &objects{of: map[woken]string{}}
+	objects, by := &objects{of: map[woken]string{}}, &objects{of: map[woken]string{}}
 	text, facts := &observe.TextNotes{}, 0
 	var watched *watchValue
 	h, err := readAll(file, func([]ktrace.Event, []ktrace.Loss) error { return context.Cause(ctx) }, func(n record.Note) {
-		objects.note(n)
-		if facts += len(n.Value); n.Key == objectNote {
+		objects.note(n, objectNote)
+		by.note(n, byNote)
+		if facts += len(n.Value); n.Key == objectNote || n.Key == byNote {
 			facts -= len(n.Value)
 		} else if facts <= maxFacts {
 			restore(text, n)
@@ -167,6 +176,9 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 	o.OnWake = func(j *observe.Judged) {
 		if what, ok := objects.of[woken{j.Time, j.Wakee.TID}]; ok {
 			j.Object = what
+		}
+		if what, ok := by.of[woken{j.Time, j.Wakee.TID}]; ok {
+			j.By = what
 		}
 		if tell != nil {
 			tell(j)
@@ -209,10 +221,10 @@ const (
 )
 
 // note takes an object from a note that has one, as long as there is room.
-func (o *objects) note(n record.Note) {
+func (o *objects) note(n record.Note, key string) {
 	text, what, ok := strings.Cut(n.Value, " ")
 	tid, err := strconv.Atoi(text)
-	if !ok || err != nil || n.Key != objectNote || len(o.of) >= maxNoted {
+	if !ok || err != nil || n.Key != key || len(o.of) >= maxNoted {
 		return
 	}
 	name, known := o.names[what]

@@ -84,6 +84,7 @@ type (
 		WakerCall *int     `json:"waker_call,omitempty"`
 		WakeeCall *int     `json:"wakee_call,omitempty"`
 		Object    string   `json:"object,omitempty"`
+		By        string   `json:"by,omitempty"`
 		Callback  string   `json:"callback,omitempty"`
 		Path      *int     `json:"path,omitempty"`
 	}
@@ -148,7 +149,7 @@ func JSONLines(w io.Writer, t *Timeline) error {
 		put(lineCall(i, &t.Calls[i]))
 	}
 	for i, k := range t.Wakes {
-		j := jsonWake{"wake", i, k.Time, nil, side(k.Waker), side(k.Wakee), index(k.WakerCall), index(k.WakeeCall), k.Object, k.Callback, index(k.Path)}
+		j := jsonWake{"wake", i, k.Time, nil, side(k.Waker), side(k.Wakee), index(k.WakerCall), index(k.WakeeCall), k.Object, k.By, k.Callback, index(k.Path)}
 		if k.Running != 0 {
 			d := k.Running - k.Time
 			j.Latency = &d

@@ -73,6 +73,7 @@ type Wake struct {
 	WakerCall int // index into Timeline.Calls, -1 where it is not known
 	WakeeCall int
 	Object    string
+	By        string // what the waker's descriptor is, where that is not Object
 	Callback  string // function of the wait-queue entry, by its kernel name
 	Path      int    // index into Timeline.Paths, -1 for none
 }

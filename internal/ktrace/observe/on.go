@@ -1,0 +1,115 @@
+//go:build linux
+
+package observe
+
+import (
+	"slices"
+	"strings"
+)
+
+// ask asks what a wake may have happened on: what the waker's descriptor is,
+// and what the sleeper waits on as far as its registers and epoll_ctl tell.
+func (p *Pipeline) ask(h *held) {
+	j := h.j
+	if j.FD >= 0 {
+		h.ob = p.objects.ask(j.Waker.PID, j.Waker.TID, j.FD, j.Time)
+	}
+	if fd := j.WakeeFD(); fd >= 0 && p.k.isCall(j.Wakee.Call, j.WakeeSyscall) {
+		if strings.HasPrefix(j.WakeeSyscall, "epoll_") {
+			h.on = p.registered(j, fd)
+		} else if ob := p.objects.ask(j.Wakee.PID, j.Wakee.TID, fd, j.Time); ob != nil {
+			h.on = []*object{ob}
+		}
+	}
+	for _, ob := range append(slices.Clone(h.on), h.ob) {
+		if ob != nil {
+			h.until = max(h.until, ob.asked, ob.idAsked)
+		}
+	}
+}
+
+// maxRegistered bounds the descriptors of an epoll that are asked about.
+const maxRegistered = 16
+
+// registered is what an epoll watches, nil where that is not all known.
+func (p *Pipeline) registered(j *Judged, epoll int) (out []*object) {
+	set := p.objects.epolls.of(fdKey{j.Wakee.PID, 0, epoll})
+	if len(set) > maxRegistered || len(j.Callbacks) != 2 || j.Callbacks[0] != "ep_poll_callback" {
+		return nil
+	}
+	for fd := range set {
+		ob := p.objects.ask(j.Wakee.PID, j.Wakee.TID, fd, j.Time)
+		if ob == nil {
+			return nil
+		}
+		out = append(out, ob)
+	}
+	return out
+}
+
+// name says what a wake happened on: what the sleeper waits on. An eventfd has
+// one queue, so that the one that was written or read is it; a socket and a
+// pipe wake who is at the other end, and the waker's descriptor is the By of
+// the wake.
+func (p *Pipeline) name(h *held) {
+	now := p.t.now
+	if h.ob != nil {
+		h.j.By = h.ob.name(now)
+	}
+	source := ""
+	if len(h.j.WakePaths) > 0 {
+		source = h.j.WakePaths[0]
+	}
+	if slices.Contains(h.j.Callbacks, "io_poll_wake") {
+		return // an io_uring waits for what was woken, and the sleeper for the io_uring's
+	}
+	if source == "eventfd_write" || source == "eventfd_read" {
+		h.j.Object, h.j.By = h.eventfd(now, p.objects.tables.split[h.j.Waker.PID]), ""
+		return
+	}
+	var found []string
+	for _, ob := range h.on {
+		what := ob.name(now)
+		if what == "" {
+			return // it may be the one
+		}
+		if kind := kindOf(source); kind == "" || strings.HasPrefix(what, kind+" ") {
+			found = append(found, what)
+		}
+	}
+	if len(found) == 1 && (len(h.on) == 1 || kindOf(source) != "") {
+		h.j.Object = found[0]
+	}
+}
+
+// eventfd is the eventfd that was written or read, by the sleeper's own number
+// if that is known, by the waker's in the same table, and else by its id alone.
+func (h *held) eventfd(now int64, split bool) string {
+	if len(h.on) == 1 && h.on[0].kind == "eventfd" {
+		if what := h.on[0].name(now); what != "" {
+			return what
+		}
+	}
+	if h.ob == nil || h.ob.kind != "eventfd" {
+		return ""
+	}
+	if what := h.ob.name(now); h.j.Waker.PID == h.j.Wakee.PID && !split || what == "" {
+		return what
+	}
+	if h.ob.id == "" || h.ob.idBad || h.ob.idAsked > now {
+		return ""
+	}
+	return "eventfd (id " + h.ob.id + ")"
+}
+
+// kindOf is what /proc calls the files whose queues a documented path wakes, ""
+// where it does not tell.
+func kindOf(source string) string {
+	switch source {
+	case "pipe":
+		return "pipe"
+	case "unix", "udp", "tcp_receive", "tcp_send_space":
+		return "socket"
+	}
+	return ""
+}
