@@ -323,7 +323,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 		n.branch(branch)
 	}
 	if branch != "delete" {
-		n.ask(td.file.kind)
+		n.ask(td.file.pollKind())
 		n.path(pollPath(td.file.kind))
 	}
 	if td.file.kind == "epoll" {

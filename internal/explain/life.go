@@ -24,10 +24,21 @@ func (x *Explainer) opens(rec *strace.Record, th *thread) {
 		made = kind
 	}
 	kind = made
-	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd)}).cloexec = saysCloexec(c)
+	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd), directory: asDirectory(c)}).cloexec = saysCloexec(c)
 	x.made(th, c.Name, fd.N)
 	x.note.fd(fd.N)
 	x.note.Kind = kind
+}
+
+// asDirectory: the call opens nothing else.
+func asDirectory(c *strace.Call) bool {
+	switch c.Name {
+	case "open":
+		return bytes.Contains(arg(c, 1), []byte("O_DIRECTORY"))
+	case "openat":
+		return bytes.Contains(arg(c, 2), []byte("O_DIRECTORY"))
+	}
+	return false
 }
 
 // pathOf is the name of a file that is of no kind with a name of its own.

@@ -191,7 +191,7 @@ func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask) {
 			n.fd(m.fd.N)
 			if m.revents == nil || !strace.Has(m.revents, "POLLNVAL", 0x20) {
 				n.path(pollPath(d.file.kind))
-				n.ask(d.file.kind)
+				n.ask(d.file.pollKind())
 			}
 			if i == 0 {
 				n.Kind = d.file.kind
@@ -325,7 +325,7 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 			}
 			n.fd(fd.N)
 			n.path(pollPath(d.file.kind))
-			n.ask(d.file.kind)
+			n.ask(d.file.pollKind())
 			if members == 0 {
 				n.Kind = d.file.kind
 			}

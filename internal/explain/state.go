@@ -82,6 +82,7 @@ type file struct {
 	runtime   bool
 	lastFD    int
 	path      string // of a kind "file"
+	directory bool   // it was opened as one
 	warned    warned
 }
 
@@ -240,6 +241,9 @@ func (s *state) use(th *thread, fd strace.FD) *descriptor {
 	kind := fd.Kind()
 	if d == nil || d.closed != 0 && kind != "" {
 		d = s.open(th.table, fd.N, &file{kind: kind})
+		if kind == "file" {
+			d.file.path = string(fd.Info[:min(len(fd.Info), maxPath)])
+		}
 	} else {
 		s.descriptors.Use(&d.place)
 	}

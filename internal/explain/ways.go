@@ -60,9 +60,33 @@ func (n *Note) implied(p *ktrace.Path) (out []string) {
 // own is how a tree names a poll operation that the log does not tell.
 const own = "file->f_op->poll"
 
+// noPoll is a file that is known to have no poll operation, and defaultMask is
+// what vfs_poll answers for it.
+const (
+	noPoll      = "file without a poll operation"
+	defaultMask = "DEFAULT_POLLMASK"
+)
+
+// pollKind is the kind of a file as far as its poll operation goes.
+func (f *file) pollKind() string {
+	if f.kind != "file" {
+		return f.kind
+	}
+	name, device, _ := strings.Cut(f.path, "<char ")
+	switch {
+	case f.directory, device == "1:3>", device == "1:5>", device == "1:7>":
+		return noPoll
+	}
+	switch name {
+	case "/dev/null", "/dev/zero", "/dev/full":
+		return noPoll
+	}
+	return f.kind
+}
+
 // operations are the poll operations of the kinds of files.
 var operations = map[string][]string{
-	"TCP socket": {"sock_poll", "tcp_poll"}, "MPTCP socket": {"sock_poll", "mptcp_poll"}, "UDP socket": {"sock_poll", "udp_poll"}, "unix socket": {"sock_poll"}, "socket": {"sock_poll"},
+	"TCP socket": {"sock_poll", "tcp_poll"}, "MPTCP socket": {"sock_poll", "mptcp_poll"}, "UDP socket": {"sock_poll", "udp_poll"}, "unix socket": {"sock_poll", "unix_poll"}, "socket": {"sock_poll"},
 	"pipe": {"pipe_poll"}, "timerfd": {"timerfd_poll"}, "signalfd": {"signalfd_poll"}, "inotify": {"inotify_poll"}, "pidfd": {"pidfd_poll"},
 	"terminal": {"tty_poll"}, "epoll": {"ep_eventpoll_poll"},
 }
@@ -93,7 +117,17 @@ func (n *Note) asks(p *ktrace.Path, paths func(string) *ktrace.Path) {
 // graft adds what vfs_poll calls for a file of this kind.
 func graft(p *ktrace.Path, kind string, paths func(string) *ktrace.Path) {
 	chain := operations[kind]
-	if chain == nil {
+	switch {
+	case kind == noPoll:
+		p.Edges = append(p.Edges, ktrace.Edge{Caller: "vfs_poll", Callee: defaultMask,
+			Note: "No call: the file has no poll operation. vfs_poll answers POLLIN, POLLOUT, POLLRDNORM and POLLWRNORM at once, and nothing is registered."})
+		return
+	case kind == "file":
+		p.Edges = append(p.Edges,
+			ktrace.Edge{Caller: "vfs_poll", Callee: own, Note: "The file's own poll operation, where it has one. A regular file and a directory have none: vfs_poll answers DEFAULT_POLLMASK (POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM) at once, and nothing is registered."},
+			ktrace.Edge{Caller: own, Callee: "poll_wait"})
+		return
+	case chain == nil:
 		p.Edges = append(p.Edges,
 			ktrace.Edge{Caller: "vfs_poll", Callee: own, Note: "The file's own poll operation: answers what is ready, and calls poll_wait for its wait queues."},
 			ktrace.Edge{Caller: own, Callee: "poll_wait"})

@@ -49,6 +49,10 @@ func TestPollOperations(t *testing.T) {
 		{"select", "pipe2([5, 6], 0) = 0\nselect(6, [5], NULL, NULL, {tv_sec=0, tv_usec=0}) = 0 (Timeout)\n", "pipe_poll"},
 		{"unknown", "poll([{fd=5" + in, "file->f_op->poll"},
 		{"SCM_RIGHTS", "recvmsg(3, {msg_name=NULL, msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[5]}]}, 0) = 1\npoll([{fd=5" + in, "file->f_op->poll"},
+		{"unix", "socketpair(AF_UNIX, SOCK_STREAM, 0, [5, 6]) = 0\npoll([{fd=6" + in, "unix_poll"},
+		{"null", "openat(AT_FDCWD, \"/dev/null\", O_RDWR) = 5\npoll([{fd=5" + in, "DEFAULT_POLLMASK"},
+		{"null by -yy", "poll([{fd=5</dev/null<char 1:3>>" + in, "DEFAULT_POLLMASK"},
+		{"directory", "openat(AT_FDCWD, \"/etc\", O_RDONLY|O_DIRECTORY) = 5\npoll([{fd=5" + in, "DEFAULT_POLLMASK"},
 		{"a file", "openat(AT_FDCWD, \"/proc/sys/net/core/somaxconn\", O_RDONLY) = 5\npoll([{fd=5" + in, "file->f_op->poll"},
 	} {
 		tree := treeOf(t, c.log)

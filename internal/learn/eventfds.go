@@ -38,7 +38,7 @@ var counter = &Lesson{
 	Answer: "The first read gives 3: writes add up, and a read takes all there is. Nothing says how many writes there were. " +
 		"The second read finds 0, and since the file is O_NONBLOCK it fails with EAGAIN instead of sleeping.",
 	Paths:  []string{"eventfd2", "eventfd_write", "eventfd_read"},
-	Topics: []string{"uniquely", "anon_inode_getfd", "one argument", "every entry on the queue", "sets it to 0", "ctx->flags"},
+	Topics: []string{"uniquely", "anon_inode_getfd", "one argument", "every entry on the queue", "ctx->flags"},
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, 0)
 		if err != nil {
@@ -60,9 +60,9 @@ var semaphore = &Lesson{
 	Name: "semaphore", System: 2, Title: "EFD_SEMAPHORE changes the read alone",
 	Question: "An eventfd made with EFD_SEMAPHORE starts at 2, and somebody writes 1. How many reads succeed, and what does each give?",
 	Answer: "Three reads succeed and each gives 1: with EFD_SEMAPHORE a read takes 1 off the counter, whatever it holds. " +
-		"The flag changes nothing in write, and it is the only flag that the eventfd itself keeps: O_NONBLOCK belongs to the file and can be changed with fcntl.",
+		"The flag changes nothing in write, and it is the only flag of those kept in ctx->flags that is looked at later: O_NONBLOCK counts in the file, where fcntl can change it.",
 	Paths:    []string{"eventfd_read"},
-	Topics:   []string{"sets it to 0", "ctx->flags"},
+	Topics:   []string{"ctx->flags"},
 	Scenario: "read_semaphore",
 	run: func(s *stage) error {
 		e, err := s.eventfd(2, efd.Semaphore)
@@ -89,7 +89,7 @@ var full = &Lesson{
 	Answer: "The write of 1 finds no room: EAGAIN. Room is there when 2^64-1 minus the counter is more than the value, strictly, so 2^64-1 is never reached from user space. " +
 		"poll says POLLIN alone: POLLOUT means that a write of 1 would not block. A write of 0 succeeds even now, adds nothing, and still runs the callbacks on the wait queue.",
 	Paths:    []string{"eventfd_write"},
-	Topics:   []string{"largest 64-bit value", "8 bytes or more"},
+	Topics:   []string{"largest 64-bit value"},
 	Scenario: "write_refused",
 	run: func(s *stage) error {
 		e, err := s.eventfd(0, 0)

@@ -35,11 +35,15 @@ type object struct {
 	idAsked int64  // the time that id is of
 	bad     bool   // the number changed before asked
 	idBad   bool   // or before idAsked
+
+	before *object // what was known before, where no event ended that and no other can have
 }
 
 // name is what is known for certain, once all events up to now are known.
 func (ob *object) name(now int64) string {
 	switch {
+	case (ob.bad || ob.asked > now) && ob.before != nil:
+		return ob.before.name(now)
 	case ob.bad || ob.asked > now:
 		return ""
 	case ob.id == "" || ob.idBad || ob.idAsked > now:
@@ -81,6 +85,11 @@ func (o *Objects) ask(pid, tid, fd int, at int64) *object {
 	ob.idAsked = ob.asked
 	if ob.what == "" && known != nil {
 		return known
+	}
+	if known != nil && !o.tables.shared && !o.tables.split[pid] {
+		// No event up to now changed the number: if one does before the answer,
+		// the one before was right.
+		ob.before, known.before = known, nil
 	}
 	o.keep(k, ob)
 	return ob
