@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,8 +50,8 @@ func TestThreadWithItsOwnTable(t *testing.T) {
 	if got := o.ask(pid, me, fds[0], 10).name(10); !strings.HasSuffix(got, "(id "+ids[0]+")") {
 		t.Fatalf("%s, want id %s", got, ids[0])
 	}
-	done := make(chan error)
-	tid := make(chan int)
+	done := make(chan error, 1)
+	tid := make(chan int, 1)
 	end := make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with its table
@@ -63,8 +64,8 @@ func TestThreadWithItsOwnTable(t *testing.T) {
 		<-end
 	}()
 	defer close(end)
-	thread := <-tid
-	if err := <-done; err != nil {
+	thread := testenv.Receive(t, tid, "the number of the other thread")
+	if err := testenv.Receive(t, done, "the table of the other thread"); err != nil {
 		t.Fatal(err)
 	}
 	nr := syscallNumbers(runtime.GOARCH, "unshare")
