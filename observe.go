@@ -17,7 +17,7 @@ import (
 // not to be changed.
 type Wake struct {
 	Waker, Wakee Side
-	Object       string        // what it happened on: "eventfd 5 (id 12)", "" where not known
+	Object       string        // what Wakee waits on: "eventfd 5 (id 12)", "" where not known
 	Callback     string        // the wait-queue entry's function that did the waking, by its kernel name; "" where no queue was walked, as for a time-out
 	Callbacks    []string      // all of them, the object's own first: ep_poll_callback, then the epoll's
 	Path         Path          // the call chain of the waking, held against the documented path; with TraceFunctions every edge that is documented for the call
