@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -208,8 +209,9 @@ func TestObserveWatches(t *testing.T) {
 			t.Errorf("no %q among %v", want, did)
 		}
 	}
-	if len(r.Unobservable) != 1 || !strings.Contains(r.Unobservable[0], "1 further eventfds") || c.FD() < 0 {
-		t.Errorf("the third eventfd is not told of: %v", r.Unobservable)
+	further := func(s string) bool { return strings.Contains(s, "1 further eventfds") }
+	if !slices.ContainsFunc(r.Unobservable, further) || c.FD() < 0 {
+		t.Errorf("Unobservable does not name the third eventfd: %v", r.Unobservable)
 	}
 }
 

@@ -9,11 +9,18 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// allocators are the documented functions whose call is what a tracepoint shows.
-var allocators = map[string][]string{
-	"kmem:kmalloc":          {"kmalloc", "kzalloc", "kmalloc_obj", "kvmalloc"},
-	"kmem:kmem_cache_alloc": {"kmem_cache_alloc", "kmem_cache_zalloc"},
-	"kmem:mm_page_alloc":    {"__get_free_page"},
+// allocators returns the documented functions whose call a tracepoint shows. It
+// is a function, because a map would be made at the start of every program.
+func allocators(tracepoint string) []string {
+	switch tracepoint {
+	case "kmem:kmalloc":
+		return []string{"kmalloc", "kzalloc", "kmalloc_obj", "kvmalloc"}
+	case "kmem:kmem_cache_alloc":
+		return []string{"kmem_cache_alloc", "kmem_cache_zalloc"}
+	case "kmem:mm_page_alloc":
+		return []string{"__get_free_page"}
+	}
+	return nil
 }
 
 // MatchAlloc is Match for the chain of an allocation, from the innermost
@@ -29,7 +36,7 @@ func (d *Doc) MatchAlloc(ev *ktrace.Event) *Chain {
 	own.Stack, own.Source = ev.Stack[len(ev.Stack)-len(Split(ev.Stack).Outer)-len(inner)+n:], ev.Source+" allocation"
 	c := d.Match(&own)
 	for _, from := range d.known(inner[n]) {
-		for _, a := range allocators[ev.Source] {
+		for _, a := range allocators(ev.Source) {
 			if w := d.find(from, a); w != nil && w.bad == 0 {
 				c.Steps = append(c.Steps, w.steps(ktrace.Frame{Name: a}, own.Source)...)
 				return c
