@@ -38,29 +38,26 @@ func (p *Pipeline) waited(u *Unwoken) bool {
 	})
 }
 
-// unwokenText says how many wakes left no record, and on which CPUs, "" for
-// none.
+// unwokenText says how many wakes left no record, and on which CPUs the threads
+// ran again, "" for none.
 func (p *Pipeline) unwokenText() string {
 	if p.Unwoken == 0 {
 		return ""
 	}
-	var on []string
-	blind := false
+	var on, idle []string
 	for _, cpu := range slices.Sorted(maps.Keys(p.unwoken)) {
-		s := fmt.Sprintf("%d on CPU %d", p.unwoken[cpu], cpu)
+		on = append(on, fmt.Sprintf("%d on CPU %d", p.unwoken[cpu], cpu))
 		if !p.idle[cpu] {
-			s += ", of whose idle task there is no record"
-			blind = true
+			idle = append(idle, fmt.Sprintf("CPU %d", cpu))
 		}
-		on = append(on, s)
 	}
 	sleeps := "sleeps"
 	if p.Unwoken == 1 {
 		sleeps = "sleep"
 	}
-	text := fmt.Sprintf("the wakes that ended %d %s, and left no record: %s", p.Unwoken, sleeps, strings.Join(on, "; "))
-	if blind {
-		text += ": a kernel may keep the records of an idle CPU to itself until it is booted again"
+	text := fmt.Sprintf("the wakes that ended %d %s, and left no record (by where the thread ran again: %s)", p.Unwoken, sleeps, strings.Join(on, ", "))
+	if len(idle) > 0 {
+		text += fmt.Sprintf(": the idle task of %s left no record of a wake, and a kernel may keep those of an idle CPU, or of an interrupt above single tasks, to itself", strings.Join(idle, " and "))
 	}
 	return text
 }

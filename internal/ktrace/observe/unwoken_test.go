@@ -37,8 +37,8 @@ func TestUnwoken(t *testing.T) {
 		text   string
 	}{
 		"woken":       {append([]ktrace.Event{enter, wake(15)}, asleep(10, 20)...), nil, 0, 0, ""},
-		"not woken":   {append([]ktrace.Event{enter}, asleep(10, 20)...), nil, 1, 1, "ended 1 sleep, and left no record: 1 on CPU 1, of whose idle task there is no record"},
-		"not idle":    {append([]ktrace.Event{enter, idle}, asleep(10, 20)...), nil, 1, 1, "left no record: 1 on CPU 1"},
+		"not woken":   {append([]ktrace.Event{enter}, asleep(10, 20)...), nil, 1, 1, "ended 1 sleep, and left no record (by where the thread ran again: 1 on CPU 1): the idle task of CPU 1 left no record"},
+		"not idle":    {append([]ktrace.Event{enter, idle}, asleep(10, 20)...), nil, 1, 1, "(by where the thread ran again: 1 on CPU 1)"},
 		"just before": {append([]ktrace.Event{enter, {Kind: ktrace.Switch, Time: 3, TID: 0, Target: 7}, wake(9)}, asleep(10, 20)...), nil, 0, 0, ""},
 		"said":        {append([]ktrace.Event{enter}, asleep(10, 20)...), []ktrace.Loss{{Source: "sched:sched_waking", Count: 3, From: 5, To: 30}}, 1, 3, "left no record"},
 		"twice":       {append(append([]ktrace.Event{enter}, asleep(10, 20)...), asleep(30, 40)...), nil, 2, 2, "ended 2 sleeps"},
