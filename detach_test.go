@@ -233,6 +233,34 @@ func TestAdoptFD(t *testing.T) {
 	}
 }
 
+// Of an eventfd that nobody said to be blocking ReadContext waits all the same.
+func TestAdoptFDOfBlockingFile(t *testing.T) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := efd.AdoptFD(fd, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	got := make(chan error, 1)
+	go func() { _, err := e.ReadContext(ctx); got <- err }()
+	equal(t, "ReadContext of an empty counter", wait(t, got, "the end of ctx does not end it"), context.DeadlineExceeded)
+	go func() {
+		v, err := e.ReadContext(context.Background())
+		if v != 7 {
+			t.Errorf("ReadContext = %d, %v; want 7", v, err)
+		}
+		got <- err
+	}()
+	waitGoroutines(t, 1, "ReadContext", inPoller)
+	check(t, e.Write(7))
+	equal(t, "ReadContext", wait(t, got, "no end after Write"), nil)
+}
+
 // A Call has its descriptor and its start on the clock of Wake.Time, and the
 // close by Go's poller is among the calls.
 func TestCallFDAndMono(t *testing.T) {

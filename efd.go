@@ -20,8 +20,8 @@ import (
 //
 // Read and Write of a handle that New made without Blocking bypass Go's
 // scheduler: an eventfd with O_NONBLOCK does not sleep. FD, SyscallConn, Dup and
-// File let others clear O_NONBLOCK, and so does adoption by FromFD. From then on
-// Read and Write enter the scheduler, which costs some 40 ns each.
+// File let others clear O_NONBLOCK, and so does adoption by [FromFD] or [AdoptFD].
+// From then on Read and Write enter the scheduler, which costs some 40 ns each.
 type EventFD struct{ d descriptor }
 
 // Flag is a property of a new [EventFD].
@@ -111,9 +111,13 @@ func FromFD(fd int) (*EventFD, error) {
 }
 
 // AdoptFD is [FromFD] without /proc, for a caller that made the eventfd itself:
-// nothing is checked but that fd is open. flags say how it was made. Without
-// [Semaphore], Info asks the kernel. Errors: EINVAL, flags has an unknown bit;
-// EBADF, fd is not open.
+// nothing is checked but that fd is open. It sets FD_CLOEXEC, by one fcntl(2). After
+// an error fd is still the caller's. Errors: EINVAL, flags has an unknown bit; EBADF,
+// fd is not open.
+//
+// flags say how it was made. Without [Semaphore], Info asks the kernel. Without
+// [Blocking], ReadContext waits as it should though the file lacks O_NONBLOCK, while
+// Read sleeps in the kernel then: for an eventfd of which that is not known.
 func AdoptFD(fd int, flags Flag) (*EventFD, error) {
 	own, err := flags.own()
 	if err != nil {
@@ -123,7 +127,7 @@ func AdoptFD(fd int, flags Flag) (*EventFD, error) {
 		return nil, badArg(unix.EBADF, "AdoptFD: fd %d: want an open descriptor", fd)
 	}
 	if _, errno := callFcntl(fd, unix.F_SETFD, unix.FD_CLOEXEC); errno != 0 {
-		return nil, opFcntl.fail(errno)
+		return nil, &callError{sprintf("AdoptFD: fd %d: want an open descriptor", fd), opFcntl.fail(errno)}
 	}
 	return newEventFD(fd, own|flagShared), nil
 }

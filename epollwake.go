@@ -31,7 +31,9 @@ var ErrWoken = errors.New("efd: woken by Wake")
 
 // Wake ends one Wait or WaitContext of this handle, in n = 0 and [ErrWoken]: one
 // that sleeps, or else the next one. Several Wakes before that are one. It takes
-// no event: a wait that has events returns them, and the next one is ended.
+// no event. The next wait is ended before it looks, so that what is ready stays for
+// the wait after it: look with timeout 0 for both. A wait that sleeps and finds
+// events together with the Wake returns these, and the next one is ended.
 //
 // It is one write(2) to an eventfd of the handle's own if somebody waits, and no
 // call if not. If the first wait is in Go's poller, it makes and registers that

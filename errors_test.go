@@ -31,8 +31,9 @@ func TestKernelErrorsNameTheArgument(t *testing.T) {
 		text  string
 	}
 	cases := map[string]attempt{
-		"FromFD": {func() error { _, err := efd.FromFD(gone); return err }, unix.EBADF, fmt.Sprintf("fd %d: want an open descriptor: fcntl", gone)},
-		"Select": {func() error { _, err := efd.Select(setOf(e.FD()), setOf(gone), nil, 0, nil); return err }, unix.EBADF, fmt.Sprintf("fd %d in a set", gone)},
+		"FromFD":  {func() error { _, err := efd.FromFD(gone); return err }, unix.EBADF, fmt.Sprintf("fd %d: want an open descriptor: fcntl", gone)},
+		"AdoptFD": {func() error { _, err := efd.AdoptFD(gone, 0); return err }, unix.EBADF, fmt.Sprintf("efd: AdoptFD: fd %d: want an open descriptor: fcntl", gone)},
+		"Select":  {func() error { _, err := efd.Select(setOf(e.FD()), setOf(gone), nil, 0, nil); return err }, unix.EBADF, fmt.Sprintf("fd %d in a set", gone)},
 		// A number above the descriptor table is not open either, and not what
 		// the kernel refuses.
 		"Select, with a high number": {func() error { _, err := efd.Select(setOf(1<<21), nil, setOf(gone), 0, nil); return err }, unix.EBADF, fmt.Sprintf("fd %d in a set", gone)},

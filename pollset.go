@@ -162,7 +162,7 @@ func (c *pollCore) add(conn syscall.Conn, events PollEvents) error {
 	case c.closed:
 		err = os.ErrClosed
 	case c.members[conn] != nil:
-		err = badArg(unix.EEXIST, "PollSet.Add: %s is a member already", reflect.TypeOf(conn).String())
+		err = badArg(unix.EEXIST, "PollSet.Add: %s is a member already", memberName(conn))
 	case m.d != nil && !m.d.watch(m):
 		err = os.ErrClosed
 	}
@@ -278,13 +278,21 @@ func (s *PollSet) lockMember(conn syscall.Conn) (*pollCore, *member, error) {
 	case c.closed:
 		err = os.ErrClosed
 	case m == nil:
-		err = badArg(unix.ENOENT, "PollSet: %s is not a member", reflect.TypeOf(conn).String())
+		err = badArg(unix.ENOENT, "PollSet: %s is not a member", memberName(conn))
 	}
 	if err != nil {
 		c.mu.Unlock()
 		return nil, nil, err
 	}
 	return c, m, nil
+}
+
+// memberName is conn in an error: a number, or a type.
+func memberName(conn syscall.Conn) string {
+	if fd, ok := conn.(FD); ok {
+		return sprintf("fd %d", int(fd))
+	}
+	return reflect.TypeOf(conn).String()
 }
 
 // changed has the set looked at before the next poll, and ends a poll under

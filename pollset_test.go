@@ -5,6 +5,7 @@ package efd_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"net"
@@ -542,6 +543,16 @@ func TestPollSetRefusesNumbers(t *testing.T) {
 		}
 	}
 	wantErr(t, "SyscallConn", second(efd.FD(-1).SyscallConn()), unix.EBADF)
+}
+
+// An error of a set of several numbers says which one it is of.
+func TestPollSetNamesTheNumber(t *testing.T) {
+	s := newPollSet(t, efd.POLLIN)
+	r, _ := pipe(t)
+	check(t, s.AddFD(r.fd, efd.POLLIN))
+	equal(t, "AddFD", s.AddFD(r.fd, efd.POLLIN).Error(), fmt.Sprintf("efd: PollSet.Add: fd %d is a member already (EEXIST)", r.fd))
+	check(t, s.Remove(efd.FD(r.fd)))
+	equal(t, "Remove", s.Remove(efd.FD(r.fd)).Error(), fmt.Sprintf("efd: PollSet: fd %d is not a member (ENOENT)", r.fd))
 }
 
 // badConn hands out any number.
