@@ -48,6 +48,7 @@ func TestForeignCatalogue(t *testing.T) {
 			add("parts/one.txt", part("one", "use two\n"))(t, dir)
 			add("parts/two.txt", part("two", "use one\n"))(t, dir)
 		}, "uses itself"},
+		"nothing": {add("parts/entry_x86.txt", "\nuse\n"), "use needs the name of a part"},
 		"doubling": {func(t *testing.T, dir string) {
 			add("parts/p0.txt", part("p0", "use entry_x86\n"))(t, dir)
 			for i := 1; i < 40; i++ {
@@ -79,6 +80,36 @@ func TestForeignCatalogue(t *testing.T) {
 			}
 		case <-time.After(20 * time.Second):
 			t.Fatalf("%s: is still being read after 20 s", name)
+		}
+	}
+}
+
+// TestKeywordAlone: a line that ends after its keyword is read or refused.
+func TestKeywordAlone(t *testing.T) {
+	dir := copied(t)
+	for _, file := range []string{"changes.txt", "builds.txt", "proved.txt", "parts/entry_x86.txt"} {
+		whole, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"path", "title", "root", "branch", "way", "struct", "correction", "file", "use", "->", "a ->",
+			"a -> b [", "use entry_x86 [", "use entry_x86 +", "way a only", "way +", "correction a \"", "[", "+"} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(string(whole)+"\n"+text+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			func() {
+				defer func() {
+					if p := recover(); p != nil {
+						t.Errorf("%s with a last line %q: panic: %v", file, text, p)
+					}
+				}()
+				if c, err := Load(os.DirFS(dir)); err == nil {
+					c.Check()
+				}
+			}()
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), whole, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -293,6 +293,9 @@ func (c *Catalog) readUse(l line, rest string) (item, error) {
 			it.arg = w
 		}
 	}
+	if it.use == "" {
+		return it, fmt.Errorf("%s: use needs the name of a part", l.where)
+	}
 	return it, nil
 }
 
