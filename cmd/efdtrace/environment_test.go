@@ -93,9 +93,11 @@ func TestLessonSaysWhy(t *testing.T) {
 
 // TestPtraceRefused: it is ptrace that is refused, and not the program.
 func TestPtraceRefused(t *testing.T) {
-	status, _, stderr := ended(t, in([]string{refused(unix.SYS_PTRACE, unix.EPERM)}, "run", "--", "true"))
-	if status != exitCannot || !strings.Contains(stderr, "PTRACE_TRACEME") {
-		t.Errorf("status %d: %s", status, stderr)
+	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.ENOSYS} {
+		status, _, stderr := ended(t, in([]string{refused(unix.SYS_PTRACE, errno)}, "run", "--", "true"))
+		if status != exitCannot || !strings.Contains(stderr, "PTRACE_TRACEME") {
+			t.Errorf("ptrace refused with %v: status %d: %s", errno, status, stderr)
+		}
 	}
 }
 

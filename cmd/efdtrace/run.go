@@ -306,13 +306,13 @@ func recordOptions(anonymous bool) record.Options {
 // untraceable names what was refused if a program cannot be started: it starts
 // traced, and not the file but that may be the matter.
 func untraceable(err error) error {
-	if !errors.Is(err, unix.EPERM) {
+	if !refusal(err) {
 		return err
 	}
 	// Of this program it is known that it may be executed.
 	self := exec.Command("/proc/self/exe")
 	self.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
-	if refused := self.Start(); !errors.Is(refused, unix.EPERM) {
+	if refused := self.Start(); !refusal(refused) {
 		if refused == nil {
 			self.Process.Kill()
 			self.Wait()
@@ -327,6 +327,12 @@ func untraceable(err error) error {
 		}
 	}
 	return fmt.Errorf("%w: ptrace(PTRACE_TRACEME) is refused, with which the program starts stopped: %s", errNoPtrace, by)
+}
+
+// refusal reports whether err may be ptrace's: a seccomp filter gives the errno
+// that it likes, and commonly one of these.
+func refusal(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSYS)
 }
 
 var errNoPtrace = errors.New("program not started")

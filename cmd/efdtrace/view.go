@@ -395,6 +395,9 @@ func lostText(lost uint64, by map[string]uint64) string {
 		parts = append(parts, fmt.Sprintf("%d of %s", by[source], source))
 	}
 	text := fmt.Sprintf("%d records were lost", lost)
+	if lost == 1 {
+		text = "1 record was lost"
+	}
 	if len(parts) > 0 {
 		text += " (" + strings.Join(parts, ", ") + ")"
 	}

@@ -58,6 +58,9 @@ func accessError(err, detached error) error {
 		e.Change = "run in the initial user namespace, as root or where root has made the mounted tracefs readable"
 	case errors.Is(detached, unix.ENOSYS):
 		e.Change = "mount tracefs at /sys/kernel/tracing, since this kernel is older than 5.2 and has no detached mounts"
+	case errors.Is(detached, unix.EACCES) && rights.Of().Has(unix.CAP_SYS_ADMIN):
+		e.Root = true
+		e.Change = "run as root, or give the process CAP_DAC_READ_SEARCH: CAP_SYS_ADMIN mounts tracefs, and its files are root's"
 	default:
 		e.Root = true
 		e.Change = "run as root (CAP_SYS_ADMIN in the initial user namespace), or have root make the mounted tracefs readable (mount -o remount,mode=750,gid=GROUP /sys/kernel/tracing)"

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/rights"
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -165,6 +166,17 @@ func TestNoDescriptor(t *testing.T) {
 		fs.Close()
 	}
 	if a, ok := errors.AsType[*ktrace.AccessError](err); !ok || !strings.Contains(a.Change, "ulimit -n") || a.Root {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAdvice: what a process has already is no remedy.
+func TestAdvice(t *testing.T) {
+	if !rights.Of().Has(unix.CAP_SYS_ADMIN) {
+		testenv.Require(t, "CAP_SYS_ADMIN", errors.New("it is not among the effective capabilities"))
+	}
+	err := accessError(unix.EACCES, unix.EACCES)
+	if a, ok := errors.AsType[*ktrace.AccessError](err); !ok || strings.Contains(a.Change, "(CAP_SYS_ADMIN") || !strings.Contains(a.Change, "CAP_DAC_READ_SEARCH") {
 		t.Errorf("%v", err)
 	}
 }
