@@ -60,13 +60,15 @@ type Epoll struct {
 	wake wakeup
 }
 
-// NewEpoll makes an epoll instance, close-on-exec. Errors: EMFILE, ENFILE and
-// ENOMEM as in epoll_create1(2).
+// NewEpoll makes an epoll instance, close-on-exec. The first one makes an eventfd
+// too, for the process, by which Close and Wake end waits. Errors: EMFILE, ENFILE
+// and ENOMEM as in epoll_create1(2).
 func NewEpoll() (*Epoll, error) {
 	fd, errno := callEpollCreate1(unix.EPOLL_CLOEXEC)
 	if errno != 0 {
 		return nil, opEpollCreate1.fail(errno)
 	}
+	hasAlwaysReady() // if not, the first wait that sleeps tries again
 	return newEpollFile().open(fd), nil
 }
 

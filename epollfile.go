@@ -18,7 +18,8 @@ import (
 type epollFile struct {
 	self    weak.Pointer[epollFile]
 	wakeKey uint64      // data of the entries by which waits are ended: one in 2^64 for any other to have
-	hasWake atomic.Bool // there is such an entry
+	hasWake atomic.Bool // there was such an entry
+	ready   readyEntry
 
 	mu      sync.Mutex
 	handles []weak.Pointer[Epoll]

@@ -36,9 +36,9 @@ func checkRoom(events []EpollEvent) error {
 // kernel looks for no signal, so that a pending one does not end it. With a mask
 // the kernel has SIGSTOP and SIGCONT end it too, though no handler runs.
 //
-// Before the first Wait that may sleep, an eventfd of the handle's own is made and
-// registered, by which Close and Wake end it. As long as no descriptor or watch is
-// left for that, such a Wait makes a call every 10 milliseconds.
+// Close and Wake end it by an eventfd of the package's, which NewEpoll makes. As
+// long as no descriptor was left for that, a Wait that sleeps makes a call every
+// 10 milliseconds.
 //
 // Errors: EINVAL, events has no room, or more than the kernel takes; [ErrWoken];
 // *[InterruptedError]; [os.ErrClosed].
@@ -79,6 +79,9 @@ const (
 func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
 	if err := checkRoom(events); err != nil {
 		return 0, err
+	}
+	if p.d.closed() { // before this wait was counted, perhaps: then nobody ends it
+		return 0, os.ErrClosed
 	}
 	if p.wake.woken.Load() && p.takeWake() {
 		return 0, ErrWoken
@@ -128,7 +131,7 @@ const errMore unix.Errno = 1 << 20
 
 // waitStep makes the call that keeps to left, or to a part of it.
 func (p *Epoll) waitStep(events []EpollEvent, left time.Duration, blocked *SigSet) (n int, call op, errno unix.Errno) {
-	if left == 0 || p.guarded() {
+	if left == 0 || hasAlwaysReady() {
 		return p.waitOnce(events, left, blocked)
 	}
 	step := unguardedStep

@@ -44,3 +44,9 @@ func (e *EventFD) PendingWrites() int {
 	defer p.writes.mu.Unlock()
 	return len(p.writes.list)
 }
+
+// AlwaysReady is the number of the eventfd that ends waits.
+func AlwaysReady() int {
+	hasAlwaysReady()
+	return alwaysReady.fd
+}

@@ -1,0 +1,124 @@
+//go:build linux
+
+package efd
+
+import (
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// alwaysReady is an eventfd that is readable for good, one for the process:
+// registered in an epoll, it ends the waits there. NewEpoll makes it, so that
+// nobody who ends a wait needs a descriptor.
+var alwaysReady struct {
+	mu  sync.Mutex
+	has atomic.Bool
+	fd  int
+}
+
+// hasAlwaysReady reports whether alwaysReady is there, and tries to make it. The
+// call that this takes once is made on another thread: the caller's makes the
+// one call that it is for.
+func hasAlwaysReady() bool {
+	if alwaysReady.has.Load() {
+		return true
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		makeAlwaysReady()
+	}()
+	<-done
+	return alwaysReady.has.Load()
+}
+
+func makeAlwaysReady() {
+	r := &alwaysReady
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.has.Load() {
+		return
+	}
+	if fd, errno := callEventfd2(1, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); errno == 0 {
+		r.fd = fd
+		r.has.Store(true)
+	}
+}
+
+// readyEntry is alwaysReady's entry in an epoll, for the handles that want it.
+type readyEntry struct {
+	mu       sync.Mutex
+	wanted   int  // by so many handles
+	there    bool // registered
+	retrying bool
+}
+
+// enter has alwaysReady registered. The number is the caller's.
+func (f *epollFile) enter(p *Epoll) {
+	r := &f.ready
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wanted++; r.wanted > 1 || f.register(p) || r.retrying {
+		return
+	}
+	r.retrying = true
+	p.d.state.Add(1)
+	go f.retry(p)
+}
+
+func (f *epollFile) register(p *Epoll) bool {
+	f.hasWake.Store(true)
+	ev := NewEpollEvent(EPOLLIN, f.wakeKey)
+	f.ready.there = hasAlwaysReady() && callEpollCtl(int(p.d.fd), unix.EPOLL_CTL_ADD, alwaysReady.fd, &ev) == 0
+	return f.ready.there
+}
+
+// retry goes on with enter, and meanwhile ends the waits that signals can end.
+func (f *epollFile) retry(p *Epoll) {
+	defer p.d.release()
+	for !f.retryOnce(p) {
+		interruptThreads()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (f *epollFile) retryOnce(p *Epoll) (done bool) {
+	r := &f.ready
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retrying = r.wanted > 0 && !r.there && !f.register(p)
+	return !r.retrying
+}
+
+// leave takes alwaysReady out after the last handle that wanted it.
+func (f *epollFile) leave(p *Epoll) {
+	r := &f.ready
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wanted--; r.wanted == 0 && r.there {
+		callEpollCtl(int(p.d.fd), unix.EPOLL_CTL_DEL, alwaysReady.fd, nil)
+		r.there = false
+	}
+}
+
+// interruptThreads sends each thread of the process the signal by which Go's
+// runtime preempts goroutines, which comes at any time and so is heeded by nobody:
+// a wait without a mask has a look at what ends it.
+func interruptThreads() {
+	dir, err := os.Open("/proc/self/task")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		if tid, err := strconv.Atoi(name); err == nil {
+			unix.Tgkill(os.Getpid(), tid, unix.SIGURG)
+		}
+	}
+}
