@@ -152,6 +152,13 @@ func (p *Pipeline) Unobservable() []string {
 	if text := p.unwokenText(); text != "" {
 		out = append(out, text)
 	}
+	if p.doubted > 0 {
+		wakes := "wakes"
+		if p.doubted == 1 {
+			wakes = "wake"
+		}
+		out = append(out, fmt.Sprintf("what the threads woken waited in: %d further %s, near which records were lost", p.doubted, wakes))
+	}
 	if p.cutOff > 0 {
 		out = append(out, fmt.Sprintf("what woke in %d wakes: of the latest, %s", p.cutOff, p.cutBy))
 	}

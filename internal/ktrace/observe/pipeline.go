@@ -39,6 +39,7 @@ type Pipeline struct {
 	idle    map[int]bool // CPUs of whose idle task there is a record of a wake
 	cutOff  int          // wakes whose call chain the kernel cut
 	cutBy   string       // of the latest, where and by what
+	doubted int          // wakes near losses, of threads of which no record says what they waited in
 	objects *Objects
 	pollers goPollers
 	execs   execs
@@ -237,6 +238,9 @@ func (p *Pipeline) wake(w *Wake) {
 	poller := !p.o.Calls && len(p.calling) == 0 && (slices.Contains(j.Callbacks, "pollwake") || slices.Contains(j.Callbacks, "ep_poll_callback"))
 	if !ours || !concerns(j) && !poller {
 		p.Ignored++
+		if w.Lost && j.WakeeSyscall == "" && p.follows(w.Wakee.PID) {
+			p.doubted++
+		}
 		return
 	}
 	if match.CutOff(&w.Waking) {

@@ -57,6 +57,28 @@ func TestUnwoken(t *testing.T) {
 	}
 }
 
+// A wake is counted, if records were lost that would have told what the thread
+// waited in: it may be one of those that are reported.
+func TestWakeInDoubt(t *testing.T) {
+	for name, c := range map[string]struct {
+		losses []ktrace.Loss
+		want   string
+	}{
+		"nothing lost": {nil, ""},
+		"a CPU":        {[]ktrace.Loss{{Source: "perf:cpu 1", Count: 1, From: 12, To: 14}}, "what the threads woken waited in: 1 further wake,"},
+	} {
+		p := NewPipeline(&Kernel{Arch: "amd64", Version: ktrace.Version{Major: 6, Minor: 18}, Catalog: catalog.Default()}, Options{})
+		sleep := asleep(10, 20)
+		p.Feed(nil, c.losses)
+		p.Feed([]ktrace.Event{{Kind: ktrace.SysEnter, Time: 1, PID: 5, TID: 7, Nr: 271}, sleep[0], wake(15), sleep[1]}, nil)
+		p.Flush(0)
+		said := strings.Join(p.Unobservable(), "; ")
+		if !strings.Contains(said, c.want) || c.want == "" && said != "" || (p.Total == 1) != (c.want == "") {
+			t.Errorf("%s: %d wakes, %q, want %q", name, p.Total, said, c.want)
+		}
+	}
+}
+
 // The thread was not seen to get its CPU; that it ran is known from its next
 // record, and its sleep has an end.
 func TestSleepEndsWithoutSwitch(t *testing.T) {
