@@ -521,7 +521,7 @@ func TestPollSetAddFD(t *testing.T) {
 	wantErr(t, "Remove twice", s.Remove(efd.FD(r.fd)), unix.ENOENT)
 
 	// It is neither duplicated nor closed.
-	r, w = pipe(t)
+	r, _ = pipe(t)
 	equal(t, "calls", strings.ReplaceAll(calls(t, func() { check(t, s.AddFD(r.fd, efd.POLLIN)) }), "64", ""), "fcntl")
 	equal(t, "calls", calls(t, func() { check(t, s.Remove(efd.FD(r.fd))) }), "")
 	check(t, s.AddFD(r.fd, efd.POLLIN))

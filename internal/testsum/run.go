@@ -55,7 +55,9 @@ func (r *run) take(e *event) {
 	}
 	switch e.Action {
 	case "start", "run":
-		tests[e.Test] = tests[e.Test]
+		if _, began := tests[e.Test]; !began {
+			tests[e.Test] = nil
+		}
 		r.bar.show(r, e)
 	case "output":
 		tests[e.Test] = append(tests[e.Test], e.Output)

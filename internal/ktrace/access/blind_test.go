@@ -17,10 +17,13 @@ import (
 
 const beBusy = "EFD_TEST_BUSY"
 
+var busy int
+
 func init() {
 	if os.Getenv(beBusy) != "" {
 		os.Stdout.WriteString("b")
-		for {
+		for i := 0; ; i++ {
+			busy = i
 		}
 	}
 }
