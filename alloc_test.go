@@ -4,6 +4,7 @@ package efd_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -67,6 +68,8 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 		"ReadContext, shared":        func() error { e.Write(1); _, err := e.ReadContext(live); e.Write(1); return err },
 		"ReadContext, done":          func() error { _, err := e.ReadContext(done); return no(err, context.Canceled) },
 		"ReadContext, closed":        func() error { _, err := closed.ReadContext(ctx); return no(err, os.ErrClosed) },
+		"Epoll.Add, not open":        func() error { return no(p.Add(1<<20, efd.EPOLLIN, 0), unix.EBADF) },
+		"Epoll.Delete, no member":    func() error { return no(idle.Delete(e.FD()), unix.ENOENT) },
 		"Poll":                       func() error { _, err := efd.Poll(fds, 0, nil); return err },
 		"Poll with a limit":          func() error { _, err := efd.Poll(fds, time.Second, nil); return err },
 		"Poll with a mask":           func() error { _, err := efd.Poll(fds, efd.Forever, &mask); return err },
@@ -108,7 +111,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 
 // no is nil where err is want.
 func no(err, want error) error {
-	if unwrapped, ok := err.(interface{ Unwrap() error }); err == want || ok && unwrapped.Unwrap() == want {
+	if errors.Is(err, want) {
 		return nil
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/efd-go/efd/internal/uapi"
@@ -127,16 +128,33 @@ func (p *Epoll) ctlAcquired(op, fd int, events EpollEvents, data uint64) error {
 	return nil
 }
 
+// badFD and alwaysReadyFD are the errors of the fd that epoll_ctl last refused
+// so. A loop that meets the same one again allocates nothing.
+var badFD, alwaysReadyFD atomic.Pointer[fdError]
+
+type fdError struct {
+	callError
+	fd int
+}
+
 // failEpollCtl is the error of an epoll_ctl for fd.
 func failEpollCtl(errno unix.Errno, fd int) error {
-	err := opEpollCtl.fail(errno)
 	switch errno {
 	case unix.EBADF:
-		return &callError{sprintf("Epoll: fd %d: want an open descriptor", fd), err}
+		return failFD(&badFD, errno, fd, "Epoll: fd %d: want an open descriptor")
 	case unix.EPERM:
-		return &callError{sprintf("Epoll: fd %d is a file that is always ready, such as a regular one: want Poll", fd), err}
+		return failFD(&alwaysReadyFD, errno, fd, "Epoll: fd %d is a file that is always ready, such as a regular one: want Poll")
 	}
-	return err
+	return opEpollCtl.fail(errno)
+}
+
+func failFD(last *atomic.Pointer[fdError], errno unix.Errno, fd int, format string) error {
+	if e := last.Load(); e != nil && e.fd == fd {
+		return &e.callError
+	}
+	e := &fdError{callError{sprintf(format, fd), opEpollCtl.fail(errno)}, fd}
+	last.Store(e)
+	return &e.callError
 }
 
 // checkExclusive refuses what EPOLLEXCLUSIVE does not go with.
