@@ -83,11 +83,11 @@ func answer(listener int) {
 // open is perf_event_open(2) of a command. fd is -1 where the kernel is to do it.
 func open(listener int, n *notif) (fd int, errno unix.Errno) {
 	const asked = 112 // of the attributes, as much as this program sets
-	b := make([]byte, asked)
+	var attr unix.PerfEventAttr
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))[:asked]
 	if err := peek(int(n.pid), n.args[0], b); err != nil || binary.NativeEndian.Uint32(b) != unix.PERF_TYPE_BREAKPOINT {
 		return -1, 0
 	}
-	attr := (*unix.PerfEventAttr)(unsafe.Pointer(&b[0]))
 	if attr.Ext1>>63 == 1 && !admin(int(n.pid)) {
 		return -1, 0 // of the kernel's memory: it refuses that itself
 	}
