@@ -277,9 +277,7 @@ func TestCallFDAndMono(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-	defer cancel()
-	e.ReadContext(ctx)
+	e.Read()
 	fd := e.FD()
 	efd.Poll([]efd.PollFD{{FD: int32(fd)}}, 0, nil)
 	e.Close()

@@ -5,6 +5,7 @@ package efd_test
 import (
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,8 +34,9 @@ func TestSleepingWaitLeavesNothing(t *testing.T) {
 	if n != 0 || err != nil {
 		t.Errorf("Wait = %d, %v; want a time-out", n, err)
 	}
-	if len(calls) != 1 || calls[0] != "epoll_pwait" {
-		t.Errorf("the calls are %q, want one epoll_pwait", calls)
+	other := func(call string) bool { return call != "epoll_pwait" } // which a signal has repeated
+	if len(calls) == 0 || slices.ContainsFunc(calls, other) {
+		t.Errorf("the calls are %q, want epoll_pwait alone", calls)
 	}
 	look := func(when string) {
 		text, err := os.ReadFile(fdinfo)

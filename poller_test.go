@@ -79,6 +79,9 @@ func TestRegistrationIsTriedAgain(t *testing.T) {
 		}
 		p, below = outer, p
 	}
+	if err := newEpoll(t).AddConn(p, efd.EPOLLIN, 0); err == nil {
+		t.Skip("this kernel takes a sixth level")
+	}
 	ev := make([]efd.EpollEvent, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -37,7 +37,7 @@ var none = &selection{}
 // same on every kernel, or are long and about races of Go code, some need what
 // a guest has not, the go command or a shell.
 var inGuests = map[string]*selection{
-	".":                      {skip: "^(ExampleEventFD_File_exec|TestHandlesAloneAreSmall|TestCallPathNames|TestCloseRaces.*|TestPollSetChangeKeepsTheLimit|TestTracerRemoveWhileCalling|Fuzz.*)$"},
+	".":                      {skip: "^(ExampleEventFD_File_exec|TestHandlesAloneAreSmall|TestCallPathNames|TestCloseRaces.*|TestPollSetChangeKeepsTheLimit|TestPollSetOfALingeringConn|TestWakeRaces|TestCloseMeetsABeginningWait|TestTracerRemoveWhileCalling|Fuzz.*)$"},
 	"cmd/efdtrace":           {run: "^(TestDemo|TestDoctor|TestRunAndReplay|TestRunTraced|TestWaiter)$"},
 	"internal/learn":         {run: "^TestLessonsRun$"},
 	"internal/ktrace/record": {run: "^TestLive$"},

@@ -31,7 +31,7 @@ func (p *progress) say(format string, args ...any) {
 }
 
 // guestLimits are generous: a loaded host makes a guest several times slower.
-var guestLimits = limits{silence: 90 * time.Second, total: 10 * time.Minute}
+var guestLimits = limits{silence: 90 * time.Second, total: 15 * time.Minute}
 
 // runAll runs the kernels that were asked for, some at a time; the results are in their order.
 // It calls all when nothing more is to be fetched.
