@@ -510,7 +510,7 @@ func TestEpollDetach(t *testing.T) {
 				t.Errorf("the epoll has %d events, %v", n, err)
 			}
 			check(t, e.Signal())
-			if n, err := unix.EpollWait(n.fd, ev, 0); n != 1 || err != nil || ev[0].Fd != 7 {
+			if n, err := unix.EpollWait(n.fd, ev, 0); n != 1 || err != nil || ev[0].Fd+ev[0].Pad != 7 { // big-endian: 7 is in Pad
 				t.Errorf("the epoll has %d events, %v, %v", n, err, ev)
 			}
 		})

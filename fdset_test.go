@@ -46,6 +46,7 @@ func TestSelectOfCopiedSets(t *testing.T) {
 // The loop of select_tut(2): the master set keeps its members, however the
 // working set is copied from it.
 func TestSelectLoopKeepsMaster(t *testing.T) {
+	needLargeSets(t)
 	idle := newEventFD(t, 0, 0)
 	for _, more := range [][]int{nil, {aboveLow}} {
 		master := setOf(append(more, idle.FD())...)
@@ -73,6 +74,7 @@ func TestSelectLoopKeepsMaster(t *testing.T) {
 // Whatever is done to a copy, the original and other copies keep what they
 // have, below 1,024 and above, by assignment and by Clone.
 func TestFDSetCopiesAreIndependent(t *testing.T) {
+	needLargeSets(t)
 	for name, fds := range map[string][]int{"low": {3, 200}, "large": {3, 200, 1500}} {
 		for what, change := range map[string]func(s *efd.FDSet){
 			"Add":             func(s *efd.FDSet) { check(t, s.Add(201)) },
@@ -112,6 +114,7 @@ func TestFDSetCopiesAreIndependent(t *testing.T) {
 // A set that CopyFrom or Select wrote is written again in place. A copy by
 // assignment does not show what is not its own then: it is refused.
 func TestFDSetStaleCopyIsRefused(t *testing.T) {
+	needLargeSets(t)
 	work := func() *efd.FDSet { s := new(efd.FDSet); s.CopyFrom(setOf(3, aboveLow)); return s }
 	for name, use := range map[string]func(s *efd.FDSet){
 		"Add":      func(s *efd.FDSet) { s.Add(3) },
