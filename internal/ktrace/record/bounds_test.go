@@ -22,7 +22,7 @@ func TestBounds(t *testing.T) {
 		`{"frame":{"id":1,"name":"x","aliases":["` + long + `"]}}`:                 "line 2: a name of 513 bytes",
 		`{"event":{"kind":"enter","t":1,"comm":"` + long + `"}}`:                   "line 2: a name of 513 bytes",
 		`{"event":{"kind":"enter","t":-1}}`:                                        "before the boot",
-		`{"event":{"kind":"enter","t":1,"pid":4294967296}}`:                        "process or thread ID 4294967296",
+		`{"event":{"kind":"enter","t":1,"pid":4294967296}}`:                        "4294967296",
 		`{"loss":{"src":"x","count":1,"from":-5,"to":1}}`:                          "before the boot",
 		`{"note":{"key":"` + long + `","value":""}}`:                               "line 2: a name of 513 bytes",
 		`{"note":{"key":"x","value":"` + strings.Repeat("a", maxLine) + `"}}`:      "line 2: longer than",

@@ -78,7 +78,7 @@ func step(args []string) error {
 
 // install sets the filter for this thread. listener is -1 where nothing is asked.
 func (f Filter) install() (listener int, err error) {
-	arch := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
+	arch := map[string]uint32{"386": unix.AUDIT_ARCH_I386, "amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
 	if arch == 0 {
 		return -1, fmt.Errorf("no filter for %s", runtime.GOARCH)
 	}
