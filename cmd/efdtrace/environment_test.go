@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/adversary/hostile"
+	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
@@ -61,6 +63,9 @@ func environments(t *testing.T) [][]string {
 // TestEnvironmentIsNoFinding: what an environment refuses says nothing of the
 // kernel's paths.
 func TestEnvironmentIsNoFinding(t *testing.T) {
+	if err := observe.Observable(runtime.GOARCH); err != nil {
+		t.Skip(err)
+	}
 	testenv.Beside(t, "watchpoints")
 	for _, conditions := range environments(t) {
 		status, stdout, stderr := ended(t, in(conditions, "verify", "ppoll"))
