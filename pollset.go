@@ -42,8 +42,8 @@ type PollSet struct{ core atomic.Pointer[pollCore] }
 // pollCore is a PollSet's content. Its members refer to it, so it is an object
 // of its own: a PollSet that nobody holds any more can be collected.
 //
-// state is how a wait passes by mu. To begin is to set stateWaiting while
-// nothing else is set, and to end is to clear it. Whoever changes something
+// state is how a wait passes by mu. To begin is to set stateWaiting, without mu
+// only while nothing else is set, and to end is to clear it. Whoever changes something
 // holds mu and sets stateChanged. If it finds stateWaiting set, it leaves the
 // rest to the waiter, and wakes it. Else no wait begins without mu.
 type pollCore struct {
@@ -499,23 +499,14 @@ func (c *pollCore) slots(sleeps bool) []PollFD {
 func (c *pollCore) beginChanged(sleeps bool) ([]PollFD, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.state.Load()&stateWaiting != 0:
+	// Set at once: where nothing has changed, another wait can begin without mu.
+	if c.state.Or(stateWaiting)&stateWaiting != 0 {
 		return nil, errSetBusy
-	case c.closed:
-		return nil, os.ErrClosed
-	case c.nclosed > 0:
-		c.reportClosed()
-		return nil, os.ErrClosed
 	}
-	if sleeps && c.wake < 0 {
-		fd, errno := callEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-		if errno != 0 {
-			return nil, opEventfd2.fail(errno)
-		}
-		c.wake = fd
+	if err := c.prepare(sleeps); err != nil {
+		c.state.And(^uint32(stateWaiting))
+		return nil, err
 	}
-	c.rebuild()
 	var s uint32 = stateWaiting
 	if c.wake < 0 {
 		s |= stateNoWake
@@ -523,6 +514,27 @@ func (c *pollCore) beginChanged(sleeps bool) ([]PollFD, error) {
 	c.state.Store(s)
 	c.ready = 0
 	return c.slots(sleeps), nil
+}
+
+// prepare takes in what has changed. c.mu is held, and stateWaiting is the
+// caller's.
+func (c *pollCore) prepare(sleeps bool) error {
+	switch {
+	case c.closed:
+		return os.ErrClosed
+	case c.nclosed > 0:
+		c.reportClosed()
+		return os.ErrClosed
+	}
+	if sleeps && c.wake < 0 {
+		fd, errno := callEventfd2(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		if errno != 0 {
+			return opEventfd2.fail(errno)
+		}
+		c.wake = fd
+	}
+	c.rebuild()
+	return nil
 }
 
 // rebuild makes fds from the members. The slot of wake is the last: where a

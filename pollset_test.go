@@ -692,3 +692,32 @@ func TestPollSetBusyIsALock(t *testing.T) {
 	}
 	testenv.Within(t, "the waits to end", wg.Wait)
 }
+
+// A wait that comes in by the mutex, because the state changed under it, and one
+// that needs no mutex are not in ppoll at once.
+func TestPollSetWaitsExcludeEachOther(t *testing.T) {
+	s := newPollSet(t, efd.POLLIN, newEventFD(t, 1, 0))
+	var inside, overlaps atomic.Int32
+	defer efd.AddTracer(func(c *efd.Call) { // runs before the wait ends
+		if !strings.HasPrefix(c.Syscall, "ppoll") {
+			return
+		}
+		if inside.Add(1) > 1 {
+			overlaps.Add(1)
+		}
+		runtime.Gosched()
+		inside.Add(-1)
+	})()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 2000 {
+				s.Wait(0, nil)
+			}
+		})
+	}
+	testenv.Within(t, "the waits to end", wg.Wait)
+	if n := overlaps.Load(); n > 0 {
+		t.Errorf("%d waits were in ppoll together with another", n)
+	}
+}
