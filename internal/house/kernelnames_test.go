@@ -1,0 +1,119 @@
+//go:build linux
+
+package house
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// kernelNames is how many names of kernel functions the string literals of a
+// package may have. What is known of a function belongs into the catalogue's
+// data, so the numbers only become smaller.
+var kernelNames = map[string]int{
+	"cmd/efdtrace":                 33,
+	"internal/adversary/input":     6,
+	"internal/catalogcheck":        10,
+	"internal/explain":             32,
+	"internal/ktrace/ktext":        1,
+	"internal/ktrace/match":        28,
+	"internal/ktrace/observe":      88,
+	"internal/ktrace/source/alloc": 12,
+	"internal/ktrace/source/watch": 3,
+	"internal/learn":               10,
+	"internal/probe":               2,
+	"internal/scenario":            81,
+	"internal/scenario/lab":        6,
+}
+
+const catalogData = "../../internal/ktrace/catalog/data"
+
+// functions are the names of kernel functions that the catalogue has. A name
+// that is also that of a path may be written: it is the path's.
+func functions(t *testing.T) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	b, err := os.ReadFile(filepath.Join(catalogData, "functions.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(string(b)) {
+		if name, _, ok := strings.Cut(l, " "); ok && name != "" && name != "#" {
+			out[name] = true
+		}
+	}
+	paths, err := filepath.Glob(filepath.Join(catalogData, "paths", "*.txt"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("the catalogue's paths: %q, %v", paths, err)
+	}
+	for _, p := range paths {
+		delete(out, strings.TrimSuffix(filepath.Base(p), ".txt"))
+	}
+	return out
+}
+
+// identifier is a word of a literal; kmem:kmalloc is a tracepoint.
+var identifier = regexp.MustCompile(`[A-Za-z_:][A-Za-z0-9_:]*`)
+
+// namesIn lists the function names in the string literals of a file.
+func namesIn(t *testing.T, file string, names map[string]bool) (found []string) {
+	t.Helper()
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+			s, err := strconv.Unquote(l.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range identifier.FindAllString(s, -1) {
+				if w = strings.Trim(w, ":"); names[w] {
+					found = append(found, fset.Position(l.Pos()).String()+": "+w)
+				}
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// TestKernelNamesAreData: a kernel function's name is in the catalogue's data
+// and in tests, and in no other Go code than kernelNames still allows.
+func TestKernelNamesAreData(t *testing.T) {
+	names := functions(t)
+	found := map[string][]string{}
+	top := filepath.Join("..", "..")
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			dir, _ := filepath.Rel(top, filepath.Dir(path))
+			found[dir] = append(found[dir], namesIn(t, path, names)...)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range slices.Sorted(maps.Keys(found)) {
+		if n := found[dir]; len(n) > kernelNames[dir] {
+			t.Errorf("%s has %d names of kernel functions, at most %d are allowed:\n%s", dir, len(n), kernelNames[dir], strings.Join(n, "\n"))
+		}
+	}
+	for dir, most := range kernelNames {
+		if n := len(found[dir]); n < most {
+			t.Logf("%s has %d names of kernel functions: lower its %d here", dir, n, most)
+		}
+	}
+}
