@@ -5,6 +5,7 @@ package explain
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -498,23 +499,18 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	if c.HasValue && c.Errno == "" {
 		ready = c.Value
 	}
-	switch {
-	case known || c.Errno != "" || c.NoValue || rec.Type == strace.Unfinished:
-		x.ended(rec, th, limit, -1)
-	case ready > 0 || elapsed(rec) >= surelySlept:
-		x.ended(rec, th, 1, -1)
-	default:
-		n.Elapsed = elapsed(rec)
-		n.Maybe = append(n.Maybe, "slept")
+	if !known {
+		limit = noLimit
 	}
+	x.ended(rec, th, limit, -1)
 	n.epollWaitFails(c, ep)
 	switch {
-	case n.Outcome == Signalled && n.Elapsed >= surelySlept:
+	case n.Outcome == Signalled && slices.Contains(n.Branches, "slept"):
 		n.Ways[len(n.Ways)-1] = "EINTR:slept"
 	case c.HasValue && c.Errno == "" && ready == 0:
 		n.way("nothing")
 	}
-	if n.Outcome == AtOnce && c.HasValue && ready == 0 {
+	if n.zero && n.Outcome != TimedOut {
 		n.say(": nothing ready")
 	}
 	edge := x.sayReady(c, ep, ready)

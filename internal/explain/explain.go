@@ -24,7 +24,7 @@ type Note struct {
 	FDs      []int    // descriptors that the call is about
 	Kind     string   // of the first of them: "eventfd", "epoll", ...
 	Outcome  Outcome
-	Elapsed  int64 // nanoseconds in the call, -1 where the log does not say
+	Elapsed  int64 // nanoseconds in the call, -1 if the log does not say
 	Runtime  bool  // of the Go runtime's own poller
 	Stories  []string
 	Warnings []string
@@ -32,6 +32,13 @@ type Note struct {
 	call  string   // its name
 	why   string   // it failed, in words
 	asked []string // kinds of the files whose poll operation ran, "" for unknown ones
+
+	span    span  // what the log proves of its length
+	limit   int64 // its time-out, noLimit if that is not known
+	zero    bool  // it returned that nothing is ready
+	coarse  bool  // the log counts seconds
+	follows bool  // the line after may bound its length
+	began   begin
 }
 
 func (n *Note) reset() {
@@ -39,6 +46,7 @@ func (n *Note) reset() {
 	n.Stories, n.Warnings = n.Stories[:0], n.Warnings[:0]
 	n.Kind, n.Outcome, n.Elapsed, n.Runtime = "", Unknown, -1, false
 	n.Ways, n.asked, n.call, n.why = n.Ways[:0], n.asked[:0], "", ""
+	n.span, n.limit, n.zero, n.coarse, n.follows, n.began = anySpan, noLimit, false, false, false, begin{}
 }
 
 // Outcome is how a call ended, as far as the log says.
@@ -66,11 +74,13 @@ type Explainer struct {
 	// slept, from elsewhere than the log. May be nil.
 	Slept func(line int) bool
 
-	order binary.ByteOrder // of the log's machine, as far as known
-	note  Note
-	told  Note // scratch: a story
-	state state
-	fds   []fdMask // scratch
+	order  binary.ByteOrder // of the log's machine, as far as known
+	clock  clock
+	halves bool // the log has calls in two halves, and so the order of strace
+	note   Note
+	told   Note // scratch: a story
+	state  state
+	fds    []fdMask // scratch
 }
 
 // New returns an Explainer for one log.
@@ -153,6 +163,7 @@ func Concerns(name string) bool {
 func (x *Explainer) Explain(rec *strace.Record) *Note {
 	n := &x.note
 	n.reset()
+	x.times(rec)
 	switch rec.Type {
 	case strace.CallLine, strace.Resumed:
 		h := handlerOf(rec.Call.Name)
@@ -228,35 +239,24 @@ func (x *Explainer) otherCall(rec *strace.Record) {
 	}
 }
 
-// elapsed is how long the call took: as -T says, or from the times of its two
-// halves.
-func elapsed(rec *strace.Record) int64 {
-	c := &rec.Call
-	if c.Duration >= 0 {
-		return c.Duration
-	}
-	if c.First > 0 && (rec.Clock == strace.Wall || rec.Clock == strace.Epoch) && rec.Time >= c.FirstTime && c.FirstTime > 0 {
-		return rec.Time - c.FirstTime
-	}
-	return -1
-}
-
-// A traced call takes long without sleeping, since strace stops it twice: only
-// what is well beyond that is taken for a sleep, and only what is far below it
-// for none.
-const (
-	surelySlept = 10_000_000
-	surelyNot   = 100_000
-)
-
 // ended sets the outcome of a call that waits. limit is the time-out in
-// nanoseconds, negative for none.
+// nanoseconds, negative for none, noLimit if the log does not show it; left is
+// what of it was left, -1 if the log does not say.
 func (x *Explainer) ended(rec *strace.Record, th *thread, limit, left int64) {
 	n, c := &x.note, &rec.Call
-	n.Elapsed = elapsed(rec)
-	if n.Elapsed < 0 && left >= 0 && limit >= 0 {
-		n.Elapsed = max(limit-left, 0)
+	n.limit, n.span, n.coarse = limit, x.took(rec, th), x.clock.tick >= 1e9
+	if rec.Type == strace.CallLine && rec.Clock != strace.NoClock {
+		n.began = begin{x.clock.moment(rec.Line), rec.PID}
 	}
+	if n.span.most < 0 && left >= 0 && limit >= 0 {
+		used := max(limit-left, 0)
+		n.span = span{used, used}
+	}
+	if n.span.exact() {
+		n.Elapsed = n.span.most
+	}
+	n.zero = c.HasValue && c.Errno == "" && c.Value == 0 && waits(c.Name) && !c.Injected
+	slept := x.Slept != nil && x.Slept(rec.Line)
 	switch {
 	case rec.Type == strace.Unfinished:
 		n.Outcome = Going
@@ -265,11 +265,6 @@ func (x *Explainer) ended(rec *strace.Record, th *thread, limit, left int64) {
 		n.way("EINTR")
 	case c.NoValue || c.Errno == "EINTR":
 		n.Outcome = Signalled
-		if n.Elapsed >= surelySlept {
-			n.branch("slept")
-		} else {
-			n.Maybe = append(n.Maybe, "slept") // the signal may have been there before
-		}
 		n.branch("EINTR")
 		n.way("EINTR")
 		th.interrupted = interrupted{name: c.Name, line: rec.Line, code: c.Errno}
@@ -280,22 +275,25 @@ func (x *Explainer) ended(rec *strace.Record, th *thread, limit, left int64) {
 	case c.Errno != "":
 		n.Outcome = Failed
 		n.branch(c.Errno)
-	case c.Value == 0 && limit != 0 && waits(c.Name):
+	case c.Value == 0 && limit > 0 && waits(c.Name):
 		n.Outcome = TimedOut
 		n.branch("slept")
 		n.branch("timed-out")
 		n.path("timeout")
 	case limit == 0:
 		n.Outcome = AtOnce
-	case n.Elapsed >= surelySlept || x.Slept != nil && x.Slept(rec.Line):
+	case slept:
 		n.Outcome = Slept
 		n.branch("slept")
-	case n.Elapsed >= 0 && n.Elapsed < surelyNot:
-		n.Outcome = AtOnce
 	}
 	switch {
 	case n.Outcome == Signalled:
 		n.path("signal")
+		if slept {
+			n.branch("slept")
+		} else {
+			n.Maybe = append(n.Maybe, "slept") // the signal may have been there before
+		}
 	case n.Outcome == Unknown && limit != 0:
 		n.Maybe = append(n.Maybe, "slept")
 	}

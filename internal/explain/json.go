@@ -29,9 +29,20 @@ type jsoner struct {
 func JSON(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 	j := &jsoner{w: bufio.NewWriterSize(w, 64<<10)}
 	defer j.unspool()
-	long := 0 // line of which pieces are being written
+	long := 0      // line of which pieces are being written
+	var held *Note // to be completed by the line after
 	for {
 		rec, err := r.Next()
+		if held != nil {
+			if err == nil {
+				x.follow(held, rec)
+			}
+			j.note(held)
+			held = nil
+			if _, err := j.w.Write(j.b); err != nil {
+				return err
+			}
+		}
 		if err == io.EOF {
 			break
 		}
@@ -56,6 +67,11 @@ func JSON(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 			continue
 		}
 		j.record(rec, n)
+		if n != nil && n.follows && (!o.Flush || r.More()) {
+			held = n
+			continue
+		}
+		j.note(n)
 		if _, err := j.w.Write(j.b); err != nil {
 			return err
 		}
@@ -96,10 +112,15 @@ func (j *jsoner) record(rec *strace.Record, n *Note) {
 	case strace.CallLine, strace.Unfinished, strace.Resumed:
 		b = appendCall(b, &rec.Call, n)
 	}
+	j.b = b
+}
+
+// note ends the object of a line.
+func (j *jsoner) note(n *Note) {
 	if n != nil {
-		b = appendNote(b, n)
+		j.b = appendNote(j.b, n)
 	}
-	j.b = append(b, "}\n"...)
+	j.b = append(j.b, "}\n"...)
 }
 
 func appendCall(b []byte, c *strace.Call, n *Note) []byte {

@@ -417,13 +417,11 @@ func (x *Explainer) restart(rec *strace.Record, th *thread) {
 	}
 	n.say(", with the time that was left")
 	if name == "poll" {
-		x.ended(rec, th, 1, -1)
-		if c.HasValue && c.Value > 0 {
-			n.Outcome = Slept
-			n.say(": ")
-			n.sayInt(c.Value)
-			n.say(" ready")
-			return
+		x.ended(rec, th, noLimit, -1)
+		if n.zero {
+			n.say(": the time is up")
+		} else {
+			n.sayReady(c)
 		}
 		n.sayOutcome(c)
 	}

@@ -65,6 +65,9 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	if known {
 		n.sayLimit(limit)
 	}
+	if !known {
+		limit = noLimit
+	}
 	x.ended(rec, th, limit, left)
 	n.pollFails(c)
 	n.limitWays(limit, known)
@@ -97,7 +100,7 @@ func (n *Note) sayReady(c *strace.Call) bool {
 		n.say(" ready")
 		return true
 	}
-	if n.Outcome == AtOnce {
+	if n.zero && n.Outcome != TimedOut {
 		n.say(": nothing ready")
 	}
 	return false
@@ -360,6 +363,9 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 		if d, ok := strace.Timespec(c.Note[i+len("left "):], unit(main)); ok {
 			left = int64(d)
 		}
+	}
+	if !known {
+		limit = noLimit
 	}
 	x.ended(rec, th, limit, left)
 	n.limitWays(limit, known)

@@ -43,9 +43,22 @@ func appendTime(b []byte, d int64) []byte {
 		unit, name = int64(time.Microsecond), " µs"
 	}
 	whole, rest := d/unit, d%unit
+	f := int64(0)
+	switch {
+	case unit == 1:
+	case whole < 1000:
+		f = (rest*1000 + unit/2) / unit
+	case rest >= unit/2:
+		whole++
+	}
+	if f == 1000 {
+		f, whole = 0, whole+1
+	}
+	if whole == 1000 && unit < int64(time.Second) && unit > 1 {
+		return appendTime(b, 1000*unit)
+	}
 	b = strconv.AppendInt(b, whole, 10)
-	if whole < 1000 && rest*1000/unit > 0 {
-		f := rest * 1000 / unit
+	if f > 0 {
 		b = append(b, '.', byte('0'+f/100), byte('0'+f/10%10), byte('0'+f%10))
 		for b[len(b)-1] == '0' {
 			b = b[:len(b)-1]
@@ -102,23 +115,14 @@ func (n *Note) sayOutcome(c *strace.Call) {
 	case AtOnce:
 		n.say("; returns at once")
 	case Slept:
-		if n.Elapsed < 0 {
-			n.say("; it slept")
-			break
-		}
-		n.say("; sleeps ")
-		n.sayTime(n.Elapsed)
-	case Unknown:
-		n.say("; at once or after a sleep")
-		if n.Elapsed < 0 {
-			n.say(", the log does not say")
-			break
-		}
-		n.say(": ")
-		n.sayTime(n.Elapsed)
-		n.say(" under strace do not tell")
+		n.say("; it slept")
 	}
 	if c.Injected {
 		n.say("; the result is injected by strace: the kernel did not run the call")
+		return
 	}
+	if n.follows = n.span.most < 0 && n.Outcome != Going && n.began.line > 0; n.follows {
+		return // else that of the next line says it
+	}
+	n.sayLength()
 }

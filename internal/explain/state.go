@@ -27,6 +27,7 @@ type thread struct {
 	againRuns   int
 	spinEpoll   int // epoll_wait in a row without anything else
 	spinRuns    int
+	half        moment // of the first half that waits for its second
 	place       aged.Node[*thread]
 }
 

@@ -66,8 +66,16 @@ type texter struct {
 // of it comes out as it went in.
 func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 	t := &texter{w: bufio.NewWriterSize(w, 64<<10), o: &o, shown: map[string]bool{}, said: map[string]bool{}, paths: map[string]*ktrace.Path{}, before: map[string][]*node{}, atEOL: true}
+	var held *Note // to be completed by the line after
 	for {
 		rec, err := r.Next()
+		if held != nil {
+			if err == nil {
+				x.follow(held, rec)
+			}
+			t.note(held)
+			held = nil
+		}
 		if err == io.EOF {
 			break
 		}
@@ -81,6 +89,10 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 		}
 		t.raw(rec.Raw)
 		t.atEOL = rec.Raw[len(rec.Raw)-1] == '\n'
+		if n != nil && n.follows && (!o.Flush || r.More()) {
+			held = n
+			continue
+		}
 		if n != nil {
 			t.note(n)
 		}

@@ -60,8 +60,6 @@ type builder struct {
 	left    int // calls that have no place
 }
 
-const day = 24 * 3600 * 1_000_000_000
-
 // clock sets the time of a record. Without times the line is the time, a
 // microsecond each.
 func (b *builder) clock(rec *strace.Record) {

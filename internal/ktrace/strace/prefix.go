@@ -105,7 +105,7 @@ func (r *Record) timePrefix(s []byte) []byte {
 		if n1 == 2 && n2 == 2 && n3 == 2 {
 			ns, n := fraction(rest[8:])
 			if rest, ok := blank(rest[8+n:]); ok {
-				r.Clock, r.Time = Wall, ((h*60+m)*60+sec)*1e9+ns
+				r.Clock, r.Time, r.Tick = Wall, ((h*60+m)*60+sec)*1e9+ns, tick(n)
 				return r.deltaPrefix(rest)
 			}
 		}
@@ -125,10 +125,10 @@ func (r *Record) timePrefix(s []byte) []byte {
 		return s
 	}
 	if sec < 1e8 {
-		r.Clock, r.Time, r.Delta = Relative, sec*1e9+ns, sec*1e9+ns
+		r.Clock, r.Time, r.Tick, r.Delta = Relative, sec*1e9+ns, tick(fn), sec*1e9+ns
 		return after
 	}
-	r.Clock, r.Time = Epoch, sec*1e9+ns
+	r.Clock, r.Time, r.Tick = Epoch, sec*1e9+ns, tick(fn)
 	return r.deltaPrefix(after)
 }
 
@@ -166,6 +166,9 @@ func fraction(s []byte) (ns int64, n int) {
 
 // scale makes nanoseconds of a fraction with so many digits.
 var scale = [10]int64{1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 1e2, 10, 1}
+
+// tick is what the last digit of a fraction of n characters stands for.
+func tick(n int) int64 { return scale[max(n-1, 0)] }
 
 // blank cuts the blank that ends a column, and padding behind it.
 func blank(s []byte) ([]byte, bool) {

@@ -42,6 +42,12 @@ func (r *Reader) Dropped() int { return r.pending.dropped }
 // Pending returns how many first halves wait.
 func (r *Reader) Pending() int { return r.pending.count() }
 
+// More reports whether a further line can be read without waiting for it.
+func (r *Reader) More() bool {
+	s, _ := r.in.Peek(r.in.Buffered())
+	return bytes.IndexByte(s, '\n') >= 0
+}
+
 // Next returns the next record, or io.EOF. The record is overwritten by the
 // call after.
 func (r *Reader) Next() (*Record, error) {

@@ -203,14 +203,16 @@ func closing(s []byte) (end int, ok bool) {
 
 // trim takes blanks off both ends.
 func trim(s []byte) []byte {
-	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+	for len(s) > 0 && isBlank(s[0]) {
 		s = s[1:]
 	}
-	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+	for len(s) > 0 && isBlank(s[len(s)-1]) {
 		s = s[:len(s)-1]
 	}
 	return s
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
 // digits returns how many decimal digits s starts with.
 func digits(s []byte) int {

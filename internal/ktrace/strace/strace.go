@@ -51,6 +51,7 @@ type Record struct {
 	Comm   []byte // of -Y
 	Clock  Clock
 	Time   int64  // nanoseconds on Clock
+	Tick   int64  // what the last digit of Time stands for, nanoseconds
 	Delta  int64  // of -r beside -t, nanoseconds, -1 without
 	Number int    // of -n, -1 without
 	IP     []byte // of -i
