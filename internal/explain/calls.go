@@ -87,6 +87,7 @@ func (x *Explainer) read(rec *strace.Record, th *thread) {
 	}
 	d := x.live(th, fd, c)
 	x.loop(rec, th, d, fd.N)
+	x.goReads(th, d, c)
 	if d.file.kind != "eventfd" {
 		th.spinRuns = 0
 		x.concern(d, fd.N)
@@ -138,7 +139,7 @@ func (x *Explainer) transfer(rec *strace.Record, th *thread, fd strace.FD, f *fi
 	if n.Outcome == Unknown || n.Outcome == Slept {
 		n.Branches, n.Maybe = n.Branches[:0], n.Maybe[:0]
 		switch {
-		case !f.blocking && f.made > 0, counted && !write && info.Count > 0:
+		case f.nonblocking(), counted && !write && info.Count > 0:
 			n.Outcome = AtOnce
 		case n.Outcome == Slept && f.blocking:
 			n.branch("slept")
@@ -151,7 +152,7 @@ func (x *Explainer) transfer(rec *strace.Record, th *thread, fd strace.FD, f *fi
 	if write {
 		x.sayWrite(c, fd.N, f, v, valued)
 	} else {
-		x.sayRead(c, fd.N, f, v, valued)
+		x.sayRead(c, fd.N, f, v, valued, counted)
 	}
 	if c.Errno == "" && c.HasValue {
 		n.Maybe = append(n.Maybe, "woke")
@@ -211,7 +212,7 @@ func (x *Explainer) sayWrite(c *strace.Call, fd int, f *file, v uint64, valued b
 	}
 }
 
-func (x *Explainer) sayRead(c *strace.Call, fd int, f *file, v uint64, valued bool) {
+func (x *Explainer) sayRead(c *strace.Call, fd int, f *file, v uint64, valued, counted bool) {
 	n := &x.note
 	switch {
 	case c.Errno == "EAGAIN":
@@ -236,14 +237,17 @@ func (x *Explainer) sayRead(c *strace.Call, fd int, f *file, v uint64, valued bo
 		if valued {
 			n.sayUint(v)
 			f.taken = sum(f.taken, v)
-			n.say(", all there is, off")
+			if v != 1 || f.made > 0 && !f.vague || counted {
+				n.say(", all there is,") // else it may be a semaphore
+			}
+			n.say(" off")
 		} else {
 			f.unvalued = true
 			n.say("all off")
 		}
 		n.say(" the counter of eventfd ")
 		n.sayInt(int64(fd))
-	case f.made > 0 && !f.blocking, c.Errno != "" && c.Errno != "EINTR" && !strings.HasPrefix(c.Errno, "ERESTART"):
+	case f.nonblocking(), c.Errno != "" && c.Errno != "EINTR" && !strings.HasPrefix(c.Errno, "ERESTART"):
 		n.say("wants to take from the counter of eventfd ")
 		n.sayInt(int64(fd))
 	default:
@@ -355,6 +359,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 		n.say(" in epoll ")
 	}
 	n.sayInt(int64(efd.N))
+	n.sayWide(arg(c, 2), tfd.N)
 	if evOK && branch != "delete" {
 		if branch == "modify" {
 			n.say(" to ")
@@ -367,6 +372,10 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 		n.Outcome = Failed
 		n.branch(c.Errno)
 		n.ctlFails(c, branch, ep, td.file, exclusive, exclusivePlain(events))
+		if r := td.file.inEpoll(ep, tfd.N); r != nil && c.Errno == "ENOENT" {
+			n.why += ", though line " + itoa(r.line) + " has it in: it was taken out, or closed and opened again, by something that the log does not show"
+			td.file.unregister(ep, tfd.N)
+		}
 		n.sayOutcome(c)
 		if c.Errno == "EBADF" && td.closed != 0 {
 			n.Warnings = append(n.Warnings, "fd "+itoa(tfd.N)+" was closed at line "+itoa(td.closed)+" and is used here")
@@ -380,37 +389,40 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	switch branch {
 	case "add":
 		n.say("; from now on its wait queue calls ep_poll_callback")
-		ep.register(td.file, registration{epoll: ep, table: th.table, fd: tfd.N, data: data, edge: evOK && strace.Has(events, "EPOLLET", 1<<31), once: evOK && strace.Has(events, "EPOLLONESHOT", 1<<30), line: rec.Line})
-		x.goRuntime(rec, th, efd.N, tfd.N, events, data)
+		ep.register(td.file, registration{epoll: ep, file: td.file, table: th.table, fd: tfd.N, data: data, edge: evOK && strace.Has(events, "EPOLLET", 1<<31), once: evOK && strace.Has(events, "EPOLLONESHOT", 1<<30), line: rec.Line})
+		x.poller(th, efd.N, tfd.N, events, data)
 		n.Runtime = ep.runtime && td.file.runtime
 		if n.Runtime {
-			n.say("; by its pattern this is the Go runtime's own poller")
+			n.say("; this is the Go runtime's own poller")
 		}
 	case "modify":
-		for i := range td.file.regs {
-			if r := &td.file.regs[i]; r.epoll == ep && r.fd == tfd.N {
-				r.data, r.edge, r.once = data, evOK && strace.Has(events, "EPOLLET", 1<<31), evOK && strace.Has(events, "EPOLLONESHOT", 1<<30)
-				ep.item(data, td.file)
+		r := td.file.inEpoll(ep, tfd.N)
+		if r == nil { // it was put in before the log
+			ep.register(td.file, registration{epoll: ep, file: td.file, table: th.table, fd: tfd.N, line: rec.Line, unseen: true})
+			r = td.file.inEpoll(ep, tfd.N)
+		}
+		if r != nil {
+			if r.data != data {
+				ep.noItem(r.data, td.file)
 			}
+			r.data, r.edge, r.once = data, evOK && strace.Has(events, "EPOLLET", 1<<31), evOK && strace.Has(events, "EPOLLONESHOT", 1<<30)
+			ep.item(data, td.file)
 		}
 	case "delete":
 		td.file.unregister(ep, tfd.N)
 	}
 }
 
-// goRuntime knows the Go runtime's poller by how it starts: an epoll, then an
-// eventfd, then the one put into the other for EPOLLIN alone with an address
-// for data.
-func (x *Explainer) goRuntime(rec *strace.Record, th *thread, ep, fd int, events []byte, data uint64) {
-	a, b := th.table.newest[0], th.table.newest[1]
-	if a.call != "epoll_create1" || b.call != "eventfd2" || a.fd != ep || b.fd != fd || data < 1<<16 {
+// sayWide says of a descriptor that strace printed as a register of 64 bits
+// that the kernel takes the lower half.
+func (n *Note) sayWide(printed []byte, fd int) {
+	digits := printed[:len(printed)-len(bytes.TrimLeft(printed, "0123456789"))]
+	if len(digits) < 10 || string(digits) == strconv.Itoa(fd) {
 		return
 	}
-	if string(events) != "EPOLLIN" && string(events) != "0x1" {
-		return
-	}
-	th.table.get(ep).file.runtime = true
-	th.table.get(fd).file.runtime = true
+	n.say(" (the lower half of ")
+	n.sayBytes(digits)
+	n.say(")")
 }
 
 func (f *file) register(target *file, r registration) {
@@ -420,21 +432,64 @@ func (f *file) register(target *file, r registration) {
 	f.item(r.data, target)
 }
 
+// item notes what the data of an epoll stands for. Several files may have the
+// same.
 func (f *file) item(data uint64, target *file) {
 	if f.items == nil {
-		f.items = map[uint64]*file{}
+		f.items, f.alike = map[uint64]*file{}, map[uint64][]*file{}
 	}
-	if len(f.items) < maxRegs*64 {
+	if len(f.items) >= maxRegs*64 {
+		return
+	}
+	if old := f.items[data]; old == nil || old == target || !old.registeredAs(f, data) {
 		f.items[data] = target
+	} else if len(f.alike[data]) < maxRegs && !slices.Contains(f.alike[data], target) {
+		f.alike[data] = append(f.alike[data], target)
 	}
+}
+
+// noItem takes back what item noted.
+func (f *file) noItem(data uint64, target *file) {
+	alike := f.alike[data]
+	switch i := slices.Index(alike, target); {
+	case i >= 0:
+		alike = slices.Delete(alike, i, i+1)
+	case f.items[data] == target && len(alike) > 0:
+		f.items[data], alike = alike[0], alike[1:]
+	case f.items[data] == target:
+		delete(f.items, data)
+	}
+	if len(alike) > 0 {
+		f.alike[data] = alike
+	} else {
+		delete(f.alike, data)
+	}
+}
+
+// inEpoll is the registration of a number in an epoll, nil if there is none.
+func (f *file) inEpoll(ep *file, fd int) *registration {
+	for i := range f.regs {
+		if r := &f.regs[i]; r.epoll == ep && r.fd == fd {
+			return r
+		}
+	}
+	return nil
+}
+
+// registeredAs reports whether a file is in an epoll with this data.
+func (f *file) registeredAs(ep *file, data uint64) bool {
+	for i := range f.regs {
+		if r := &f.regs[i]; r.epoll == ep && r.data == data {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *file) unregister(ep *file, fd int) {
 	for i, r := range f.regs {
 		if r.epoll == ep && r.fd == fd {
-			if ep.items[r.data] == f {
-				delete(ep.items, r.data)
-			}
+			ep.noItem(r.data, f)
 			f.regs = append(f.regs[:i], f.regs[i+1:]...)
 			return
 		}
@@ -484,7 +539,7 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 		ep.waits++
 	}
 	n.Runtime = ep.runtime
-	limit, known := x.epollLimit(c)
+	limit, known := epollLimit(c.Name, arg(c, 3))
 	if mask := arg(c, 4); mask != nil && !strace.Null(mask) {
 		n.branch("masked")
 	}
@@ -519,12 +574,11 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 }
 
 // epollLimit is the time-out in nanoseconds, negative for none.
-func (x *Explainer) epollLimit(c *strace.Call) (ns int64, known bool) {
-	a := arg(c, 3)
+func epollLimit(name string, a []byte) (ns int64, known bool) {
 	if a == nil {
 		return 0, false
 	}
-	if c.Name == "epoll_pwait2" {
+	if name == "epoll_pwait2" {
 		if strace.Null(a) {
 			return -1, true
 		}
@@ -566,8 +620,8 @@ func (n *Note) sayLimit(limit int64) {
 	}
 }
 
-// sayReady names what epoll_wait handed out and reports whether all of it is
-// registered edge-triggered or one-shot, or unknown.
+// sayReady says how many events there are and names them, and reports whether
+// all are of edge-triggered, one-shot or unknown registrations.
 func (x *Explainer) sayReady(c *strace.Call, ep *file, ready int64) (edge bool) {
 	n := &x.note
 	if ready <= 0 {
@@ -576,36 +630,7 @@ func (x *Explainer) sayReady(c *strace.Call, ep *file, ready int64) (edge bool) 
 	n.say(": ")
 	n.sayInt(ready)
 	n.say(" ready")
-	edge = true
-	shown := 0
-	strace.EpollEvents(arg(c, 1), func(events []byte, data uint64) {
-		f := ep.items[data]
-		if f != nil {
-			for _, r := range f.regs {
-				if r.epoll == ep && r.data == data && !r.edge && !r.once {
-					edge = false
-				}
-			}
-		}
-		kind := ""
-		if f != nil {
-			kind = f.kind
-		}
-		n.ask(kind)
-		if shown++; shown > 4 {
-			return
-		}
-		n.say(", ")
-		if f != nil {
-			n.sayFD(f.kind, f.lastFD)
-			n.fd(f.lastFD)
-		} else {
-			n.say("data 0x")
-			n.Summary = strconv.AppendUint(n.Summary, data, 16)
-		}
-		n.say(" ")
-		n.sayMask(events, true)
-	})
+	edge = x.sayEvents(arg(c, 1), ep)
 	if !edge {
 		n.branch("level")
 	}

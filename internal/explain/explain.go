@@ -166,6 +166,7 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	x.times(rec)
 	switch rec.Type {
 	case strace.CallLine, strace.Resumed:
+		x.runtimeOf(rec)
 		h := handlerOf(rec.Call.Name)
 		if h == nil {
 			x.otherCall(rec)
@@ -173,6 +174,10 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 		}
 		th := x.state.thread(rec.PID)
 		n.call = rec.Call.Name
+		if orphaned(rec) {
+			x.orphan(rec, th)
+			break
+		}
 		h(x, rec, th)
 		if rec.Call.Injected {
 			n.Paths, n.Branches, n.Maybe = n.Paths[:0], n.Branches[:0], n.Maybe[:0]
@@ -186,6 +191,7 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	case strace.Unfinished:
 		x.firstHalf(rec)
 	case strace.Signal:
+		x.runtimeOf(rec)
 		x.signal(rec)
 	case strace.Exit:
 		x.exit(rec)

@@ -148,7 +148,7 @@ func TestOutcomes(t *testing.T) {
 		{"7 poll([{fd=3, events=POLLIN}], 1, -1 <unfinished ...>\n7 +++ killed by SIGKILL +++\n", "dies inside the poll of line 1"},
 		{"restart_syscall(<... resuming interrupted poll ...>) = 0\n", "goes on with the poll, with the time that was left: the time is up [poll_restart]"},
 		{"epoll_wait(5, 0x7ff, 4, -1) = -1 EINTR (Interrupted system call)\n", "waits on epoll 5, without limit; a signal ends the wait (EINTR) [epoll_wait, signal: EINTR]"},
-		{"epoll_wait(5, {{EPOLLIN, {u32=3, u64=3}}}, 4, 0) = 1\n", "looks at epoll 5: 1 ready, data 0x3 EPOLLIN; returns at once [epoll_wait]"},
+		{"epoll_wait(5, {{EPOLLIN, {u32=3, u64=3}}}, 4, 0) = 1\n", "looks at epoll 5: 1 ready, data 3 (perhaps fd 3) EPOLLIN; returns at once [epoll_wait]"},
 		{"select(4, [3], NULL, NULL, {0, 5000}) = 0 (Timeout)\n", "waits for fd 3 (read), at most 5 ms; sleeps until the time is up [select, timeout: slept, timed-out, registered]"},
 		{"poll([{fd=3, events=POLLIN}], 1, -1) = -1 EINTR (Interrupted system call) (INJECTED)\n", "waits for fd 3 (POLLIN), without limit; a signal ends the wait (EINTR); the result is injected by strace: the kernel did not run the call"},
 		{"io_submit(0x7f, 1, [{aio_data=0, aio_lio_opcode=IOCB_CMD_PREAD, aio_fildes=4, aio_flags=IOCB_FLAG_RESFD, aio_resfd=3<anon_inode:[eventfd]>}]) = 1\n", "each completed request adds 1 to the counter of eventfd 3 [aio]"},

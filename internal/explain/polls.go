@@ -4,6 +4,7 @@ package explain
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
@@ -15,6 +16,7 @@ type fdMask struct {
 	fd      strace.FD
 	events  []byte
 	revents []byte
+	elided  bool // strace prints 32 members, and this one in the answer alone
 }
 
 // maxSaid is how many members of a set a sentence names.
@@ -38,14 +40,15 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 		}
 	}
 	fds := x.fds[:0]
-	ok := strace.PollFDs(arg(c, 0), func(p strace.PollFD) { fds = append(fds, fdMask{p.FD, p.Events, p.Revents}) })
-	x.fds = fds
+	ok := strace.PollFDs(arg(c, 0), func(p strace.PollFD) { fds = append(fds, fdMask{fd: p.FD, events: p.Events, revents: p.Revents}) })
 	ok = ok || strace.Null(arg(c, 0))
 	left := int64(-1)
 	if c.Note != nil {
-		left = x.results(c, fds)
+		left = x.results(c, &fds)
 	}
+	x.fds = fds
 	count, _ := strace.Int(arg(c, 1))
+	all := count <= int64(len(fds)) // of them are in the log
 	switch {
 	case !ok:
 		n.sayWait("waits for ", limit, known)
@@ -60,7 +63,7 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 		if len(fds) == 0 {
 			n.sayNone(limit, known)
 		}
-		x.sayMembers(rec, th, fds)
+		x.sayMembers(rec, th, fds, count)
 	}
 	if known {
 		n.sayLimit(limit)
@@ -71,7 +74,7 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	x.ended(rec, th, limit, left)
 	n.pollFails(c)
 	n.limitWays(limit, known)
-	if n.Outcome == Unknown && c.HasValue && c.Value > 0 && noneOpen(th, fds) {
+	if n.Outcome == Unknown && c.HasValue && c.Value > 0 && closedBefore(rec, th, fds) {
 		n.Outcome, n.Maybe = AtOnce, n.Maybe[:0]
 	}
 	if c.Errno == "ERESTART_RESTARTBLOCK" {
@@ -80,7 +83,7 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	switch {
 	case ok && count == 0:
 		n.way("no-fds")
-	case ok && n.Outcome != Slept && noneAsked(fds):
+	case ok && all && n.Outcome != Slept && noneAsked(fds):
 		n.way("unpolled")
 	case limit != 0 && (n.Outcome != Failed || n.wrote()):
 		n.branch("registered")
@@ -127,14 +130,17 @@ func noneAsked(fds []fdMask) bool {
 	return true
 }
 
-// noneOpen reports whether the log has the close of every member.
-func noneOpen(th *thread, fds []fdMask) bool {
-	for _, m := range fds {
-		if d := th.table.get(m.fd.N); m.fd.N >= 0 && (d == nil || d.closed == 0) {
-			return false
-		}
+// closedBefore reports whether a member answers POLLNVAL that was closed before
+// the call began: one is enough for it to return at once.
+func closedBefore(rec *strace.Record, th *thread, fds []fdMask) bool {
+	start := rec.Line
+	if rec.Call.First > 0 {
+		start = rec.Call.First
 	}
-	return true
+	return slices.ContainsFunc(fds, func(m fdMask) bool {
+		d := th.table.get(m.fd.N)
+		return m.revents != nil && strace.Has(m.revents, "POLLNVAL", 0x20) && d != nil && d.closed != 0 && d.closed < start
+	})
 }
 
 // pollLimit is the time-out in nanoseconds, negative for none.
@@ -153,8 +159,9 @@ func pollLimit(c *strace.Call) (ns int64, known bool) {
 }
 
 // results reads "[{fd=4, revents=POLLIN}], left {tv_sec=0, tv_nsec=0}" into
-// the members and returns the time left, -1 where it is not said.
-func (x *Explainer) results(c *strace.Call, fds []fdMask) (left int64) {
+// the members, adds those that strace did not print before, and returns the
+// time left, -1 if it is not said.
+func (x *Explainer) results(c *strace.Call, fds *[]fdMask) (left int64) {
 	left = -1
 	note := c.Note
 	if i := bytes.LastIndex(note, []byte("left {")); i >= 0 {
@@ -164,12 +171,13 @@ func (x *Explainer) results(c *strace.Call, fds []fdMask) (left int64) {
 		note = bytes.TrimSuffix(bytes.TrimRight(note[:i], " "), []byte(","))
 	}
 	strace.PollFDs(note, func(p strace.PollFD) {
-		for i := range fds {
-			if fds[i].fd.N == p.FD.N && fds[i].revents == nil {
-				fds[i].revents = p.Revents
+		for i := range *fds {
+			if m := &(*fds)[i]; m.fd.N == p.FD.N && m.revents == nil {
+				m.revents = p.Revents
 				return
 			}
 		}
+		*fds = append(*fds, fdMask{fd: p.FD, revents: p.Revents, elided: true})
 	})
 	return left
 }
@@ -183,7 +191,8 @@ func (n *Note) sayNone(limit int64, known bool) {
 	n.say("nothing but time")
 }
 
-func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask) {
+// sayMembers names the members of a poll, which are count in all.
+func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask, count int64) {
 	n := &x.note
 	for i, m := range fds {
 		if m.fd.N >= 0 {
@@ -199,7 +208,7 @@ func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask) {
 			if i == 0 {
 				n.Kind = d.file.kind
 			}
-			if i < maxSaid {
+			if i < maxSaid && !m.elided {
 				n.comma(i)
 				n.sayFD(d.file.kind, m.fd.N)
 				n.say(" (")
@@ -211,7 +220,10 @@ func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask) {
 			n.say("nothing (a negative number is skipped)")
 		}
 	}
-	n.sayMore(len(fds) - maxSaid)
+	if count <= int64(len(fds)) || count > 1<<20 {
+		count = int64(len(fds))
+	}
+	n.sayMore(int(count) - maxSaid)
 }
 
 func (n *Note) comma(i int) {
@@ -377,14 +389,7 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 		n.branch("registered")
 	}
 	if n.sayReady(c) {
-		note := c.Note
-		if i := bytes.Index(note, []byte(", left {")); i >= 0 {
-			note = note[:i]
-		}
-		if len(note) > 0 {
-			n.say(", ")
-			n.sayBytes(bytes.ReplaceAll(note, []byte("]]"), []byte("]"))) // strace prints one too many
-		}
+		n.saySets(c)
 	}
 	n.sayOutcome(c)
 }

@@ -68,9 +68,11 @@ type file struct {
 	initial   uint64
 	semaphore bool
 	blocking  bool
-	open      int // descriptors that point at it
+	vague     bool // the log does not have the flags it was made with
+	open      int  // descriptors that point at it
 	regs      []registration
-	items     map[uint64]*file // of an epoll: what its data stands for; bounded by maxRegs*64
+	items     map[uint64]*file   // of an epoll: what its data stands for; bounded by maxRegs*64
+	alike     map[uint64][]*file // further files with the same data
 	writes    int
 	reads     int
 	polled    int
@@ -87,14 +89,20 @@ type file struct {
 	warned    warned
 }
 
+// nonblocking reports whether a file is known not to block.
+func (f *file) nonblocking() bool { return f.made > 0 && !f.vague && !f.blocking }
+
 type registration struct {
 	epoll *file
+	file  *file
 	table *table // of the process that made it
 	fd    int
 	data  uint64
 	edge  bool
 	once  bool
 	line  int
+
+	unseen bool // the log does not have its EPOLL_CTL_ADD, which was before line
 }
 
 type warned uint8

@@ -18,6 +18,8 @@ type table struct {
 	born    bool                // the log has the process's beginning, and so all its threads
 	before  *table              // of the process before its execve
 	newest  [2]made
+	golang  bool     // its process is known to be a Go program
+	poller  [2]*file // the epoll and the eventfd that are its poller if it is one
 }
 
 // maxLow bounds what a table takes that has one high number.

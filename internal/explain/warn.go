@@ -163,7 +163,11 @@ func (x *Explainer) story(d *descriptor, f *file, closed int) string {
 			n.say(" as ")
 			n.sayInt(int64(r.fd))
 		}
-		n.sayLine(" since", r.line)
+		if r.unseen {
+			n.sayLine(" since before", r.line)
+		} else {
+			n.sayLine(" since", r.line)
+		}
 	}
 	n.sayTimes("written", f.writes)
 	n.sayTotal(f, f.writes, f.added)

@@ -213,12 +213,13 @@ var brokenLogs = []string{
 }
 
 func TestParseFD(t *testing.T) {
-	for in, want := range map[string]int{"3": 3, "-1": -1, "fd=7": 7, "4<pipe:[9]>": 4, "5 /* x */": 5, "0x3": 3, "0xffffffff": -1, "0xffffffffffffffff": -1} {
+	for in, want := range map[string]int{"3": 3, "-1": -1, "fd=7": 7, "4<pipe:[9]>": 4, "5 /* x */": 5, "0x3": 3, "0xffffffff": -1, "0xffffffffffffffff": -1,
+		"4294967296": 0, "4294967295": -1, "4294967301": 5, "18446744073709551615": -1} {
 		if fd, ok := ParseFD([]byte(in)); !ok || fd.N != want {
 			t.Errorf("%q: %d, %v", in, fd.N, ok)
 		}
 	}
-	for _, in := range []string{"", "x", "0x", "0xg", "0x7ffec9186a60", "99999999999", "3x"} {
+	for _, in := range []string{"", "x", "0x", "0xg", "0x7ffec9186a60", "99999999999999999999", "3x"} {
 		if fd, ok := ParseFD([]byte(in)); ok {
 			t.Errorf("%q is %d", in, fd.N)
 		}

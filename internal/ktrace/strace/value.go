@@ -31,7 +31,8 @@ type FD struct {
 	Info []byte // what stands between < and >, nil without -y
 }
 
-// ParseFD reads "3", "3<anon_inode:[eventfd]>" or "-1", and "0x3" of -e raw.
+// ParseFD reads "3", "3<anon_inode:[eventfd]>" or "-1", "0x3" of -e raw, and
+// the 64 bits that versions before 4.9 print of a descriptor.
 func ParseFD(arg []byte) (FD, bool) {
 	arg = Value(arg)
 	if len(arg) > 2 && arg[1] == 'x' {
@@ -43,10 +44,17 @@ func ParseFD(arg []byte) (FD, bool) {
 		arg = arg[1:]
 	}
 	v, n := number(arg)
-	if n == 0 || v > math.MaxInt32 {
-		return FD{}, false
+	if n == 0 {
+		if n = digits(arg); n == 0 {
+			return FD{}, false
+		}
+		u, err := strconv.ParseUint(string(arg[:n]), 10, 64)
+		if err != nil {
+			return FD{}, false
+		}
+		v = int64(u)
 	}
-	fd := FD{N: int(v)}
+	fd := FD{N: int(int32(v))} // the kernel takes the lower half of the register that old versions print
 	if neg {
 		fd.N = -fd.N
 	}
@@ -444,4 +452,28 @@ func escape(c byte) byte {
 		return '\f'
 	}
 	return c
+}
+
+// EpollItem is a struct epoll_event as printed.
+type EpollItem struct {
+	Events []byte
+	Data   uint64
+	Text   []byte // of the data, the whole of it
+}
+
+// EpollItems calls fn for the members of what an epoll_wait returned.
+func EpollItems(arg []byte, fn func(EpollItem)) bool {
+	return list(arg, func(elem []byte) {
+		events, data, ok := EpollEvent(elem)
+		if !ok {
+			return
+		}
+		in, _ := inside(Value(elem))
+		_, text := cutComma(in)
+		text = bytes.TrimPrefix(text, []byte("data="))
+		if i := bytes.Index(text, []byte("u64=")); i >= 0 {
+			text = bytes.TrimRight(text[i+len("u64="):], "}")
+		}
+		fn(EpollItem{events, data, text})
+	})
 }

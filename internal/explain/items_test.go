@@ -1,0 +1,76 @@
+//go:build linux
+
+package explain
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestEvents: what epoll_wait hands out is named by its registration if there is
+// but one, and as the log prints it if there is none.
+func TestEvents(t *testing.T) {
+	const made = "epoll_create1(0) = 4\neventfd2(0, 0) = 5\npipe2([6, 7], 0) = 0\n"
+	const add5 = "epoll_ctl(4, EPOLL_CTL_ADD, 5, {events=EPOLLIN, data={u32=9, u64=9}}) = 0\n"
+	const add6 = "epoll_ctl(4, EPOLL_CTL_ADD, 6, {events=EPOLLIN, data={u32=9, u64=9}}) = 0\n"
+	const del6 = "epoll_ctl(4, EPOLL_CTL_DEL, 6, NULL) = 0\n"
+	const wait = "epoll_wait(4, [{events=EPOLLIN, data={u32=9, u64=9}}], 8, 0) = 1\n"
+	for _, c := range []struct{ name, log, want string }{
+		{"unknown", "epoll_wait(4, [{EPOLLIN, {u32=21, u64=21}}], 8, 0) = 1\n", "data 21 (perhaps fd 21) EPOLLIN"},
+		{"rubbish above", "epoll_wait(4, [{EPOLLIN, {u32=17, u64=69435872986005521}}], 8, 0) = 1\n", "data 69435872986005521 (perhaps fd 17) EPOLLIN"},
+		{"an address", "epoll_wait(4, [{EPOLLIN, {u32=1521856274, u64=140713240407826}}], 8, 0) = 1\n", "data 140713240407826 EPOLLIN"},
+		{"an address, hexadecimal", "epoll_wait(4, [{events=EPOLLIN, data=0x7ff05ab5b312}], 8, 0) = 1\n", "data 0x7ff05ab5b312 EPOLLIN"},
+		{"0", "epoll_wait(4, [{EPOLLIN, {u32=0, u64=0}}], 8, 0) = 1\n", "1 ready, data 0 EPOLLIN"},
+		{"a change that succeeds", "epoll_ctl(4, EPOLL_CTL_MOD, 17, {EPOLLIN, {u32=17, u64=69435872986005521}}) = 0\nepoll_pwait(4, {{EPOLLIN|EPOLLHUP, {u32=17, u64=69435872986005521}}}, 1024, 0, NULL, 8) = 1\n",
+			"1 ready, fd 17 EPOLLIN|EPOLLHUP; returns at once [epoll_wait: epoll_pwait, pwait, level]"},
+		{"one", made + add5 + wait, "1 ready, eventfd 5 EPOLLIN"},
+		{"two with the same data", made + add5 + add6 + wait, "1 ready, data 9 (perhaps fd 9) EPOLLIN"},
+		{"the second was taken out", made + add5 + add6 + del6 + wait, "1 ready, eventfd 5 EPOLLIN"},
+		{"the first was taken out", made + add6 + add5 + del6 + wait, "1 ready, eventfd 5 EPOLLIN"},
+		{"under the number it was put in with", made + "dup(5) = 8\n" + add5 + wait, "1 ready, eventfd 5 EPOLLIN"},
+		{"its number is closed", made + "dup(5) = 8\n" + add5 + "close(5) = 0\n" + wait, "1 ready, eventfd 5 EPOLLIN"},
+		{"put in, and not in", "epoll_ctl(7, EPOLL_CTL_ADD, 18, {EPOLLIN, {u32=18, u64=18}}) = 0\nepoll_ctl(7, EPOLL_CTL_MOD, 18, {EPOLLOUT, {u32=18, u64=18}}) = -1 ENOENT (No such file or directory)\n",
+			"it is not in, though line 1 has it in: it was taken out, or closed and opened again, by something that the log does not show"},
+		{"64 bits", "epoll_ctl(3, EPOLL_CTL_DEL, 4294967296, {0, {u32=0, u64=4294967296}}) = -1 EBADF (Bad file descriptor)\n",
+			"takes fd 0 out of epoll 3 (the lower half of 4294967296); fails with EBADF: one of the two is not open"},
+		{"64 bits of -1", "epoll_ctl(3, EPOLL_CTL_DEL, 4294967295, {0, {u32=0, u64=0}}) = -1 EBADF (Bad file descriptor)\n", "takes fd -1 out of epoll 3 (the lower half of 4294967295)"},
+	} {
+		if got := lastSentence(t, c.log); !strings.Contains(got, c.want) {
+			t.Errorf("%s:\n%s got %q\nwant %q", c.name, c.log, got, c.want)
+		}
+	}
+}
+
+// TestElidedMembers: strace prints 32 members of a poll and all that answer.
+func TestElidedMembers(t *testing.T) {
+	var members []string
+	for fd := 3; fd < 35; fd++ {
+		members = append(members, fmt.Sprintf("{fd=%d, events=POLLIN}", fd))
+	}
+	list := "poll([" + strings.Join(members, ", ") + ", ...], 40, "
+	got := lastSentence(t, list+"100) = 2 ([{fd=80, revents=POLLIN}, {fd=82, revents=POLLIN}])\n")
+	if want := "fd 6 (POLLIN) and 36 more, at most 100 ms: 2 ready, 80 POLLIN, 82 POLLIN"; !strings.Contains(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	nval := strings.Repeat(list+"-1) = 1 ([{fd=41, revents=POLLNVAL}])\n", 2)
+	if got := warnings(t, nval); len(got) != 1 || !strings.Contains(got[0], "fd 41 answered POLLNVAL before") {
+		t.Errorf("warnings %q, want one of fd 41", got)
+	}
+	if got := text(t, "close(80) = 0\n"+list+"100) = 1 ([{fd=80, revents=POLLNVAL}])\n", Options{FD: -1}); !strings.Contains(got, "80 POLLNVAL; returns at once") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestClosedMember: one closed member is enough for a poll to return at once,
+// and it has to have been closed before.
+func TestClosedMember(t *testing.T) {
+	const poll = "poll([{fd=4, events=POLLIN}, {fd=5, events=POLLIN}, {fd=-1}], 3, -1"
+	const nval = ") = 1 ([{fd=5, revents=POLLNVAL}])\n"
+	if got := text(t, "9 close(5) = 0\n9 "+poll+nval, Options{FD: -1}); !strings.Contains(got, "5 POLLNVAL; returns at once") {
+		t.Errorf("closed before: %q", got)
+	}
+	if got := text(t, "9 "+poll+" <unfinished ...>\n8 close(5) = 0\n9 <... poll resumed>"+nval, Options{FD: -1}); strings.Contains(got, "at once") {
+		t.Errorf("closed during the call: %q", got)
+	}
+}
