@@ -17,6 +17,8 @@ import (
 	"unsafe"
 
 	"github.com/efd-go/efd"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 )
 
@@ -771,8 +773,8 @@ var epollHandleCases = []conformanceCase{
 		}
 		got := interest(t, p)
 		slices.SortFunc(got, func(a, b efd.Interest) int { return a.FD - b.FD })
-		if !slices.Equal(got, want) {
-			t.Errorf("%v, want %v", got, want)
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
 		}
 	}},
 	{"Interest takes no event", func(t *testing.T) {
@@ -844,8 +846,8 @@ func events(t *testing.T, p *efd.Epoll, want ...event) {
 		got = append(got, event{ev.Events(), ev.Data()})
 	}
 	slices.SortFunc(got, func(a, b event) int { return int(int64(a.data) - int64(b.data)) })
-	if !slices.Equal(got, want) && len(got)+len(want) > 0 {
-		t.Errorf("events %v, want %v", got, want)
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.AllowUnexported(event{})); d != "" {
+		t.Errorf("events (-want +got):\n%s", d)
 	}
 }
 

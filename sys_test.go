@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -147,8 +148,8 @@ func TestParseInterest(t *testing.T) {
 		{12, EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLET, 7},
 		{6, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP, 0},
 	}
-	if got := parseInterest([]byte(text)); !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	if d := cmp.Diff(want, parseInterest([]byte(text))); d != "" {
+		t.Errorf("parseInterest (-want +got):\n%s", d)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/efd-go/efd"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -241,8 +242,8 @@ func TestCallPathNames(t *testing.T) {
 		names = append(names, c.Path().Name)
 	}
 	want := []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_ioctl", "ppoll", "pselect6", "eventfd_read", "eventfd_write", "epoll_release", "eventfd_release"}
-	if !slices.Equal(names, want) {
-		t.Errorf("paths of %v:\n%v\nwant\n%v", texts(calls), names, want)
+	if d := cmp.Diff(want, names); d != "" {
+		t.Errorf("paths of %v (-want +got):\n%s", texts(calls), d)
 	}
 }
 

@@ -6,13 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/google/go-cmp/cmp"
 )
 
 var updatePath = flag.Bool("update-path", false, "write the golden files of path")
@@ -54,21 +54,11 @@ func TestPathGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if out != string(want) {
-				t.Errorf("efdtrace path %s (go test -update-path writes it anew): %s", strings.Join(args, " "), firstDifference(string(want), out))
+			if d := cmp.Diff(string(want), out); d != "" {
+				t.Errorf("efdtrace path %s (go test -update-path writes it anew; -want +got):\n%s", strings.Join(args, " "), d)
 			}
 		})
 	}
-}
-
-func firstDifference(want, got string) string {
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range min(len(w), len(g)) {
-		if w[i] != g[i] {
-			return fmt.Sprintf("line %d is\n%s\nwant\n%s", i+1, g[i], w[i])
-		}
-	}
-	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
 
 func TestPathStatus(t *testing.T) {

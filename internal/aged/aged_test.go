@@ -3,8 +3,10 @@
 package aged
 
 import (
-	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestList(t *testing.T) {
@@ -20,8 +22,8 @@ func TestList(t *testing.T) {
 		for at := l.Oldest(); at != nil; at = at.Newer() {
 			got = append(got, at.Of)
 		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%v, want %v", got, want)
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
 		}
 		for i := len(got) - 1; i > 0; i-- { // and back
 			if n[got[i]].older != &n[got[i-1]] {

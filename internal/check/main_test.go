@@ -3,8 +3,10 @@
 package main
 
 import (
-	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // A small module: the command c uses b, which uses a; the tests of d use a.
@@ -25,8 +27,8 @@ func TestHolders(t *testing.T) {
 		"testdata/x":          {"m"},
 		"docs/page.md":        nil,
 	} {
-		if got := holders(module, "/m", []string{file}); !slices.Equal(got, want) {
-			t.Errorf("%s belongs to %v, want %v", file, got, want)
+		if d := cmp.Diff(want, holders(module, "/m", []string{file}), cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s belongs to (-want +got):\n%s", file, d)
 		}
 	}
 }
@@ -40,11 +42,11 @@ func TestImporters(t *testing.T) {
 		{"m/b", []string{"m/b", "m/c"}, []string{"m/b", "m/c"}},
 		{"m/d", []string{"m/d"}, []string{"m/d"}},
 	} {
-		if got := importers(module, []string{c.of}, false); !slices.Equal(got, c.near) {
-			t.Errorf("%s: near %v, want %v", c.of, got, c.near)
+		if d := cmp.Diff(c.near, importers(module, []string{c.of}, false), cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s: near (-want +got):\n%s", c.of, d)
 		}
-		if got := importers(module, []string{c.of}, true); !slices.Equal(got, c.far) {
-			t.Errorf("%s: far %v, want %v", c.of, got, c.far)
+		if d := cmp.Diff(c.far, importers(module, []string{c.of}, true), cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s: far (-want +got):\n%s", c.of, d)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/strace"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 )
 
 func onKernel(t testing.TB, version, name string) *ktrace.Path {
@@ -87,14 +88,8 @@ func TestFailedCallsReach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got != string(want) {
-		g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
-		for i := range min(len(g), len(w)) {
-			if g[i] != w[i] {
-				t.Fatalf("%s, line %d:\n got %s\nwant %s", name, i+1, g[i], w[i])
-			}
-		}
-		t.Fatalf("%d lines, want %d", len(g), len(w))
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Fatalf("%s (go test -update writes it anew; -want +got):\n%s", name, d)
 	}
 	if n := strings.Count(got, ": E"); n < 75 {
 		t.Errorf("%d failed calls in the log, want 75 or more", n)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -53,18 +54,8 @@ func TestGolden(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if got == string(want) {
-			continue
-		}
-		g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
-		for i := range min(len(g), len(w)) {
-			if g[i] != w[i] {
-				t.Errorf("%s, line %d:\n got %s\nwant %s", name, i+1, g[i], w[i])
-				break
-			}
-		}
-		if len(g) != len(w) {
-			t.Errorf("%s: %d lines, want %d", name, len(g), len(w))
+		if d := cmp.Diff(string(want), got); d != "" {
+			t.Errorf("%s (go test -update writes it anew; -want +got):\n%s", name, d)
 		}
 	}
 }

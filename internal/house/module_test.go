@@ -5,8 +5,11 @@ package house
 import (
 	"encoding/json"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // What the library imports is built by everybody who imports it: not the
@@ -36,17 +39,18 @@ func TestLibraryImportsLittle(t *testing.T) {
 	}
 }
 
-// What go.mod requires is in the module graph of everybody who imports the
-// library, also what only a command or a test of it needs. Tools of the house
-// that need more are modules of their own.
-func TestModuleRequiresOneModule(t *testing.T) {
+// The requirements of go.mod are in the module graph of every program that
+// imports the library: golang.org/x/sys, and go-cmp for the tests. Tools that
+// need more are modules of their own.
+func TestModuleRequiresLittle(t *testing.T) {
 	out, err := exec.Command("go", "mod", "edit", "-json", top+"/go.mod").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
+	type module struct{ Path string }
 	var mod struct {
 		Go        string
-		Require   []struct{ Path string }
+		Require   []module
 		Replace   []struct{}
 		Tool      []struct{}
 		Toolchain string
@@ -54,13 +58,32 @@ func TestModuleRequiresOneModule(t *testing.T) {
 	if err := json.Unmarshal(out, &mod); err != nil {
 		t.Fatal(err)
 	}
-	if len(mod.Require) != 1 || mod.Require[0].Path != "golang.org/x/sys" {
-		t.Errorf("go.mod requires %v, want golang.org/x/sys alone", mod.Require)
+	want := []module{{"github.com/google/go-cmp"}, {"golang.org/x/sys"}}
+	slices.SortFunc(mod.Require, func(a, b module) int { return strings.Compare(a.Path, b.Path) })
+	if d := cmp.Diff(want, mod.Require); d != "" {
+		t.Errorf("requirements of go.mod (-want +got):\n%s", d)
 	}
 	if mod.Go != "1.26.0" || mod.Toolchain != "" {
 		t.Errorf("go.mod wants Go %s %s, want 1.26.0, the first that has what is used", mod.Go, mod.Toolchain)
 	}
 	if len(mod.Replace)+len(mod.Tool) > 0 {
 		t.Errorf("go.mod has %d replace and %d tool lines: go install refuses or everybody gets them", len(mod.Replace), len(mod.Tool))
+	}
+}
+
+// Tests compare with go-cmp; no program and no package of the library has it.
+func TestOnlyTestsCompareWithCmp(t *testing.T) {
+	list := func(args ...string) string {
+		out, err := exec.Command("go", append([]string{"list", "-deps"}, append(args, module+"/...")...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("go list: %v\n%s", err, out)
+		}
+		return string(out)
+	}
+	if !strings.Contains(list("-test"), "github.com/google/go-cmp/cmp") {
+		t.Error("no test imports go-cmp")
+	}
+	if strings.Contains(list(), "github.com/google/go-cmp") {
+		t.Error("a package that is no test imports go-cmp")
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const top = "../.."
@@ -185,7 +187,7 @@ func TestNestedModules(t *testing.T) {
 		}
 	}
 	slices.Sort(found)
-	if !slices.Equal(found, apart) {
-		t.Errorf("modules below the main one:\n got %q\nwant %q", found, apart)
+	if d := cmp.Diff(apart, found); d != "" {
+		t.Errorf("modules below the main one (-want +got):\n%s", d)
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/efd-go/efd/internal/matrix/wire"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 )
 
 // cached returns a kernel that an earlier run left in the cache.
@@ -173,7 +173,7 @@ func TestWarnings(t *testing.T) {
 		"the kernel warned: WARNING: CPU: 0 PID: 188 at arch/x86/kernel/traps.c:1165 exc_debug_kernel+0xcc/0x160",
 		"the kernel warned: INFO: task efd.test:188 blocked for more than 120 seconds.",
 	}
-	if got := warnings(log); !slices.Equal(got, want) {
-		t.Errorf("warnings: %q, want %q", got, want)
+	if d := cmp.Diff(want, warnings(log)); d != "" {
+		t.Errorf("warnings (-want +got):\n%s", d)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestParsePackage(t *testing.T) {
@@ -39,8 +41,8 @@ func TestKernelsIn(t *testing.T) {
 	for _, k := range kernelsIn(names, "amd64") {
 		got = append(got, k.spec())
 	}
-	if !slices.Equal(got, []string{"6.1", "7.3"}) {
-		t.Errorf("%v", got)
+	if d := cmp.Diff([]string{"6.1", "7.3"}, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 

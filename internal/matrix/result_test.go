@@ -8,12 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/matrix/wire"
+	"github.com/google/go-cmp/cmp"
 )
 
 const testOutput = `=== RUN   TestRead
@@ -278,8 +278,8 @@ func TestOnceMore(t *testing.T) {
 		t.Errorf("%s: %s, %v", in.r.Status, in.r.Reason, in.err)
 	}
 	want := []tests{{Name: "test .", Status: statusOK, Passed: 2, Once: []string{"TestB", "exit status 1"}}}
-	if !reflect.DeepEqual(in.r.Tests, want) {
-		t.Errorf("%+v, want %+v", in.r.Tests, want)
+	if d := cmp.Diff(want, in.r.Tests); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 	for _, name := range []string{"test-..log", "test-.-again.log"} {
 		if b, err := os.ReadFile(filepath.Join(in.dir, name)); err != nil || !strings.Contains(string(b), "TestB") {

@@ -14,6 +14,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/scenario/lab"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 )
 
 // A trimmed recording gives every edge the verdict that the whole one gives it.
@@ -28,8 +29,8 @@ func TestTrim(t *testing.T) {
 	}
 	want, _ := edges(t, whole)
 	got, n := edges(t, small)
-	if !slices.Equal(got, want) {
-		t.Errorf("the verdicts of %d and of %d edges differ", len(got), len(want))
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("verdicts (-whole +trimmed):\n%s", d)
 	}
 	if entries == 0 || n > 2*entries { // once more after itself
 		t.Errorf("%d entries of functions are left of three times %d", n, entries)

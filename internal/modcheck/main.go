@@ -197,7 +197,8 @@ func main() {
 `
 
 // get adds the module to a program. The program's module graph is then the
-// program, efd and golang.org/x/sys.
+// program, efd, golang.org/x/sys and go-cmp, which only tests import: nothing of
+// it is built into the program.
 func (c *checker) get() error {
 	dir, err := c.module("user", map[string]string{"main.go": program})
 	if err != nil {
@@ -215,8 +216,15 @@ func (c *checker) get() error {
 	if err != nil {
 		return err
 	}
-	if got := strings.Fields(graph); !slices.Equal(got, []string{"example.org/user", efd, "golang.org/x/sys"}) {
+	if got := strings.Fields(graph); !slices.Equal(got, []string{"example.org/user", efd, "github.com/google/go-cmp", "golang.org/x/sys"}) {
 		return fmt.Errorf("the module graph of a program is %q", got)
+	}
+	built, err := c.goes(dir, "list", "-deps", ".")
+	if err != nil {
+		return err
+	}
+	if strings.Contains(built, "go-cmp") {
+		return fmt.Errorf("the program is built with go-cmp:\n%s", built)
 	}
 	return c.sums(filepath.Join(dir, "go.sum"))
 }

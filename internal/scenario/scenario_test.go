@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,6 +17,8 @@ import (
 	"github.com/efd-go/efd/internal/asleep"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 )
 
@@ -108,11 +109,11 @@ func TestEveryScenarioRuns(t *testing.T) {
 				stated(t, s, r)
 				ended(t, r)
 			}
-			if after := open(t); !maps.Equal(after, before) {
-				t.Errorf("descriptors before %v, after %v", before, after)
+			if d := cmp.Diff(before, open(t)); d != "" {
+				t.Errorf("open descriptors (-before +after):\n%s", d)
 			}
-			if has := groups(t); !slices.Equal(has, had) {
-				t.Errorf("control groups before %v, after %v", had, has)
+			if d := cmp.Diff(had, groups(t), cmpopts.EquateEmpty()); d != "" {
+				t.Errorf("control groups (-before +after):\n%s", d)
 			}
 			if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
 				t.Errorf("a child process is left: wait4 gave %d, %v", pid, err)

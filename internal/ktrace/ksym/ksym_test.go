@@ -12,6 +12,8 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const sample = `ffffffff81000000 T _stext
@@ -76,8 +78,8 @@ func TestVariants(t *testing.T) {
 		"do_native": {"do_native.part.0", "do_compat.part.0"},
 		"some_data": nil, "absent": nil, "": nil,
 	} {
-		if got := tab.Variants(name); !slices.Equal(got, want) {
-			t.Errorf("Variants(%q) = %q, want %q", name, got, want)
+		if d := cmp.Diff(want, tab.Variants(name), cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("Variants(%q) (-want +got):\n%s", name, d)
 		}
 	}
 }
@@ -104,8 +106,8 @@ func TestHiddenAddresses(t *testing.T) {
 		t.Errorf("%v is no os.ErrPermission", err)
 	}
 	// Without addresses nothing may pass for an alias.
-	if got := tab.Variants("b"); !slices.Equal(got, []string{"b.isra.0"}) {
-		t.Errorf("Variants(b) = %q", got)
+	if d := cmp.Diff([]string{"b.isra.0"}, tab.Variants("b")); d != "" {
+		t.Errorf("Variants(b) (-want +got):\n%s", d)
 	}
 }
 

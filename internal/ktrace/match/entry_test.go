@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/google/go-cmp/cmp"
 )
 
 // register618 is what ppoll does before it sleeps, as far as eventfd_poll.
@@ -162,7 +163,7 @@ func TestChainsAndTracerDisagree(t *testing.T) {
 		got = append(got, x.Caller+" "+x.Callee+" "+string(x.Chains)+" "+string(x.Tracer))
 	}
 	want := []string{"do_sys_poll poll_freewait seen not_taken", "poll_freewait remove_wait_queue seen not_taken"}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,6 +19,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -75,11 +75,14 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(ev, events) {
-		t.Errorf("events:\n%+v\nwant\n%+v", ev, events)
+	if d := cmp.Diff(events, ev); d != "" {
+		t.Errorf("events (-want +got):\n%s", d)
 	}
-	if !reflect.DeepEqual(lo, losses) || len(notes) != 1 || notes[0].Value != "5 3 1" {
-		t.Errorf("losses %+v, notes %+v", lo, notes)
+	if d := cmp.Diff(losses, lo); d != "" {
+		t.Errorf("losses (-want +got):\n%s", d)
+	}
+	if len(notes) != 1 || notes[0].Value != "5 3 1" {
+		t.Errorf("notes %+v", notes)
 	}
 	if h.Release != "6.18.44" || h.Version != Version || !h.Asked("do_poll") || h.Asked("ep_poll") || len(h.Variants("do_sys_poll")) != 1 {
 		t.Errorf("header %+v", h)
@@ -96,8 +99,8 @@ func TestStripped(t *testing.T) {
 			t.Errorf("a name or an argument is left: %+v", e)
 		}
 	}
-	if !reflect.DeepEqual(h.Stripped, []string{"comm", "args"}) {
-		t.Errorf("stripped: %v", h.Stripped)
+	if d := cmp.Diff([]string{"comm", "args"}, h.Stripped); d != "" {
+		t.Errorf("stripped (-want +got):\n%s", d)
 	}
 }
 
@@ -111,8 +114,10 @@ func TestCut(t *testing.T) {
 		if h != nil && !errors.Is(err, ErrCut) {
 			t.Fatalf("after %d bytes: %v, want ErrCut", n, err)
 		}
-		if h != nil && len(ev) > 0 && !reflect.DeepEqual(ev[0], events[0]) {
-			t.Fatalf("after %d bytes: first event %+v", n, ev[0])
+		if h != nil && len(ev) > 0 {
+			if d := cmp.Diff(events[0], ev[0]); d != "" {
+				t.Fatalf("after %d bytes: first event (-want +got):\n%s", n, d)
+			}
 		}
 	}
 	var z bytes.Buffer
@@ -224,8 +229,8 @@ func TestLive(t *testing.T) {
 		if len(live[i].Stack) == 0 {
 			live[i].Stack = nil
 		}
-		if !reflect.DeepEqual(live[i], back[i]) {
-			t.Fatalf("event %d: live\n%+v\nreplayed\n%+v", i, live[i], back[i])
+		if d := cmp.Diff(live[i], back[i]); d != "" {
+			t.Fatalf("event %d (-live +replayed):\n%s", i, d)
 		}
 	}
 	if v := r.Variants("eventfd_write"); len(v) == 0 || len(r.Variants("no_such_function")) != 0 || !r.Asked("no_such_function") {

@@ -3,7 +3,6 @@
 package recorded_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +12,8 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/scenario/lab"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 const recordings = "../../../testdata/recordings/6.18.44/"
@@ -88,8 +89,8 @@ func TestWakePassedOn(t *testing.T) {
 	} {
 		all := judged(t, recording, "ppoll")
 		j := all[len(all)-1]
-		if !slices.Equal(j.WakePaths, want) {
-			t.Errorf("%s: paths %q, want %q", recording, j.WakePaths, want)
+		if d := cmp.Diff(want, j.WakePaths, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s: paths (-want +got):\n%s", recording, d)
 		}
 		for _, s := range j.WakeChain.Steps {
 			if s.Verdict == ktrace.Contradicted || s.Verdict == ktrace.Undocumented {

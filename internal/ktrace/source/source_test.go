@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,12 +74,12 @@ func TestMergeKeepsOrder(t *testing.T) {
 			t.Errorf("%v passed on, complete up to %d", times(ev), m.UpTo())
 		}
 	}
-	if want := []int64{1, 2, 3, 4, 7, 8, 9, 10}; !slices.Equal(all, want) {
-		t.Errorf("%v, want %v", all, want)
+	if d := cmp.Diff([]int64{1, 2, 3, 4, 7, 8, 9, 10}, all); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 	ev, _ := m.Read(End, nil)
-	if want := []int64{13, 14}; !slices.Equal(times(ev), want) {
-		t.Errorf("rest %v, want %v", times(ev), want)
+	if d := cmp.Diff([]int64{13, 14}, times(ev)); d != "" {
+		t.Errorf("rest (-want +got):\n%s", d)
 	}
 	if m.Close(); !a.closed || !b.closed {
 		t.Error("not all are closed")

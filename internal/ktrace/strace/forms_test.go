@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 )
 
 // logs are the real logs of testdata.
@@ -62,8 +63,8 @@ func counts(t testing.TB, in []byte) (lines, whole, calls int) {
 			}
 		}
 	}
-	if !bytes.Equal(out.Bytes(), in) {
-		t.Error("the records' bytes are not the log's")
+	if d := cmp.Diff(string(in), out.String()); d != "" {
+		t.Errorf("the records' bytes are not the log's (-log +records):\n%s", d)
 	}
 	return lines, whole, calls
 }

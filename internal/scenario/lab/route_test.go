@@ -9,6 +9,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/google/go-cmp/cmp"
 )
 
 // offRoute are the trials that took another branch than their scenario's, and
@@ -43,8 +44,8 @@ func TestRoutesAreThoseThatRan(t *testing.T) {
 				continue
 			}
 			ran, route := functions(c.chain), names(c.route)
-			if exact && !slices.Equal(ran, route) {
-				t.Errorf("%s: the route is\n %s\nand the kernel ran\n %s", what, strings.Join(route, " > "), strings.Join(ran, " > "))
+			if d := cmp.Diff(route, ran); exact && d != "" {
+				t.Errorf("%s (-route +what the kernel ran):\n%s", what, d)
 			}
 			if missing := notIn(withFrames(c.chain), route); missing != "" {
 				t.Errorf("%s: %s had a frame and is not on the route, or elsewhere:\n %s\nThe kernel ran\n %s", what, missing, strings.Join(route, " > "), strings.Join(ran, " > "))

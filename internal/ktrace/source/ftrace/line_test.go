@@ -3,11 +3,11 @@
 package ftrace
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestParseFunction(t *testing.T) {
@@ -60,8 +60,8 @@ func TestGraph(t *testing.T) {
 		"eventfd_write", "__wake_up_locked_key < eventfd_write", "schedule", "__wake_up_common < __wake_up_locked_key < eventfd_write",
 		"pollwake < __wake_up_common < __wake_up_locked_key < eventfd_write", "eventfd_poll",
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("stacks:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("stacks (-want +got):\n%s", d)
 	}
 	if ev[0].TID != 82 || ev[0].Time/1000 != 37177400 || ev[0].CPU != 1 || ev[0].Comm != "init" || ev[0].Kind != ktrace.FuncEntry {
 		t.Errorf("%+v", ev[0])
@@ -94,8 +94,8 @@ func TestGraphInterrupted(t *testing.T) {
 		"default_wake_function", "hrtimer_interrupt < default_wake_function hardirq", "__hrtimer_run_queues < hrtimer_interrupt < default_wake_function hardirq",
 		"try_to_wake_up < default_wake_function", "select_task_rq_fair < try_to_wake_up < default_wake_function",
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("stacks:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("stacks (-want +got):\n%s", d)
 	}
 }
 

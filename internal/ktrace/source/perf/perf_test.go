@@ -17,6 +17,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -137,8 +138,8 @@ func check(t *testing.T, events []ktrace.Event, waker, wakee, fd int) {
 	if wakes != 1 {
 		t.Errorf("%d wakes seen of 1", wakes)
 	}
-	if want := []string{"sleep", "enter", "wake", "run", "exit"}; !slices.Equal(order, want) {
-		t.Errorf("saw %v, want %v", order, want)
+	if d := cmp.Diff([]string{"sleep", "enter", "wake", "run", "exit"}, order); d != "" {
+		t.Errorf("events (-want +got):\n%s", d)
 		for _, e := range events {
 			t.Logf("%d cpu%d kind %d %d -> %d state %#x nr %d ret %d %s", e.Time, e.CPU, e.Kind, e.TID, e.Target, e.State, e.Nr, e.Ret, names(e.Stack))
 		}

@@ -7,13 +7,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/rights"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -84,8 +84,8 @@ func TestMountPoints(t *testing.T) {
 broken line
 `
 	want := []string{"/sys/kernel/tracing", `/mnt/with space\`}
-	if got := mountPoints([]byte(table)); !slices.Equal(got, want) {
-		t.Errorf("mountPoints = %q, want %q", got, want)
+	if d := cmp.Diff(want, mountPoints([]byte(table))); d != "" {
+		t.Errorf("mountPoints (-want +got):\n%s", d)
 	}
 }
 
