@@ -25,6 +25,7 @@ const (
 	elfSection32, elfSection64 = 40, 64
 	elfLoad                    = 1 // PT_LOAD
 	elfExec, elfWrite          = 1, 2
+	elfMost                    = 64 << 10 // bytes that are read of names, and of data
 )
 
 // readELF reads the head of an ELF file, and reports whether it is one.
@@ -57,9 +58,10 @@ func (f *elfFile) half(at32, at64 int) int {
 	return int(f.order.Uint16(f.head[at32:]))
 }
 
-// table reads a table of the file, as entries of at least want bytes.
+// table reads a table of the file. Its entries are of want bytes, as linkers
+// write them: a file that says otherwise could ask for gigabytes.
 func (f *elfFile) table(off uint64, size, n, want int) [][]byte {
-	if size < want || n == 0 || off > 1<<62 {
+	if size != want || n == 0 || off > 1<<62 {
 		return nil
 	}
 	b := make([]byte, size*n)
@@ -85,13 +87,15 @@ func (f *elfFile) section(name string) (off uint64, ok bool) {
 		return 0, false
 	}
 	base := f.word(all[names], 16, 24)
-	got := make([]byte, len(name)+1)
+	if base > 1<<62 {
+		return 0, false
+	}
+	text := make([]byte, elfMost)
+	n, _ := f.r.ReadAt(text, int64(base))
+	text = text[:n]
 	for _, s := range all {
-		at := base + uint64(f.order.Uint32(s))
-		if at > 1<<62 {
-			continue
-		}
-		if _, err := f.r.ReadAt(got, int64(at)); err == nil && string(got) == name+"\x00" {
+		at := f.order.Uint32(s)
+		if uint64(at) < uint64(n) && bytes.HasPrefix(text[at:], []byte(name+"\x00")) {
 			return f.word(s, 16, 24), true
 		}
 	}
@@ -124,11 +128,15 @@ func isGo(file string) bool {
 		return false
 	}
 	defer r.Close()
+	return hasBuildInfo(r)
+}
+
+func hasBuildInfo(r io.ReaderAt) bool {
 	f, ok := readELF(r)
 	if !ok {
 		return false
 	}
-	b := make([]byte, 64<<10)
+	b := make([]byte, elfMost)
 	off, ok := f.section(".go.buildinfo")
 	if ok {
 		b = b[:len(buildInfo)]
