@@ -43,6 +43,16 @@ func documented(kernel string) (func(name string) *ktrace.Path, error) {
 	}, nil
 }
 
+// tooOld is why no path holds for a kernel, "" if it is not older than all that
+// were reviewed.
+func tooOld(kernel string) string {
+	v, err := ktrace.ParseVersion(kernel)
+	if trees := catalog.Default().Trees(); err == nil && len(trees) > 0 && v.Compare(trees[0].Version) < 0 {
+		return fmt.Sprintf("no kernel paths: Linux %s is older than the oldest kernel whose paths are known, %s", v, trees[0].Version)
+	}
+	return ""
+}
+
 var kernelForm = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)*([-+~_].*)?$`)
 
 // namedKernel reads a version that somebody typed, or took from uname -r.

@@ -71,7 +71,7 @@ func runExplain(e *env, args []string) int {
 	if *kernel == "" {
 		*kernel = runningKernel()
 	}
-	x := &explainer{env: e, format: *format, kernel: *kernel, o: explain.Options{PID: *pid, FD: *fd, Paths: paths, Flush: livePipe(e)}}
+	x := &explainer{env: e, format: *format, kernel: *kernel, o: explain.Options{NoPaths: tooOld(*kernel), PID: *pid, FD: *fd, Paths: paths, Flush: livePipe(e)}}
 	defer e.limitMemory(fileMemory)()
 	return x.run(*out, fs.Args())
 }
@@ -201,6 +201,9 @@ func (x *explainer) log(in io.Reader, name string) error {
 func (x *explainer) lines(r *strace.Reader, ex *explain.Explainer) error {
 	if err := explain.JSON(x.env.stdout, r, ex, x.o); err != nil {
 		return err
+	}
+	if why := x.o.NoPaths; why != "" {
+		fmt.Fprintln(x.env.stderr, "efdtrace explain:", why)
 	}
 	_, warnings, lost := ex.Finish(r.Dropped())
 	for _, s := range append(warnings, lost...) {

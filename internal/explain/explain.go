@@ -28,6 +28,8 @@ type Note struct {
 	Runtime  bool  // of the Go runtime's own poller
 	Stories  []string
 	Warnings []string
+	Later    []string // documented paths that an event takes later, not the call
+	When     string   // what that event is
 
 	call  string   // its name
 	why   string   // it failed, in words
@@ -44,6 +46,7 @@ type Note struct {
 func (n *Note) reset() {
 	n.Summary, n.Paths, n.Branches, n.Maybe, n.FDs = n.Summary[:0], n.Paths[:0], n.Branches[:0], n.Maybe[:0], n.FDs[:0]
 	n.Stories, n.Warnings = n.Stories[:0], n.Warnings[:0]
+	n.Later, n.When = n.Later[:0], ""
 	n.Kind, n.Outcome, n.Elapsed, n.Runtime = "", Unknown, -1, false
 	n.Ways, n.asked, n.call, n.why = n.Ways[:0], n.asked[:0], "", ""
 	n.span, n.limit, n.zero, n.coarse, n.follows, n.began = anySpan, noLimit, false, false, false, begin{}
@@ -73,6 +76,10 @@ type Explainer struct {
 	// Slept reports whether the call that returns in a line is known to have
 	// slept, from elsewhere than the log. May be nil.
 	Slept func(line int) bool
+
+	// Elsewhere says by what the log shows that it is of another machine than
+	// the paths, "" while it does not.
+	Elsewhere string
 
 	order  binary.ByteOrder // of the log's machine, as far as known
 	clock  clock
@@ -164,6 +171,7 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	n := &x.note
 	n.reset()
 	x.times(rec)
+	x.machine(rec)
 	switch rec.Type {
 	case strace.CallLine, strace.Resumed:
 		x.runtimeOf(rec)
@@ -201,7 +209,7 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	default:
 		return nil
 	}
-	if len(n.Summary) == 0 && len(n.Paths) == 0 && len(n.Stories) == 0 && len(n.Warnings) == 0 && len(n.FDs) == 0 {
+	if len(n.Summary) == 0 && len(n.Paths) == 0 && len(n.Stories) == 0 && len(n.Warnings) == 0 && len(n.FDs) == 0 && len(n.Later) == 0 {
 		return nil
 	}
 	return n

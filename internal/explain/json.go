@@ -174,6 +174,7 @@ func appendNote(b []byte, n *Note) []byte {
 	}
 	list("path", n.Paths)
 	list("branches", n.Branches)
+	list("later", n.Later)
 	if n.Outcome != Unknown {
 		b = append(b, `,"outcome":`...)
 		b = AppendString(b, []byte(n.Outcome.String()))

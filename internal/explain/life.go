@@ -399,8 +399,8 @@ func (x *Explainer) restart(rec *strace.Record, th *thread) {
 		was.line = 0
 	}
 	th.interrupted = interrupted{}
-	if name != "poll" && name != "" && name != "call" {
-		return
+	if name != "poll" && was.line == 0 {
+		return // of a futex or a nanosleep, or not known
 	}
 	if name == "poll" {
 		n.path("poll_restart")
@@ -515,11 +515,15 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	req := arg(c, 1)
 	switch {
 	case bytes.Equal(req, []byte("KVM_IRQFD")):
-		x.given("kvm_irqfd", "KVM, as an irqfd")
+		x.given("kvm_irqfd", "KVM", "a write to it raises an interrupt in the guest", "when that eventfd is written")
 	case bytes.Equal(req, []byte("KVM_IOEVENTFD")):
-		x.given("kvm_ioeventfd", "KVM, as an ioeventfd")
-	case bytes.HasPrefix(req, []byte("VHOST_SET_VRING_KICK")), bytes.HasPrefix(req, []byte("VHOST_SET_VRING_CALL")), bytes.HasPrefix(req, []byte("VHOST_SET_VRING_ERR")):
-		x.given("vhost", "vhost")
+		x.given("kvm_ioeventfd", "KVM", "a write of the guest to the address adds 1 to its counter", "when the guest writes there")
+	case bytes.HasPrefix(req, []byte("VHOST_SET_VRING_KICK")):
+		x.given("vhost", "vhost", "a write to it wakes the vhost worker", "when that eventfd is written")
+	case bytes.HasPrefix(req, []byte("VHOST_SET_VRING_CALL")), bytes.HasPrefix(req, []byte("VHOST_SET_VRING_ERR")):
+		x.given("", "vhost", "vhost adds 1 to its counter", "")
+	case bytes.HasPrefix(req, []byte("VHOST_")), bytes.HasPrefix(req, []byte("VFIO_")):
+		x.state.given = true // some of these take eventfds too
 	case bytes.HasPrefix(req, []byte("EPIOC")):
 		n.path("epoll_ioctl")
 		n.say("reads or sets the busy polling of an epoll")
@@ -530,11 +534,16 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	}
 }
 
-// given says that some eventfd is the kernel's to read and write from here on.
-func (x *Explainer) given(path, whom string) {
+// given says that some eventfd is the kernel's to read and write from here on,
+// and what path an event takes then. The structure that strace does not print
+// may also take one back.
+func (x *Explainer) given(path, whom, then, when string) {
+	n := &x.note
 	x.state.given = true
-	x.note.path(path)
-	x.note.say("gives an eventfd to ", whom, "; the log does not say which")
+	n.say("gives an eventfd to ", whom, " or takes it back, the log does not say which; with one given, ", then, " from now on")
+	if path != "" {
+		n.Later, n.When = append(n.Later, path), when
+	}
 }
 
 func (x *Explainer) ioSubmit(rec *strace.Record, th *thread) {
@@ -557,6 +566,7 @@ func (x *Explainer) ioSubmit(rec *strace.Record, th *thread) {
 			n.Kind = "eventfd"
 			n.say("each completed request adds 1 to the counter of eventfd ")
 			n.sayInt(int64(fd.N))
+			n.say(", in this call only if it is done at once")
 			return
 		}
 	}
@@ -568,7 +578,7 @@ func (x *Explainer) uringRegister(rec *strace.Record, th *thread) {
 	if !bytes.HasPrefix(arg(c, 1), []byte("IORING_REGISTER_EVENTFD")) {
 		return
 	}
-	n.path("io_uring")
+	n.Later, n.When = append(n.Later, "io_uring"), "when a request is complete"
 	strace.FDSet(arg(c, 2), func(fd strace.FD) {
 		x.state.use(th, fd).file.kernel = "io_uring"
 		n.fd(fd.N)

@@ -17,12 +17,13 @@ import (
 
 // Options say what to print of a log.
 type Options struct {
-	Paths func(name string) *ktrace.Path // the documented path, nil where there is none
-	Files func(name string) *ktrace.Path // that of a file's poll operation; Paths where it is nil
-	PID   int                            // only this thread's lines, 0 for all
-	FD    int                            // only calls about this descriptor, -1 for all
-	Color bool
-	Flush bool // after every line: somebody reads along
+	Paths   func(name string) *ktrace.Path // the documented path, nil where there is none
+	Files   func(name string) *ktrace.Path // that of a file's poll operation; Paths where it is nil
+	NoPaths string                         // why no path holds for this log, "" if Paths are right
+	PID     int                            // only this thread's lines, 0 for all
+	FD      int                            // only calls about this descriptor, -1 for all
+	Color   bool
+	Flush   bool // after every line: somebody reads along
 
 	Terminal bool // nothing of the log is to reach a terminal that it would act on
 	OwnLog   bool // the log is the caller's, and may have lines of ours
@@ -54,6 +55,7 @@ const mark = "#: "
 type texter struct {
 	w      *bufio.Writer
 	o      *Options
+	x      *Explainer
 	shown  map[string]bool // paths and branches whose trees have been printed
 	said   map[string]bool // functions whose sentence has been printed
 	key    []byte
@@ -65,10 +67,14 @@ type texter struct {
 // Text copies a log to w with what there is to say below each line. Every line
 // of it comes out as it went in.
 func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
-	t := &texter{w: bufio.NewWriterSize(w, 64<<10), o: &o, shown: map[string]bool{}, said: map[string]bool{}, paths: map[string]*ktrace.Path{}, before: map[string][]*node{}, atEOL: true}
+	t := &texter{w: bufio.NewWriterSize(w, 64<<10), o: &o, x: x, shown: map[string]bool{}, said: map[string]bool{}, paths: map[string]*ktrace.Path{}, before: map[string][]*node{}, atEOL: true}
 	var held *Note // to be completed by the line after
-	for {
+	for first := true; ; first = false {
 		rec, err := r.Next()
+		if first && err == nil {
+			x.machine(rec)
+			x.ahead(r.Ahead())
+		}
 		if held != nil {
 			if err == nil {
 				x.follow(held, rec)
@@ -150,13 +156,23 @@ func (t *texter) note(n *Note) {
 	if n.Outcome == Going || n.Runtime {
 		return
 	}
-	if t.o.Paths == nil || !t.first(n) {
+	if t.o.Paths == nil || len(n.Paths)+len(n.Later) == 0 || !t.first(n) {
+		return
+	}
+	if why := t.x.noPaths(t.o); why != "" {
+		if !t.shown[why] {
+			t.shown[why] = true
+			t.line(why)
+		}
 		return
 	}
 	for i, p := range n.Paths {
 		if i == 0 || !isPollPath(p) { // that of a file is in the tree of the call
-			t.tree(p, n)
+			t.tree(p, n, "")
 		}
+	}
+	for _, p := range n.Later {
+		t.tree(p, n, n.When)
 	}
 }
 
@@ -165,6 +181,9 @@ func (t *texter) first(n *Note) bool {
 	key := t.key[:0]
 	for _, p := range n.Paths {
 		key = append(append(key, p...), ' ')
+	}
+	for _, p := range n.Later {
+		key = append(append(key, p...), '>')
 	}
 	t.key = n.appendBranches(append(key, ':'))
 	if t.shown[string(t.key)] {
@@ -238,9 +257,10 @@ func (n *Note) appendPaths(b []byte) []byte {
 	return append(b, ']')
 }
 
-// tree prints a path when it appears for the first time with these branches.
-func (t *texter) tree(name string, n *Note) {
-	t.key = n.appendBranches(append(append(t.key[:0], name...), ' '))
+// tree prints a path when it appears for the first time with these branches. A
+// path of a later event is introduced by when that is.
+func (t *texter) tree(name string, n *Note, when string) {
+	t.key = n.appendBranches(append(append(t.key[:0], name+when...), ' '))
 	if t.shown[string(t.key)] {
 		return
 	}
@@ -258,15 +278,21 @@ func (t *texter) tree(name string, n *Note) {
 		files = t.o.Paths
 	}
 	p = way(p, n, files)
-	trees := grow(p, func(*ktrace.Edge) bool { return true })
+	trees := n.phase(name, grow(p, func(*ktrace.Edge) bool { return true }), when != "")
 	if len(trees) == 0 {
 		return
 	}
 	if slices.ContainsFunc(trees, func(r *node) bool { return r.fresh(t.said) }) {
-		t.line("  ", p.Name, " on Linux ", kernelOf(p), ": ", p.Title)
+		if when != "" {
+			t.line("  later, ", when, ": ", p.Name, " on Linux ", kernelOf(p), ": ", p.Title)
+		} else {
+			t.line("  ", p.Name, " on Linux ", kernelOf(p), ": ", p.Title)
+		}
 		for _, r := range trees {
 			t.rows(p, 1, r, n, "")
 		}
+	} else if when != "" {
+		return
 	} else if n.Outcome == Failed || n.Outcome == Again {
 		t.line("  ", name, " as far as ", join(leaves(trees)))
 		return

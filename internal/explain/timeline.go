@@ -18,14 +18,17 @@ const maxCalls = 100_000
 // concern us, and their documented paths. A log has no wakes, so neither does
 // the picture.
 func Timeline(r *strace.Reader, x *Explainer, o Options, title, kernel string) (*render.Timeline, error) {
-	b := &builder{o: &o, t: &render.Timeline{Title: title, Kernel: kernel, Origin: "strace log", Clock: "line numbers"}, threads: map[int]bool{}, open: map[int]render.Call{}, paths: map[string]int{}}
-	for {
+	b := &builder{o: &o, x: x, t: &render.Timeline{Title: title, Kernel: kernel, Origin: "strace log", Clock: "line numbers"}, threads: map[int]bool{}, open: map[int]render.Call{}, paths: map[string]int{}}
+	for first := true; ; first = false {
 		rec, err := r.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return nil, err
+		}
+		if first {
+			x.ahead(r.Ahead())
 		}
 		if rec.Part {
 			continue
@@ -37,6 +40,9 @@ func Timeline(r *strace.Reader, x *Explainer, o Options, title, kernel string) (
 		}
 	}
 	b.finish()
+	if why := x.noPaths(&o); why != "" {
+		b.t.Notes = append(b.t.Notes, render.Note{Kind: "note", Text: why, Call: -1})
+	}
 	_, warnings, lost := x.Finish(r.Dropped())
 	for _, s := range warnings {
 		b.t.Notes = append(b.t.Notes, render.Note{Kind: "warning", Text: s, Call: -1})
@@ -50,6 +56,7 @@ func Timeline(r *strace.Reader, x *Explainer, o Options, title, kernel string) (
 // builder makes the picture.
 type builder struct {
 	o       *Options
+	x       *Explainer
 	t       *render.Timeline
 	threads map[int]bool
 	open    map[int]render.Call // first halves, by thread
@@ -180,7 +187,7 @@ func whole(rec *strace.Record) string {
 
 // path returns the index of the way that the call took through its path.
 func (b *builder) path(n *Note) int {
-	if b.o.Paths == nil {
+	if b.o.Paths == nil || b.x.noPaths(b.o) != "" {
 		return -1
 	}
 	key := strings.Join(append(append([]string{n.Paths[0]}, n.Branches...), n.Maybe...), " ") + " " + strings.Join(n.Ways, " ") + "," + strings.Join(n.asked, ",")

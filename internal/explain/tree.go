@@ -166,6 +166,21 @@ func grow(p *ktrace.Path, taken func(*ktrace.Edge) bool) []*node {
 	return trees
 }
 
+// phase leaves of the trees of a path those that the call takes, or those that
+// a later event takes.
+func (n *Note) phase(name string, trees []*node, later bool) []*node {
+	if !slices.Contains(n.Later, name) {
+		return trees
+	}
+	return slices.DeleteFunc(trees, func(t *node) bool {
+		branch := ""
+		if len(t.kids) > 0 {
+			branch = t.kids[0].edge.Branch
+		}
+		return later == (branch == "register" || branch == archBranch())
+	})
+}
+
 // fresh reports whether n or anything below it has not been said.
 func (n *node) fresh(said map[string]bool) bool {
 	return !said[n.name] || slices.ContainsFunc(n.kids, func(k *node) bool { return k.fresh(said) })

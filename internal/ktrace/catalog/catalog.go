@@ -98,6 +98,7 @@ func (c *Catalog) Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*k
 		syms = nil // no symbol is known here at all
 	}
 	p := c.resolve(d, v, syms)
+	inOrder(p.Edges)
 	if cacheable {
 		c.cache.Store(key, p)
 	}

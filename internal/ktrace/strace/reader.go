@@ -48,6 +48,13 @@ func (r *Reader) More() bool {
 	return bytes.IndexByte(s, '\n') >= 0
 }
 
+// Ahead returns what of the log has been read and is not in a record yet. It is
+// valid until the next call of Next.
+func (r *Reader) Ahead() []byte {
+	s, _ := r.in.Peek(r.in.Buffered())
+	return s
+}
+
 // Next returns the next record, or io.EOF. The record is overwritten by the
 // call after.
 func (r *Reader) Next() (*Record, error) {
