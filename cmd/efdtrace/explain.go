@@ -206,7 +206,10 @@ func (x *explainer) lines(r *strace.Reader, ex *explain.Explainer) error {
 		fmt.Fprintln(x.env.stderr, "efdtrace explain:", why)
 	}
 	_, warnings, lost := ex.Finish(r.Dropped())
-	for _, s := range append(warnings, lost...) {
+	for _, w := range warnings {
+		fmt.Fprintln(x.env.stderr, "efdtrace explain:", w)
+	}
+	for _, s := range lost {
 		fmt.Fprintln(x.env.stderr, "efdtrace explain:", s)
 	}
 	return nil

@@ -32,7 +32,6 @@ func (x *Explainer) live(th *thread, fd strace.FD, c *strace.Call) *descriptor {
 
 func (x *Explainer) eventfd(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
-	th.quiet()
 	n.path("eventfd2")
 	initial, _ := strace.Int(arg(c, 0))
 	flags := arg(c, 1)
@@ -86,14 +85,11 @@ func (x *Explainer) read(rec *strace.Record, th *thread) {
 		return
 	}
 	d := x.live(th, fd, c)
-	x.loop(rec, th, d, fd.N)
 	x.goReads(th, d, c)
 	if d.file.kind != "eventfd" {
-		th.spinRuns = 0
 		x.concern(d, fd.N)
 		return
 	}
-	th.spinRuns = 0
 	x.transfer(rec, th, fd, d.file, false)
 }
 
@@ -104,9 +100,7 @@ func (x *Explainer) write(rec *strace.Record, th *thread) {
 		return
 	}
 	d := x.live(th, fd, c)
-	x.loop(rec, th, d, fd.N)
 	if d.file.kind != "eventfd" {
-		th.spinRuns = 0
 		x.concern(d, fd.N)
 		return
 	}
@@ -259,7 +253,6 @@ func (x *Explainer) sayRead(c *strace.Call, fd int, f *file, v uint64, valued, c
 
 func (x *Explainer) epollCreate(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
-	th.quiet()
 	n.path("epoll_create1")
 	if !c.HasValue || c.Errno != "" {
 		n.Outcome = Failed
@@ -298,7 +291,6 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 		x.order = o
 	}
 	n, c := &x.note, &rec.Call
-	th.quiet()
 	n.path("epoll_ctl")
 	efd, ok1 := strace.ParseFD(arg(c, 0))
 	tfd, ok2 := strace.ParseFD(arg(c, 2))
@@ -377,9 +369,6 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 			td.file.unregister(ep, tfd.N)
 		}
 		n.sayOutcome(c)
-		if c.Errno == "EBADF" && td.closed != 0 {
-			n.Warnings = append(n.Warnings, "fd "+itoa(tfd.N)+" was closed at line "+itoa(td.closed)+" and is used here")
-		}
 		return
 	}
 	n.Outcome = AtOnce
@@ -568,9 +557,8 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	if n.zero && n.Outcome != TimedOut {
 		n.say(": nothing ready")
 	}
-	edge := x.sayReady(c, ep, ready)
+	x.sayReady(c, ep, ready)
 	n.sayOutcome(c)
-	x.spin(rec, th, efd.N, ep, ready, limit, edge)
 }
 
 // epollLimit is the time-out in nanoseconds, negative for none.

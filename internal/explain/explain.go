@@ -27,9 +27,9 @@ type Note struct {
 	Elapsed  int64 // nanoseconds in the call, -1 if the log does not say
 	Runtime  bool  // of the Go runtime's own poller
 	Stories  []string
-	Warnings []string
 	Later    []string // documented paths that an event takes later, not the call
 	When     string   // what that event is
+	Warnings []*Warning
 
 	call  string   // its name
 	why   string   // it failed, in words
@@ -76,6 +76,8 @@ type Explainer struct {
 	// Slept reports whether the call that returns in a line is known to have
 	// slept, from elsewhere than the log. May be nil.
 	Slept func(line int) bool
+	// Kernel is the version that the log is of, "" where it is not known.
+	Kernel string
 
 	// Elsewhere says by what the log shows that it is of another machine than
 	// the paths, "" while it does not.
@@ -88,6 +90,9 @@ type Explainer struct {
 	told   Note // scratch: a story
 	state  state
 	fds    []fdMask // scratch
+
+	raised    raised
+	diagnosis diagnosis
 }
 
 // New returns an Explainer for one log.
@@ -172,18 +177,23 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	n.reset()
 	x.times(rec)
 	x.machine(rec)
+	if len(x.diagnosis.unseen) > 0 {
+		delete(x.diagnosis.unseen, rec.PID)
+	}
 	switch rec.Type {
 	case strace.CallLine, strace.Resumed:
 		x.runtimeOf(rec)
 		h := handlerOf(rec.Call.Name)
 		if h == nil {
 			x.otherCall(rec)
-			return nil
+			x.diagnose(rec)
+			break
 		}
 		th := x.state.thread(rec.PID)
 		n.call = rec.Call.Name
 		if orphaned(rec) {
 			x.orphan(rec, th)
+			x.diagnose(rec)
 			break
 		}
 		h(x, rec, th)
@@ -196,12 +206,15 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 		if n.Outcome == Failed && len(n.Paths) > 1 && !n.wrote() {
 			n.Paths = n.Paths[:1] // it did not come to them
 		}
+		x.diagnose(rec)
 	case strace.Unfinished:
 		x.firstHalf(rec)
+		x.began(rec, x.state.thread(rec.PID))
 	case strace.Signal:
 		x.runtimeOf(rec)
 		x.signal(rec)
 	case strace.Exit:
+		x.gone(rec)
 		x.exit(rec)
 	case strace.Diagnostic:
 		x.state.announced(rec)
@@ -237,14 +250,9 @@ func (th *thread) vector(c *strace.Call) {
 	}
 }
 
-// otherCall is a call that has no story of its own; it still ends a loop.
+// otherCall is a call that has no story of its own.
 func (x *Explainer) otherCall(rec *strace.Record) {
 	if th := x.state.find(rec.PID); th != nil {
-		switch rec.Call.Name {
-		case "futex", "clock_gettime", "gettimeofday", "time", "getpid", "gettid", "sched_yield":
-		default:
-			th.quiet()
-		}
 		th.vector(&rec.Call)
 	}
 	switch rec.Call.Name {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,7 +126,7 @@ func TestJSONKeepsEveryLine(t *testing.T) {
 func sentences(t testing.TB, log string) []string {
 	var out []string
 	for line := range strings.Lines(text(t, log, Options{FD: -1})) {
-		if s, ok := strings.CutPrefix(line, mark); ok && !strings.HasPrefix(s, "story: ") {
+		if s, ok := strings.CutPrefix(line, mark); ok && !slices.ContainsFunc([]string{"story: ", "warning: ", found, "efdtrace "}, func(p string) bool { return strings.HasPrefix(s, p) }) {
 			out = append(out, strings.TrimSuffix(s, "\n"))
 		}
 	}

@@ -34,7 +34,7 @@ func TestCloseRange(t *testing.T) {
 		want []string
 	}{
 		"all":         {made + "100 2.0 close_range(3, 4294967295, 0) = 0\n", []string{"#: story: eventfd", "#: story: epoll 4", "never read", "closes epoll 4, eventfd 5 [epoll_release, eventfd_release"}},
-		"a duplicate": {made + "100 2.0 close_range(5, 5, 0) = 0\n", []string{"eventfd 5 is closed here but its registration in epoll 4"}},
+		"a duplicate": {made + "100 2.0 close_range(5, 5, 0) = 0\n", []string{"eventfd 5 is closed at line 7, but its registration in epoll 4"}},
 		"high ones":   {strings.ReplaceAll(made, "= 5\n", "= 5000\n") + "100 2.0 close_range(5000, 5000, 0) = 0\n100 2.1 close(5000) = -1 EBADF (Bad file descriptor)\n", nil},
 		"not open":    {made + "100 2.0 close_range(6, 9, 0) = 0\n100 2.1 read(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n", []string{"takes 1"}},
 		"cloexec":     {made + "100 2.0 close_range(3, 9, CLOSE_RANGE_CLOEXEC) = 0\n100 2.1 read(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n", []string{"takes 1"}},

@@ -183,7 +183,7 @@ func appendNote(b []byte, n *Note) []byte {
 		b = append(b, `,"summary":`...)
 		b = AppendString(b, n.Summary)
 	}
-	list("warnings", n.Warnings)
+	b = appendWarnings(b, n.Warnings)
 	list("stories", n.Stories)
 	return b
 }

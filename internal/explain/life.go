@@ -11,7 +11,6 @@ import (
 )
 
 func (x *Explainer) opens(rec *strace.Record, th *thread) {
-	th.quiet()
 	x.state.sawOpens = true
 	c := &rec.Call
 	fd, ok := strace.ParseFD(c.Result)
@@ -140,7 +139,6 @@ func agree(known, now string) bool {
 }
 
 func (x *Explainer) pair(rec *strace.Record, th *thread) {
-	th.quiet()
 	c := &rec.Call
 	if c.Errno != "" || !c.HasValue || len(c.Args) == 0 {
 		return
@@ -163,7 +161,6 @@ func (x *Explainer) pair(rec *strace.Record, th *thread) {
 // received takes descriptors that came over a socket out of the picture: the
 // next use of such a number is of something unknown.
 func (x *Explainer) received(rec *strace.Record, th *thread) {
-	th.quiet()
 	x.state.sawReads = true
 	for _, a := range rec.Call.Args {
 		i := bytes.Index(a, []byte("SCM_RIGHTS, cmsg_data=["))
@@ -182,7 +179,6 @@ func (x *Explainer) received(rec *strace.Record, th *thread) {
 }
 
 func (x *Explainer) close(rec *strace.Record, th *thread) {
-	th.quiet()
 	n, c := &x.note, &rec.Call
 	fd, ok := strace.ParseFD(arg(c, 0))
 	if !ok || c.Errno == "EBADF" || rec.Type == strace.Unfinished {
@@ -216,7 +212,7 @@ func (x *Explainer) closed(rec *strace.Record, th *thread, d *descriptor) {
 func (x *Explainer) afterClose(rec *strace.Record, d *descriptor) {
 	n, f := &x.note, d.file
 	if f.open > 0 {
-		x.leftBehind(d)
+		x.leftBehind(rec, d)
 		return
 	}
 	if f.kind == "eventfd" || f.kind == "epoll" {
@@ -225,7 +221,7 @@ func (x *Explainer) afterClose(rec *strace.Record, d *descriptor) {
 		if len(n.Stories) < maxStories {
 			n.Stories = append(n.Stories, x.story(d, f, rec.Line))
 		}
-		x.neverRead(d.fd, f)
+		x.neverRead(d.fd, f, rec.Line)
 	}
 	f.regs, f.items = nil, nil
 }
@@ -235,7 +231,6 @@ func (x *Explainer) afterClose(rec *strace.Record, d *descriptor) {
 const maxStories = 64
 
 func (x *Explainer) closeRange(rec *strace.Record, th *thread) {
-	th.quiet()
 	c := &rec.Call
 	first, ok1 := strace.Int(arg(c, 0))
 	last, ok2 := strace.Int(arg(c, 1))
@@ -274,12 +269,10 @@ func (x *Explainer) closeRange(rec *strace.Record, th *thread) {
 }
 
 func (x *Explainer) dup(rec *strace.Record, th *thread) {
-	th.quiet()
 	x.duplicate(rec, th)
 }
 
 func (x *Explainer) fcntl(rec *strace.Record, th *thread) {
-	th.quiet()
 	c := &rec.Call
 	cmd := arg(c, 1)
 	switch {
@@ -337,7 +330,6 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 
 // clone gives a new thread its table.
 func (x *Explainer) clone(rec *strace.Record, th *thread) {
-	th.quiet()
 	c := &rec.Call
 	for i, s := range x.state.starting {
 		if s.pid == rec.PID {
@@ -374,7 +366,6 @@ func (x *Explainer) exec(rec *strace.Record, th *thread) {
 	if c := &rec.Call; c.Errno == "" && c.HasValue {
 		x.ends(rec, th, true)
 		th.table = &table{threads: 1, born: true, before: th.table}
-		th.quiet()
 	}
 }
 
@@ -474,7 +465,7 @@ func (x *Explainer) ends(rec *strace.Record, th *thread, onExec bool) {
 	for _, d := range th.table.leaves(rec.Line, onExec) {
 		if f := d.file; f.kind == "eventfd" || f.kind == "epoll" {
 			x.note.Stories = append(x.note.Stories, x.story(d, f, rec.Line))
-			x.neverRead(d.fd, f)
+			x.neverRead(d.fd, f, rec.Line)
 		}
 		d.file.regs, d.file.items = nil, nil
 	}
@@ -490,7 +481,6 @@ func (x *Explainer) firstHalf(rec *strace.Record) {
 			x.state.starting = append(x.state.starting, start{rec.PID, sharesFiles(c)})
 		}
 	case "poll", "ppoll", "select", "_newselect", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2", "ppoll_time64", "pselect6_time64":
-		th.quietUnlessSpin(c.Name)
 		handlerOf(c.Name)(x, rec, th)
 	case "read", "write":
 		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
@@ -503,14 +493,12 @@ func (x *Explainer) firstHalf(rec *strace.Record) {
 
 func (th *thread) quietUnlessSpin(name string) {
 	if name != "epoll_wait" && name != "epoll_pwait" && name != "epoll_pwait2" {
-		th.quiet()
 	}
 }
 
 // ioctl finds calls that give eventfds to KVM or vhost, and epoll's own. strace
 // prints the structure of none of the former, so that any eventfd may be the one.
 func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
-	th.quiet()
 	n, c := &x.note, &rec.Call
 	req := arg(c, 1)
 	switch {
@@ -547,7 +535,6 @@ func (x *Explainer) given(path, whom, then, when string) {
 }
 
 func (x *Explainer) ioSubmit(rec *strace.Record, th *thread) {
-	th.quiet()
 	n := &x.note
 	for _, a := range rec.Call.Args {
 		i := bytes.Index(a, []byte("resfd="))
@@ -573,7 +560,6 @@ func (x *Explainer) ioSubmit(rec *strace.Record, th *thread) {
 }
 
 func (x *Explainer) uringRegister(rec *strace.Record, th *thread) {
-	th.quiet()
 	n, c := &x.note, &rec.Call
 	if !bytes.HasPrefix(arg(c, 1), []byte("IORING_REGISTER_EVENTFD")) {
 		return

@@ -21,7 +21,6 @@ func (x *Explainer) orphan(rec *strace.Record, th *thread) {
 	}
 	switch c.Name {
 	case "poll", "ppoll", "ppoll_time64":
-		th.quiet()
 		n.sayOrphan("poll", c.Name)
 		x.fds = x.fds[:0]
 		x.results(c, &x.fds)
@@ -32,7 +31,6 @@ func (x *Explainer) orphan(rec *strace.Record, th *thread) {
 			x.concern(x.state.use(th, m.fd), m.fd.N)
 		}
 	case "select", "_newselect", "pselect6", "pselect6_time64":
-		th.quiet()
 		n.sayOrphan("select", c.Name)
 		if n.sayEnd(c) {
 			n.saySets(c)
@@ -46,7 +44,6 @@ func (x *Explainer) orphan(rec *strace.Record, th *thread) {
 			x.sayEvents(arg(c, 0), nil)
 		}
 	case "epoll_ctl":
-		th.quiet()
 		n.sayOrphan("epoll_ctl", c.Name)
 		n.sayEnd(c)
 	case "eventfd", "eventfd2", "epoll_create", "epoll_create1":
@@ -100,7 +97,6 @@ func (n *Note) sayEnd(c *strace.Call) bool {
 // orphanMade is for a call that makes a descriptor. Its flags are not known.
 func (x *Explainer) orphanMade(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
-	th.quiet()
 	kind, path := "eventfd", "eventfd2"
 	if c.Name == "epoll_create" || c.Name == "epoll_create1" {
 		kind, path = "epoll", "epoll_create1"

@@ -24,7 +24,6 @@ const maxSaid = 4
 
 func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
-	th.quiet()
 	main := c.Name
 	if main == "ppoll_time64" {
 		main = "ppoll"
@@ -92,7 +91,6 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 		x.sayAnswers(fds)
 	}
 	n.sayOutcome(c)
-	x.nval(rec, th, fds)
 }
 
 // sayReady says how many descriptors are ready, and reports whether any is.
@@ -314,7 +312,6 @@ var setNames = [3]string{"(read)", "(write)", "(except)"}
 
 func (x *Explainer) selects(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
-	th.quiet()
 	main := "select"
 	if c.Name == "pselect6" || c.Name == "pselect6_time64" {
 		main = "pselect6"
@@ -349,9 +346,6 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 				n.sayFD(d.file.kind, fd.N)
 			}
 			members++
-			if d.closed != 0 && c.Errno == "EBADF" {
-				n.warnClosed(d)
-			}
 		})
 		if !known && a != nil && !strace.Null(a) { // -e raw prints its address
 			n.comma(members)

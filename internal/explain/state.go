@@ -21,18 +21,11 @@ const (
 type thread struct {
 	pid         int
 	table       *table
-	lastPoll    []int // descriptors that answered POLLNVAL in the poll before
 	interrupted interrupted
-	againFD     int // EAGAIN in a row on this descriptor
-	againRuns   int
-	spinEpoll   int // epoll_wait in a row without anything else
-	spinRuns    int
 	half        moment // of the first half that waits for its second
+	habits      habits
 	place       aged.Node[*thread]
 }
-
-// quiet ends every loop: the thread did something else.
-func (th *thread) quiet() { th.againRuns, th.spinRuns = 0, 0 }
 
 type interrupted struct {
 	name, code string
@@ -51,10 +44,10 @@ type descriptor struct {
 	table   *table
 	fd      int
 	file    *file
-	closed  int // line of its close, 0 while open
-	source  int // the number that it is a duplicate of, where duped is set
-	duped   int // line of the dup, 0 where it is none
-	warned  bool
+	closed  int  // line of its close, 0 while open
+	source  int  // the number that it is a duplicate of, where duped is set
+	duped   int  // line of the dup, 0 where it is none
+	closer  int  // the thread that closed it, 0 where that is not known
 	asked   int  // line of the last select that asks it
 	cloexec bool // known to be close-on-exec
 	place   aged.Node[*descriptor]
@@ -86,7 +79,7 @@ type file struct {
 	lastFD    int
 	path      string // of a kind "file"
 	directory bool   // it was opened as one
-	warned    warned
+	traits    traits
 }
 
 // nonblocking reports whether a file is known not to block.
@@ -104,16 +97,6 @@ type registration struct {
 
 	unseen bool // the log does not have its EPOLL_CTL_ADD, which was before line
 }
-
-type warned uint8
-
-const (
-	warnedSpin warned = 1 << iota
-	warnedAgain
-	warnedDup
-	warnedNval
-	warnedRead
-)
 
 type state struct {
 	threads     map[int]*thread
@@ -162,7 +145,7 @@ func (s *state) thread(pid int) *thread {
 }
 
 func (s *state) addThread(pid int, t *table) *thread {
-	th := &thread{pid: pid, table: t, againFD: -1, spinEpoll: -1}
+	th := &thread{pid: pid, table: t, habits: newHabits()}
 	th.place.Of = th
 	t.threads++
 	s.threads[pid] = th

@@ -20,6 +20,16 @@ type table struct {
 	newest  [2]made
 	golang  bool     // its process is known to be a Go program
 	poller  [2]*file // the epoll and the eventfd that are its poller if it is one
+	activity
+}
+
+// activity counts what the threads of a process do.
+type activity struct {
+	moved   int // transfers that went through
+	served  int // of them, on what the wait before had handed out
+	refused int // EAGAIN, and accepts that found no room
+	handed  int // wakes of other threads
+	waits   int // poll, select and epoll_wait that returned
 }
 
 // maxLow bounds what a table takes that has one high number.

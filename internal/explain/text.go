@@ -133,9 +133,7 @@ func (t *texter) finish(x *Explainer, r *strace.Reader) {
 			t.line("story: ", plain.Text(s))
 		}
 	}
-	for _, s := range warnings {
-		t.warning(s)
-	}
+	t.summary(x.Warnings(), warnings)
 	for _, s := range lost {
 		t.line("lost: ", plain.Text(s))
 	}
@@ -147,8 +145,8 @@ func (t *texter) note(n *Note) {
 		b := append(t.w.AvailableBuffer(), plain.Lines(n.Summary)...)
 		t.w.Write(append(n.appendPaths(b), '\n'))
 	}
-	for _, s := range n.Warnings {
-		t.warning(s)
+	for _, w := range n.Warnings {
+		t.warning(w.String())
 	}
 	for _, s := range n.Stories {
 		t.line("story: ", plain.Text(s))

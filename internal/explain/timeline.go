@@ -44,8 +44,8 @@ func Timeline(r *strace.Reader, x *Explainer, o Options, title, kernel string) (
 		b.t.Notes = append(b.t.Notes, render.Note{Kind: "note", Text: why, Call: -1})
 	}
 	_, warnings, lost := x.Finish(r.Dropped())
-	for _, s := range warnings {
-		b.t.Notes = append(b.t.Notes, render.Note{Kind: "warning", Text: s, Call: -1})
+	for _, w := range warnings {
+		b.t.Notes = append(b.t.Notes, render.Note{Kind: "warning", Text: w.String(), Call: -1, Line: w.Lines[len(w.Lines)-1]})
 	}
 	for _, s := range lost {
 		b.t.Notes = append(b.t.Notes, render.Note{Kind: "lost", Text: s, Call: -1})
@@ -129,7 +129,7 @@ func (b *builder) add(c render.Call, n *Note) {
 	b.t.Calls = append(b.t.Calls, c)
 	if n != nil {
 		for _, w := range n.Warnings {
-			b.t.Notes = append(b.t.Notes, render.Note{Kind: "warning", Text: w, Call: at, Line: c.Line})
+			b.t.Notes = append(b.t.Notes, render.Note{Kind: "warning", Text: w.String(), Call: at, Line: c.Line})
 		}
 	}
 }

@@ -7,27 +7,102 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
-// How often in a row something has to happen to be called a loop.
-const loopRuns = 8
-
-// loop warns of EAGAIN over and over on the same descriptor.
-func (x *Explainer) loop(rec *strace.Record, th *thread, d *descriptor, fd int) {
-	if rec.Call.Errno != "EAGAIN" {
-		th.againRuns = 0
+// leftBehind warns of registrations that outlive a descriptor because the
+// file has another. Where that is another process's, its execve or its own
+// close may still end it.
+func (x *Explainer) leftBehind(rec *strace.Record, d *descriptor) {
+	f := d.file
+	if f.open <= 0 || d.table.guessed {
 		return
 	}
-	if th.againFD != fd {
-		th.againFD, th.againRuns = fd, 0
+	own := false
+	for other := range d.table.open(math.MinInt, math.MaxInt) {
+		own = own || other.file == f
 	}
-	th.againRuns++
-	if th.againRuns == loopRuns && d.file.warned&warnedAgain == 0 {
-		d.file.warned |= warnedAgain
-		x.note.Warnings = append(x.note.Warnings, fmt.Sprintf("%s %d has answered EAGAIN %d times in a row, with no wait in between: a busy loop; poll it first", kindOr(d.file.kind), fd, loopRuns))
+	for _, r := range f.regs {
+		if r.fd != d.fd || r.table != d.table {
+			continue
+		}
+		left := leftReg{file: f, epoll: r.epoll, fd: d.fd, epfd: r.epoll.lastFD, line: r.line, closed: rec.Line}
+		switch {
+		case own:
+			x.raiseLeft(rec, &left, "a duplicate keeps the file open")
+		case len(x.raised.left) < maxWarnings:
+			x.raised.left = append(x.raised.left, left)
+		}
+	}
+}
+
+// leftReg is a registration whose descriptor is closed, while another process
+// has the file.
+type leftReg struct {
+	file, epoll  *file
+	fd, epfd     int
+	line, closed int
+}
+
+func (x *Explainer) raiseLeft(rec *strace.Record, l *leftReg, why string) {
+	kind := kindOr(l.file.kind)
+	w := x.raise(cause{code: "registration-left", about: l.file, n: int64(l.fd)}, rec, l.fd, l.epfd, func(*Warning) string {
+		return fmt.Sprintf("%s %d is closed at line %d, but its registration in epoll %d (line %d) stays, since %s: events go on to come for a number that no longer exists, and EPOLL_CTL_DEL with it is EBADF",
+			kind, l.fd, l.closed, l.epfd, l.line, why)
+	})
+	if w != nil && w.Count == 1 {
+		w.Lines = []int{l.line}
+		w.line(l.closed)
+	}
+}
+
+// keptBehind warns, at the end of the log, of what another process keeps open.
+func (x *Explainer) keptBehind() {
+	if len(x.raised.left) == 0 {
+		return
+	}
+	stays := map[*file]bool{}
+	for at := x.state.descriptors.Oldest(); at != nil; at = at.Newer() {
+		if d := at.Of; d.closed == 0 && !d.cloexec { // else it may go at any time
+			stays[d.file] = true
+		}
+	}
+	for i := range x.raised.left {
+		l := &x.raised.left[i]
+		if !stays[l.file] {
+			continue
+		}
+		for _, r := range l.file.regs {
+			if r.epoll == l.epoll && r.fd == l.fd {
+				x.raiseLeft(&strace.Record{Line: l.closed}, l, "a child process keeps the file open")
+			}
+		}
+	}
+}
+
+// neverRead warns of an eventfd that was written and never read. line is that
+// of its last close.
+func (x *Explainer) neverRead(fd int, f *file, line int) {
+	d := &x.diagnosis
+	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || x.state.given || !x.state.sawReads || f.made == 0 || f.open > 0 || f.call == "SCM_RIGHTS" {
+		return
+	}
+	if d.shared || d.ring || len(d.unseen) > 0 || f.traits.edges > 0 {
+		return // somebody else may read it; and with EPOLLET a write alone makes each event
+	}
+	for _, r := range f.regs {
+		if r.edge {
+			return
+		}
+	}
+	writes, made := f.writes, f.made
+	w := x.raise(cause{code: "never-read", about: f}, &strace.Record{Line: line}, fd, -1, func(*Warning) string {
+		return fmt.Sprintf("eventfd %d was written %s and never read: its counter stayed above 0, and it stayed ready", fd, times(writes))
+	})
+	if w != nil {
+		w.Count, w.Lines = writes, []int{made}
+		w.line(line)
 	}
 }
 
@@ -36,98 +111,6 @@ func kindOr(kind string) string {
 		return "fd"
 	}
 	return kind
-}
-
-// spin warns of a level-triggered epoll that is asked again and again while
-// nobody takes away what makes it ready.
-func (x *Explainer) spin(rec *strace.Record, th *thread, fd int, ep *file, ready, limit int64, edge bool) {
-	if rec.Type == strace.Unfinished {
-		return
-	}
-	if ready <= 0 || edge || th.spinEpoll != fd {
-		th.spinRuns = 0
-	}
-	if ready <= 0 || edge {
-		return
-	}
-	th.spinEpoll = fd
-	th.spinRuns++
-	if th.spinRuns == loopRuns && ep.warned&warnedSpin == 0 && (x.state.sawReads || limit != 0) {
-		ep.warned |= warnedSpin
-		x.note.Warnings = append(x.note.Warnings, fmt.Sprintf(
-			"epoll %d has been ready %d times in a row and nothing was read in between: it is level-triggered and spins; take the event away (read the counter), or use EPOLLET", fd, loopRuns))
-	}
-}
-
-// nval warns of a descriptor that is polled again after POLLNVAL, and of one
-// that is polled after its close.
-func (x *Explainer) nval(rec *strace.Record, th *thread, fds []fdMask) {
-	if rec.Type == strace.Unfinished || rec.Call.Errno != "" || !rec.Call.HasValue {
-		return
-	}
-	before := th.lastPoll
-	var now []int
-	for _, m := range fds {
-		if m.fd.N < 0 || m.revents == nil || !strace.Has(m.revents, "POLLNVAL", 0x20) {
-			continue
-		}
-		now = append(now, m.fd.N)
-		d := th.table.get(m.fd.N)
-		if d != nil && d.closed != 0 {
-			x.note.warnClosed(d)
-		}
-		if slices.Contains(before, m.fd.N) && (d == nil || d.file.warned&warnedNval == 0) {
-			x.note.Warnings = append(x.note.Warnings, fmt.Sprintf("fd %d answered POLLNVAL before and is polled again: it is not open, every such poll returns at once", m.fd.N))
-			if d != nil {
-				d.file.warned |= warnedNval
-			}
-		}
-	}
-	th.lastPoll = now
-}
-
-func (n *Note) warnClosed(d *descriptor) {
-	if d.warned {
-		return
-	}
-	d.warned = true
-	n.Warnings = append(n.Warnings, fmt.Sprintf("fd %d was closed at line %d and is waited for here", d.fd, d.closed))
-}
-
-// leftBehind warns of registrations that outlive a descriptor because the
-// file has another.
-func (x *Explainer) leftBehind(d *descriptor) {
-	f := d.file
-	if f.open <= 0 || f.warned&warnedDup != 0 || d.table.guessed {
-		return
-	}
-	var in []string
-	for _, r := range f.regs {
-		if r.fd == d.fd && r.table == d.table {
-			in = append(in, fmt.Sprintf("epoll %d (line %d)", r.epoll.lastFD, r.line))
-		}
-	}
-	if len(in) == 0 {
-		return
-	}
-	f.warned |= warnedDup
-	x.note.Warnings = append(x.note.Warnings, fmt.Sprintf(
-		"%s %d is closed here but its registration in %s stays, since another descriptor keeps the file open: events go on to come for a number that no longer exists, and EPOLL_CTL_DEL with it is EBADF",
-		kindOr(f.kind), d.fd, strings.Join(in, ", ")))
-}
-
-// neverRead warns of an eventfd that was written and never read.
-func (x *Explainer) neverRead(fd int, f *file) {
-	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || x.state.given || !x.state.sawReads || f.warned&warnedRead != 0 || f.made == 0 || f.open > 0 {
-		return
-	}
-	for _, r := range f.regs {
-		if r.edge {
-			return // with EPOLLET a write alone makes each event
-		}
-	}
-	f.warned |= warnedRead
-	x.note.Warnings = append(x.note.Warnings, fmt.Sprintf("eventfd %d was written %s and never read: its counter stays above 0, and it stays ready", fd, times(f.writes)))
 }
 
 func times(n int) string {
@@ -220,10 +203,10 @@ func (n *Note) sayTotal(f *file, count int, v uint64) {
 	n.say(" in all)")
 }
 
-// Finish returns the stories and warnings of what is open when the log ends,
-// and what had to be let go. halves is how many first halves the reader let
-// go.
-func (x *Explainer) Finish(halves int) (stories, warnings, lost []string) {
+// Finish returns the stories of what is open when the log ends, the warnings
+// that its end completes, and what had to be let go. halves is how many first
+// halves the reader let go.
+func (x *Explainer) Finish(halves int) (stories []string, warnings []*Warning, lost []string) {
 	n := &x.note
 	n.Warnings = n.Warnings[:0]
 	seen := map[*file]bool{}
@@ -236,14 +219,17 @@ func (x *Explainer) Finish(halves int) (stories, warnings, lost []string) {
 		if len(stories) < 100 {
 			stories = append(stories, x.story(d, f, 0))
 		}
-		open := f.open
-		f.open = 0
-		x.neverRead(d.fd, f)
-		f.open = open
+		if x.diagnosis.exited {
+			open := f.open
+			f.open = 0
+			x.neverRead(d.fd, f, x.diagnosis.lastLine)
+			f.open = open
+		}
 	}
 	if more := len(seen) - len(stories); more > 0 {
 		stories = append(stories, fmt.Sprintf("%d more are open at the end", more))
 	}
+	x.atEnd()
 	warnings = slices.Clone(n.Warnings)
 	for _, l := range []struct {
 		n    int

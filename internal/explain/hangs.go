@@ -1,0 +1,319 @@
+//go:build linux
+
+package explain
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace/strace"
+)
+
+// open is a call of a thread that has not returned so far.
+type open struct {
+	waiting
+}
+
+// waiting is a call that may be a thread's last.
+type waiting struct {
+	name    string // "" for none
+	line    int
+	pid     int
+	table   *table
+	ep      *file
+	epfd    int
+	limit   int64
+	known   bool     // limit is
+	members []member // of a poll or select, or the one descriptor
+	more    int
+	what    string // the first argument of a call that waits for no descriptor
+}
+
+type member struct {
+	fd   int
+	mask string
+}
+
+// maxNamed is how many members a sentence names.
+const maxNamed = 8
+
+// began keeps the first half of a call.
+func (x *Explainer) began(rec *strace.Record, th *thread) {
+	c := &rec.Call
+	w := waiting{name: c.Name, line: rec.Line, pid: rec.PID, table: th.table, epfd: -1, limit: -1}
+	switch kind := classOf(c); {
+	case isEpollWait(c.Name):
+		w.epfd, w.ep = x.fileOf(c, th, 0)
+		w.limit, w.known = epollLimit(c.Name, arg(c, 3))
+	case kind == doesWait && strings.Contains(c.Name, "poll"):
+		w.limit, w.known = pollLimit(c)
+		strace.PollFDs(arg(c, 0), func(p strace.PollFD) {
+			if p.FD.N >= 0 {
+				w.add(p.FD.N, string(p.Events))
+			}
+		})
+	case kind == doesWait:
+		w.limit, w.known = selectLimit(c)
+		for i, set := range setNames {
+			strace.FDSet(arg(c, i+1), func(fd strace.FD) { w.add(fd.N, strings.Trim(set, "()")) })
+		}
+	case kind == doesTake || kind == doesPut:
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+			w.add(fd.N, "")
+		}
+	case kind == doesSleep:
+		w.what = sleepsFor(c)
+	default:
+		w.name = ""
+	}
+	th.habits.open = open{w}
+	x.diagnosis.lastLine = rec.Line
+	if c.Detached {
+		x.ended1(th)
+	}
+}
+
+// sleepsFor says what ends a call that sleeps and waits for no descriptor.
+func sleepsFor(c *strace.Call) string {
+	first := string(arg(c, 0)[:min(len(arg(c, 0)), 64)])
+	switch {
+	case strings.HasPrefix(c.Name, "futex"):
+		return "the futex at " + first
+	case strings.Contains(c.Name, "nanosleep"):
+		return "its time to pass"
+	case strings.HasPrefix(c.Name, "wait"):
+		return "a child"
+	case strings.Contains(c.Name, "sig"), c.Name == "pause":
+		return "a signal"
+	}
+	return first
+}
+
+func (w *waiting) add(fd int, mask string) {
+	if len(w.members) >= maxNamed {
+		w.more++
+		return
+	}
+	w.members = append(w.members, member{fd, mask})
+}
+
+// ended1 keeps the call in which strace left a thread, or in which it died.
+func (x *Explainer) ended1(th *thread) {
+	d := &x.diagnosis
+	if th.habits.open.name != "" && len(d.killed) < 64 {
+		d.killed = append(d.killed, th.habits.open.waiting)
+	}
+	th.habits.open = open{}
+}
+
+// gone takes the end of a thread into account, before it is forgotten.
+func (x *Explainer) gone(rec *strace.Record) {
+	th := x.state.find(rec.PID)
+	if th == nil {
+		return
+	}
+	if rec.Call.Killed && bytes.HasPrefix(rec.Text, []byte("killed by")) {
+		x.ended1(th)
+	}
+	x.settleClose(nil, th)
+	if len(x.state.threads) == 1 {
+		x.diagnosis.exited = true
+	}
+}
+
+// atEnd raises the warnings that the end of the log completes.
+func (x *Explainer) atEnd() {
+	hung := slices.Clone(x.diagnosis.killed)
+	for at := x.state.byUse.Oldest(); at != nil; at = at.Newer() {
+		th := at.Of
+		x.settleClose(nil, th)
+		x.onlyLooks(th)
+		if th.habits.open.name != "" {
+			hung = append(hung, th.habits.open.waiting)
+		}
+	}
+	slices.SortStableFunc(hung, func(a, b waiting) int { return a.line - b.line })
+	for i := range hung {
+		x.lostEdges(&hung[i])
+	}
+	x.kernelBug(hung)
+	x.keptBehind()
+	for i := range hung {
+		if i < maxThreadsTold {
+			x.waitsFor(&hung[i])
+		}
+	}
+}
+
+// maxThreadsTold bounds the threads of a hang that are described.
+const maxThreadsTold = 64
+
+// onlyLooks warns of a thread that does nothing in the whole log but look.
+func (x *Explainer) onlyLooks(th *thread) {
+	h := &th.habits
+	if h.others || h.made || h.sleeps > 0 || h.idle.count < 3 || h.open.name != "" || x.diagnosis.sawMaking {
+		return
+	}
+	rec := strace.Record{Line: h.idle.lines[len(h.idle.lines)-1]}
+	rec.Call.Name = h.idleName
+	x.idleLoop(&rec, th, -1, &h.idle)
+}
+
+// waitsFor says what would end a call that never returned.
+func (x *Explainer) waitsFor(w *waiting) {
+	var b strings.Builder
+	who := threadName(w.pid)
+	fmt.Fprintf(&b, "%s is in %s (line %d)", who, w.name, w.line)
+	switch {
+	case w.ep != nil:
+		fmt.Fprintf(&b, " on epoll %d%s", w.epfd, limitWords(w))
+		x.epollMembers(&b, w)
+	case len(w.members) > 0:
+		b.WriteString(limitWords(w))
+		b.WriteString(", for ")
+		for i, m := range w.members {
+			if i > 0 {
+				b.WriteString("; ")
+			}
+			b.WriteString(x.state.describe(w.table, m))
+		}
+		if w.more > 0 {
+			fmt.Fprintf(&b, "; and %d more", w.more)
+		}
+	case w.what != "":
+		fmt.Fprintf(&b, ", for %s", w.what)
+	default:
+		b.WriteString(limitWords(w))
+		b.WriteString(", for nothing but time or a signal")
+	}
+	fd := -1
+	if w.ep == nil && len(w.members) == 1 {
+		fd = w.members[0].fd
+	}
+	x.raiseAtEnd(cause{code: "waits-for", about: w.table, n: int64(w.pid)<<32 | int64(w.line)}, fd, w.epfd, []int{w.line}, b.String())
+}
+
+func limitWords(w *waiting) string {
+	switch {
+	case !w.known:
+		return ""
+	case w.limit < 0:
+		return ", without a time-out"
+	case w.limit == 0:
+		return ", with a time-out of 0"
+	}
+	return fmt.Sprintf(", at most %s", appendTime(nil, w.limit))
+}
+
+// epollMembers names what is registered, and what was refused or went.
+func (x *Explainer) epollMembers(b *strings.Builder, w *waiting) {
+	regs := sorted(w.ep.traits.regs)
+	n := 0
+	for _, r := range regs {
+		if r.d != nil && r.d.closed != 0 && r.d.file.open <= 0 {
+			continue // it went with the last close
+		}
+		if n++; n > maxNamed {
+			continue
+		}
+		if n == 1 {
+			b.WriteString(", for ")
+		} else {
+			b.WriteString("; ")
+		}
+		b.WriteString(x.state.describe(w.table, member{r.fd, r.mask.name(true)}))
+		if r.mask&evOnce != 0 && r.disarmed > 0 {
+			fmt.Fprintf(b, ", used up at line %d", r.disarmed)
+		}
+	}
+	if n > maxNamed {
+		fmt.Fprintf(b, "; and %d more", n-maxNamed)
+	}
+	if n == 0 {
+		if w.ep.made > 0 {
+			b.WriteString(": nothing is registered in it, only a signal or the time-out ends it")
+		} else {
+			b.WriteString(": what is registered was registered before the log")
+		}
+	} else if w.ep.made == 0 {
+		b.WriteString(", and what was registered before the log")
+	}
+	for i, r := range w.ep.traits.refusals {
+		if i < maxNamed {
+			fmt.Fprintf(b, "; %s was refused with EPERM at line %d", r.name, r.line)
+		}
+	}
+}
+
+// describe says of a descriptor what the log shows of it last.
+func (s *state) describe(t *table, m member) string {
+	d := t.get(m.fd)
+	kind := ""
+	if d != nil {
+		kind = d.file.kind
+	}
+	out := fmt.Sprintf("%s %d", kindOr(kind), m.fd)
+	if m.mask != "" {
+		out += " (" + m.mask + ")"
+	}
+	if d == nil {
+		return out
+	}
+	f := d.file
+	switch last := f.traits.lastRead; {
+	case d.closed != 0:
+		out += fmt.Sprintf(", closed at line %d%s", d.closed, closer(d))
+	case f.kind == "eventfd" && f.made > 0 && !f.unvalued && f.kernel == "" && sum(f.initial, f.added) >= f.taken:
+		out += fmt.Sprintf(", its counter at %d by what the log shows", sum(f.initial, f.added)-f.taken)
+	case last.ok && last.n == 0:
+		out += fmt.Sprintf(", at its end since line %d", last.line)
+	case last.ok:
+		out += fmt.Sprintf(", last read at line %d (%d bytes)", last.line, last.n)
+	}
+	return out
+}
+
+func sorted(regs map[int]*reg) []*reg {
+	out := make([]*reg, 0, len(regs))
+	for _, r := range regs {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b *reg) int { return a.fd - b.fd })
+	return out
+}
+
+// kernelBug warns where the log is of a kernel that is known to lose the
+// expiry of epoll_wait's time-out.
+func (x *Explainer) kernelBug(hung []waiting) {
+	d := &x.diagnosis
+	version := x.Kernel
+	if version == "" {
+		version = d.release
+	}
+	if !epollHangs(version) {
+		return
+	}
+	const fix = "eventpoll: Set epoll timeout if it's in the future, mended by d9ec73301099, fs/eventpoll: fix endless busy loop after timeout has expired"
+	for i := range hung {
+		if w := &hung[i]; w.ep != nil && w.known && w.limit > 0 {
+			x.raiseAtEnd(cause{code: "kernel-bug", about: x}, -1, w.epfd, []int{w.line},
+				fmt.Sprintf("%s has a time-out and does not return (line %d), and Linux %s has a bug that makes such a wait loop in the kernel once its time has passed (%s)", w.name, w.line, version, fix))
+			return
+		}
+	}
+	if d.waited == 0 && d.woken.count >= 2 {
+		x.raiseAtEnd(cause{code: "kernel-bug", about: x}, -1, -1, d.woken.lines,
+			fmt.Sprintf("eventfds are written, and no epoll_wait that can sleep returns in this log; Linux %s has a bug that makes one with a time-out loop in the kernel once its time has passed (%s)", version, fix))
+	}
+}
+
+// epollHangs reports whether a version is one of 6.14.6 to 6.14.8.
+func epollHangs(version string) bool {
+	var a, b, c int
+	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &a, &b, &c); n < 3 {
+		return false
+	}
+	return a == 6 && b == 14 && c >= 6 && c <= 8
+}
