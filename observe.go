@@ -18,6 +18,7 @@ import (
 type Wake struct {
 	Waker, Wakee Side
 	Object       string        // what Wakee waits on: "eventfd 5 (id 12)", "" where not known
+	EventFD      int           // the id of the eventfd that Object is, as [EventFD.Info] has it; -1 where it is none or its id is not known
 	Callback     string        // the wait-queue entry's function that did the waking, by its kernel name; "" where no queue was walked, as for a time-out
 	Callbacks    []string      // all of them, the object's own first: ep_poll_callback, then the epoll's
 	Path         Path          // the call chain of the waking, held against the documented path; with TraceFunctions every edge that is documented for the call
@@ -110,9 +111,9 @@ type observeOptions struct {
 
 // OnWake has fn called with each wake, in the order of their times but for those
 // of threads that are not seen to run, on a goroutine of the observation: some
-// 50 ms after the woken thread ran, and before [Observation.Stop] returns. fn
-// must not call Stop, and while it runs nothing is read: a slow fn has records
-// lost.
+// 50 ms after the woken thread ran, and before [Observation.Stop] returns, or
+// [Observation.Sync] for a wake from before it. fn cannot call these two, and
+// while it runs nothing is read: a slow fn has records lost.
 func OnWake(fn func(Wake)) ObserveOption {
 	return func(o *observeOptions) { o.onWake = append(o.onWake, fn) }
 }
@@ -196,7 +197,13 @@ func Observe(opts ...ObserveOption) (*Observation, error) {
 
 // Stop ends the observation. A second Stop returns the same report.
 func (o *Observation) Stop() (*Report, error) {
+	if o == nil || o.s == nil {
+		return nil, o.fail("Stop", os.ErrInvalid)
+	}
 	p, err := o.s.Stop()
+	if p == nil {
+		return nil, o.fail("Stop", err)
+	}
 	r := &Report{Kernel: o.s.Kernel.Release, Total: p.Total, Lost: int(p.Lost), LostBy: map[string]int{}, TotalChanges: p.Changes, Unwoken: p.Unwoken}
 	for source, n := range p.LostBy {
 		r.LostBy[source] = int(n)
@@ -210,6 +217,9 @@ func (o *Observation) Stop() (*Report, error) {
 
 // Changes is how many changes of watched eventfds were seen so far.
 func (o *Observation) Changes() int {
+	if o == nil {
+		return 0
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.seen
@@ -225,7 +235,7 @@ func (o *Observation) wakeOf(j *observe.Judged) Wake {
 	w := Wake{
 		Waker:  Side{PID: j.Waker.PID, TID: j.Waker.TID, Comm: j.Waker.Comm, Syscall: j.WakerSyscall, FD: j.FD, Context: string(j.Context)},
 		Wakee:  Side{PID: j.Wakee.PID, TID: j.Wakee.TID, Comm: j.Wakee.Comm, Syscall: j.WakeeSyscall, FD: j.WakeeFD(), Context: string(match.Task)},
-		Object: j.Object, Callback: j.Callback, Callbacks: j.Callbacks, Latency: time.Duration(j.Latency()), Time: time.Duration(j.Time),
+		Object: j.Object, EventFD: j.EventFD, Callback: j.Callback, Callbacks: j.Callbacks, Latency: time.Duration(j.Latency()), Time: time.Duration(j.Time),
 		Runtime: j.Runtime, Incomplete: j.Lost || j.Context == match.Unknown,
 		Path: o.path(j.Kernel, first(j.WakePaths), j.WakeChain, j.Waked), Sleep: o.path(j.Kernel, first(j.SleepPaths), j.SleepChain, j.Sleeping),
 	}

@@ -63,12 +63,18 @@ type Session struct {
 	ended chan struct{} // closed when nothing more is read
 	once  sync.Once
 
-	reads  chan struct{} // closed when the first reading was made
-	begun  bool
-	asked  atomic.Int64  // Stop waits until all events up to it were read
-	passed chan struct{} // closed when they were
-	until  atomic.Int64  // all events up to it will have been read
-	last   error
+	reads chan struct{} // closed when the first reading was made
+	begun bool
+	until atomic.Int64 // all events up to it will have been read
+	last  error
+
+	mu       sync.Mutex
+	barriers []*barrier
+	stopping atomic.Bool  // Stop was called
+	reader   atomic.Int64 // the thread that reads, and calls the functions of Options
+	upTo     atomic.Int64 // the time up to which events were fed
+	telling  atomic.Int64 // since when a function of Options runs, 0: none does
+	failed   error        // of the reading, once ended is closed
 }
 
 // How often the rings are read. An eventfd goes unwatched from its making to
@@ -123,10 +129,11 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 		}
 		return nil, access.Complete(err)
 	}
-	s := &Session{Kernel: k, NoChain: access.Chains(), NoTrace: o.NoFunctions, perf: src, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{}), passed: make(chan struct{})}
+	s := &Session{Kernel: k, NoChain: access.Chains(), NoTrace: o.NoFunctions, perf: src, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{})}
 	if o.Functions != nil {
 		o.Witness = o.Functions.Witness
 	}
+	s.timed(&o)
 	s.p = NewPipeline(k, o)
 	s.p.follows = src.Follows
 	if o.Calls {
@@ -154,7 +161,12 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 func (s *Session) read(o *Options, all []source.Source, every time.Duration) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer close(s.ended)
+	s.reader.Store(int64(unix.Gettid()))
+	defer func() {
+		s.reader.Store(0)
+		s.failed = s.last
+		close(s.ended)
+	}()
 	if o.Functions != nil { // not of this thread, which reads what is traced
 		if s.NoTrace = o.Functions.TraceProcesses(o.PIDs); s.NoTrace == nil {
 			all = append(all, o.Functions)
@@ -233,9 +245,8 @@ func (s *Session) feed(o *Options, events []ktrace.Event, losses []ktrace.Loss) 
 	if upTo != source.End {
 		s.p.Passed(upTo)
 	}
-	if asked := s.asked.Load(); asked != 0 && upTo >= asked {
-		s.asked.Store(0)
-		close(s.passed)
+	if err := s.pass(o, upTo); err != nil {
+		return err
 	}
 	if o.OnBatch != nil && len(events) > 0 {
 		o.OnBatch()
@@ -248,13 +259,18 @@ const stopPatience = 2 * time.Second
 
 // Stop ends the observation, and returns once every wake was told.
 func (s *Session) Stop() (*Pipeline, error) {
+	if err := s.onReader(); err != nil {
+		return nil, err
+	}
 	s.once.Do(func() {
+		s.stopping.Store(true)
 		// What the last events are about is looked up while closing of
 		// descriptors is still recorded.
-		s.asked.Store(source.Now())
+		b := s.barrier(false)
 		select {
-		case <-s.passed:
+		case <-b.passed:
 		case <-time.After(stopPatience):
+			s.drop(b)
 		case <-s.ended:
 		}
 		s.until.Store(source.Now())

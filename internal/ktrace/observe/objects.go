@@ -52,6 +52,24 @@ func (ob *object) name(now int64) string {
 	return ob.what + " (id " + ob.id + ")"
 }
 
+// number is the id of an eventfd, -1 where it is none, or none is known for
+// certain.
+func (ob *object) number(now int64) int {
+	switch {
+	case ob == nil:
+		return -1
+	case (ob.bad || ob.asked > now) && ob.before != nil:
+		return ob.before.number(now)
+	case ob.bad || ob.asked > now || ob.idBad || ob.idAsked > now || ob.kind != "eventfd":
+		return -1
+	}
+	id, err := strconv.Atoi(ob.id)
+	if err != nil {
+		return -1
+	}
+	return id
+}
+
 func newObjects(arch string, now func() int64) *Objects {
 	return &Objects{now: now, arch: arch, fds: map[fdKey]*object{}, of: map[int]map[fdKey]bool{}}
 }

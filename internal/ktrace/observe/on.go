@@ -65,20 +65,23 @@ func (p *Pipeline) name(h *held) {
 	}
 	if source == "eventfd_write" || source == "eventfd_read" {
 		h.j.Object, h.j.By = h.eventfd(now, p.objects.tables.split[h.j.Waker.PID]), ""
+		if h.j.EventFD = h.ob.number(now); len(h.on) == 1 && h.j.EventFD < 0 {
+			h.j.EventFD = h.on[0].number(now)
+		}
 		return
 	}
-	var found []string
+	var found []*object
 	for _, ob := range h.on {
 		what := ob.name(now)
 		if what == "" {
 			return // it may be the one
 		}
 		if kind := kindOf(source); kind == "" || strings.HasPrefix(what, kind+" ") {
-			found = append(found, what)
+			found = append(found, ob)
 		}
 	}
 	if len(found) == 1 && (len(h.on) == 1 || kindOf(source) != "") {
-		h.j.Object = found[0]
+		h.j.Object, h.j.EventFD = found[0].name(now), found[0].number(now)
 	}
 }
 

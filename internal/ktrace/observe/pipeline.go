@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -32,9 +33,11 @@ type Pipeline struct {
 	Unwatched []string // how many went without that were to have them, and why
 	Without   []string // what was asked for and is not to be had here, and why
 
-	k       *Kernel
-	o       Options
-	t       *Tracker
+	k         *Kernel
+	o         Options
+	t         *Tracker
+	lostSoFar atomic.Uint64 // Lost, for other goroutines
+
 	unwoken map[int]int  // the same by the CPU on which the threads ran again
 	idle    map[int]bool // CPUs of whose idle task there is a record of a wake
 	cutOff  int          // wakes whose call chain the kernel cut
@@ -171,6 +174,7 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 // lose counts records that are missing.
 func (p *Pipeline) lose(l ktrace.Loss) {
 	p.Lost += l.Count
+	p.lostSoFar.Store(p.Lost)
 	if _, known := p.LostBy[l.Source]; known || len(p.LostBy) < maxSources {
 		p.LostBy[l.Source] += l.Count
 	}

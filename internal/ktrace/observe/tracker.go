@@ -66,6 +66,7 @@ type Wake struct {
 	Lost   bool   // records were lost between the sleep and the run: sides may be incomplete
 
 	Object  string // what it happened on: what the wakee waits on, "" where not known
+	EventFD int    // the id of the eventfd among these, -1 where there is none or it is not known
 	By      string // what the waker's descriptor is where that is another, "" where not known
 	FD      int    // of the waker's call, -1 where not known
 	Runtime bool   // the wakee is the Go runtime's own poller
@@ -454,7 +455,7 @@ func (t *Tracker) cut(ev *ktrace.Event) cut {
 
 func (t *Tracker) waking(ev *ktrace.Event) {
 	cut := t.cut(ev)
-	w := &Wake{Time: ev.Time, Waking: *clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1}
+	w := &Wake{Time: ev.Time, Waking: *clone(ev), Context: cut.Context, Interrupted: cut.Interrupted, FD: -1, EventFD: -1}
 	w.Callbacks, w.Callback = cut.callbacks, cut.callback
 	w.Waker = Side{PID: ev.PID, TID: ev.TID, Comm: ev.Comm}
 	if ev.TID != 0 {

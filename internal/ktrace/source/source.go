@@ -124,6 +124,22 @@ func (m *Merged) each(f func(Source) error) error {
 	return first
 }
 
+// Accountant is what a source has that learns of losses late.
+type Accountant interface {
+	// Account has Losses say all that was lost by now.
+	Account() error
+}
+
+// Account implements Accountant.
+func (m *Merged) Account() error {
+	return m.each(func(s Source) error {
+		if a, ok := s.(Accountant); ok {
+			return a.Account()
+		}
+		return nil
+	})
+}
+
 // Behind is what a source has that takes only so much at a time.
 type Behind interface {
 	// Behind reports whether the last Read left something for the next, which

@@ -177,8 +177,8 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 func (rs *Rings) account(final bool) error {
 	for _, r := range rs.rings {
 		q := rs.queues[r.at]
-		if q.lost == 0 && (!final || rs.noLost) {
-			continue
+		if q == nil || q.lost == 0 && (!final || rs.noLost) {
+			continue // not read yet, or nothing was lost
 		}
 		if rs.noLost {
 			rs.losses = append(rs.losses, ktrace.Loss{Source: "perf", Count: q.lost, From: q.from, To: q.last})

@@ -266,6 +266,9 @@ func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 	return s.rings.Read(until, buf, s.pass)
 }
 
+// Account implements source.Accountant.
+func (s *Source) Account() error { return s.rings.Account() }
+
 // Losses implements source.Source.
 func (s *Source) Losses() []ktrace.Loss { return s.rings.Losses() }
 

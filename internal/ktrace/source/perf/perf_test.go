@@ -239,6 +239,49 @@ func TestLoss(t *testing.T) {
 	}
 }
 
+// A ring says what it had no room for in the next record alone; the kernel is
+// asked before one comes.
+func TestAccount(t *testing.T) {
+	s := open(t, Config{PIDs: []int{os.Getpid()}, Kinds: []ktrace.EventKind{ktrace.SysEnter}, Syscalls: []int{unix.SYS_GETPPID}, Ring: os.Getpagesize()})
+	if s.rings.noLost {
+		t.Skip("the kernel does not count what is lost for each event (before Linux 6.0)")
+	}
+	for range 20000 {
+		unix.Getppid()
+	}
+	lost := func() (n uint64) {
+		for _, l := range s.Losses() {
+			if l.Source == "raw_syscalls:sys_enter" {
+				n += l.Count
+			}
+		}
+		return n
+	}
+	if _, err := s.Read(source.Now(), nil); err != nil {
+		t.Fatal(err)
+	}
+	before := lost()
+	if err := s.Account(); err != nil {
+		t.Fatal(err)
+	}
+	counted := lost()
+	if counted == 0 {
+		t.Errorf("%d records were known to be lost, %d after asking", before, counted)
+	}
+	for range 10 { // the ring, which has room again, now says so itself
+		unix.Getppid()
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(source.End, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := lost(); n != 0 {
+		t.Errorf("%d more records are lost, and nothing was for them to push out", n)
+	}
+}
+
 // descriptors counts the open ones, and those of perf among them.
 func descriptors(t *testing.T) (all, perf int) {
 	t.Helper()

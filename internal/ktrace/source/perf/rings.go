@@ -318,6 +318,10 @@ func (rs *Rings) Behind() bool { return rs.behind }
 // UpTo is the time up to which Read has passed on everything.
 func (rs *Rings) UpTo() int64 { return rs.until }
 
+// Account asks the kernel what was lost by now: a ring says so only in the next
+// record that it has room for. Before Linux 6.0 there is no other way.
+func (rs *Rings) Account() error { return rs.account(true) }
+
 // Losses returns what was lost since it was last called.
 func (rs *Rings) Losses() []ktrace.Loss {
 	l := rs.losses

@@ -530,6 +530,9 @@ func names(stack []ktrace.Frame) string {
 	return b.String()
 }
 
+// Account implements source.Accountant.
+func (s *Source) Account() error { return s.rings.Account() }
+
 // Behind implements source.Behind.
 func (s *Source) Behind() bool { return s.rings.Behind() }
 

@@ -1,0 +1,211 @@
+//go:build linux
+
+package observe
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/efd-go/efd/internal/count"
+	"github.com/efd-go/efd/internal/ktrace/source"
+	"golang.org/x/sys/unix"
+)
+
+// barrier is a time up to which everything is to be told.
+type barrier struct {
+	at     int64
+	sync   bool          // wakes are to be told as well, and not only read
+	counts bool          // what was lost up to it is counted
+	passed chan struct{} // closed once all is told
+	left   string        // what was not told when the records were read last; guarded by Session.mu
+}
+
+// Sync returns once every record up to the call was told of, and every function
+// that gets one has returned. Its errors are os.ErrClosed after Stop, and
+// os.ErrDeadlineExceeded, with what is missing, if the limit passes and no
+// record of before the call is read in it.
+//
+// What a thread did before it calls Sync, or before another goroutine does that
+// it synchronises with, is in the kernel's rings by then: a record is whole
+// before the call that it is of returns. The rings are read once more after that.
+func (s *Session) Sync(limit time.Duration) error {
+	if err := s.onReader(); err != nil {
+		return err
+	}
+	if s.stopping.Load() {
+		return os.ErrClosed
+	}
+	b := s.barrier(true)
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for read := s.upTo.Load(); ; timer.Reset(limit) {
+		select {
+		case <-b.passed:
+			return nil
+		case <-s.ended: // everything was told when it ended
+			return s.failed
+		case <-timer.C:
+		}
+		// A machine that is slow in reading what is there is not stuck.
+		was := read
+		if read = min(s.upTo.Load(), b.at); read <= was {
+			s.drop(b)
+			return fmt.Errorf("waited %v: %s: %w", limit, s.late(b), os.ErrDeadlineExceeded)
+		}
+	}
+}
+
+// onReader refuses a call by a function that is told of records: it would wait
+// for itself.
+func (s *Session) onReader() error {
+	if int64(unix.Gettid()) == s.reader.Load() {
+		return errors.New("called by a function that is told of wakes, and everything waits until that returns")
+	}
+	return nil
+}
+
+// barrier asks for everything up to now.
+func (s *Session) barrier(sync bool) *barrier {
+	b := &barrier{sync: sync, passed: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.at = source.Now()
+	s.barriers = append(s.barriers, b)
+	return b
+}
+
+func (s *Session) drop(b *barrier) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.barriers = slices.DeleteFunc(s.barriers, func(o *barrier) bool { return o == b })
+}
+
+// late says what a barrier waits for.
+func (s *Session) late(b *barrier) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.left != "" {
+		return b.left
+	}
+	text := "no record was read yet"
+	if upTo := s.upTo.Load(); upTo != 0 {
+		text = fmt.Sprintf("the records are read up to %v before the call", time.Duration(b.at-upTo).Round(time.Millisecond))
+	}
+	if since := s.telling.Load(); since != 0 {
+		text += fmt.Sprintf(", and a function that is told of them has not returned for %v", time.Duration(source.Now()-since).Round(time.Millisecond))
+	}
+	return text
+}
+
+// pass ends the waits at the barriers up to which everything is told. All
+// records up to upTo were fed. It is called by the reader alone.
+func (s *Session) pass(o *Options, upTo int64) error {
+	s.upTo.Store(upTo)
+	s.mu.Lock()
+	waiting := slices.Clone(s.barriers)
+	s.mu.Unlock()
+	for _, b := range waiting {
+		if b.at > upTo {
+			continue
+		}
+		if b.sync && !b.counts {
+			if err := s.count(o); err != nil {
+				return err
+			}
+			b.counts = true
+		}
+		left := ""
+		if b.sync {
+			left = s.p.settle(b.at)
+		}
+		s.mu.Lock()
+		b.left = left
+		s.mu.Unlock()
+		if left == "" {
+			s.drop(b)
+			close(b.passed)
+		}
+	}
+	return nil
+}
+
+// count takes what was lost and no record of a ring tells of yet.
+func (s *Session) count(o *Options) error {
+	if err := s.src.Account(); err != nil {
+		return err
+	}
+	losses := s.src.Losses()
+	if len(losses) == 0 {
+		return nil
+	}
+	if o.Record != nil {
+		if err := o.Record.Write(nil, losses); err != nil {
+			return err
+		}
+	}
+	s.p.Feed(nil, losses)
+	return nil
+}
+
+// settle tells of the wakes up to a time whose threads will not be seen to run,
+// and says what else up to then is not told yet, "" for nothing. A thread that
+// has not run for patience is not waited for.
+func (p *Pipeline) settle(at int64) (left string) {
+	runs := func(w *Wake) bool { return p.o.Calls && p.follows(w.Wakee.PID) && w.Time > p.t.now-patience }
+	waiting := p.t.settle(at, runs)
+	if waiting > 0 {
+		return count.Of(waiting, "wake") + " up to the call " + count.Word(waiting, "waits", "wait") + " for the woken thread to run"
+	}
+	p.release(p.t.now)
+	for _, h := range p.held {
+		if h.at() <= at {
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		return count.Of(waiting, "wake or call", "wakes or calls") + " up to the call " + count.Word(waiting, "waits", "wait") + " for what is known of descriptors and functions"
+	}
+	return ""
+}
+
+// settle delivers the wakes up to a time but for those of threads that may still
+// be seen to run, and returns how many these are.
+func (t *Tracker) settle(at int64, runs func(*Wake) bool) (waiting int) {
+	var open []*Wake
+	for _, th := range t.threads {
+		switch w := th.pending; {
+		case w == nil || w.Time > at:
+		case runs(w):
+			waiting++
+		default:
+			open = append(open, w)
+			th.pending = nil
+			if th.asleep != nil {
+				th.asleep.woken = true
+			}
+		}
+	}
+	slices.SortFunc(open, func(a, b *Wake) int { return cmp.Compare(a.Time, b.Time) })
+	for _, w := range open {
+		t.deliver(w)
+	}
+	return waiting
+}
+
+// timed notes when a function of the options runs.
+func (s *Session) timed(o *Options) {
+	if tell := o.OnWake; tell != nil {
+		o.OnWake = func(j *Judged) {
+			s.telling.Store(source.Now())
+			defer s.telling.Store(0)
+			tell(j)
+		}
+	}
+}
+
+// Lost is how many records were lost so far.
+func (s *Session) Lost() uint64 { return s.p.lostSoFar.Load() }
