@@ -143,7 +143,12 @@ func (e *EventFD) Read() (v uint64, err error) {
 		return 0, os.ErrClosed
 	}
 	raceRelease(&raceTaken)
-	_, errno := callRead(int(e.d.fd), &v, e.d.sleeps())
+	var errno unix.Errno
+	if tracing.Load() == nil && !e.d.sleeps() {
+		_, errno = sysReadNonblock(int(e.d.fd), &v)
+	} else {
+		_, errno = callRead(int(e.d.fd), &v, e.d.sleeps())
+	}
 	if errno == unix.EINTR {
 		v, errno = e.read()
 	}
@@ -160,7 +165,11 @@ func (e *EventFD) Read() (v uint64, err error) {
 func (e *EventFD) read() (v uint64, errno unix.Errno) {
 	raceRelease(&raceTaken)
 	for {
-		_, errno = callRead(int(e.d.fd), &v, e.d.sleeps())
+		if tracing.Load() == nil && !e.d.sleeps() {
+			_, errno = sysReadNonblock(int(e.d.fd), &v)
+		} else {
+			_, errno = callRead(int(e.d.fd), &v, e.d.sleeps())
+		}
 		if errno != unix.EINTR {
 			break
 		}
@@ -185,7 +194,12 @@ func (e *EventFD) Write(v uint64) error {
 		return os.ErrClosed
 	}
 	raceRelease(&raceWritten)
-	_, errno := callWrite(int(e.d.fd), &v, e.d.sleeps())
+	var errno unix.Errno
+	if tracing.Load() == nil && !e.d.sleeps() {
+		_, errno = sysWriteNonblock(int(e.d.fd), &v)
+	} else {
+		_, errno = callWrite(int(e.d.fd), &v, e.d.sleeps())
+	}
 	if errno == unix.EINTR {
 		errno = e.write(v)
 	}
@@ -201,7 +215,11 @@ func (e *EventFD) Write(v uint64) error {
 func (e *EventFD) write(v uint64) (errno unix.Errno) {
 	raceRelease(&raceWritten)
 	for {
-		_, errno = callWrite(int(e.d.fd), &v, e.d.sleeps())
+		if tracing.Load() == nil && !e.d.sleeps() {
+			_, errno = sysWriteNonblock(int(e.d.fd), &v)
+		} else {
+			_, errno = callWrite(int(e.d.fd), &v, e.d.sleeps())
+		}
 		if errno != unix.EINTR {
 			break
 		}

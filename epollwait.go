@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,26 @@ func (p *Epoll) Wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 	if timeout != 0 {
 		p.begin(&p.wake.sleepers)
 	}
-	n, err = p.wait(events, timeout, mask)
+	if err = p.mayWait(events); err == nil {
+		var buf SigSet
+		w := epollWait{timeout: timeout, mask: mask, blocked: waitMask(mask, &buf)}
+		if timeout > 0 {
+			w.start = monotonic()
+		}
+		// Nothing is between this function and the call: to return through more of
+		// them costs as much as the rest.
+		call, errno := opEpollPwait, unix.Errno(0)
+		if msec, whole := wholeMsec(timeout); !whole || timeout != 0 && !alwaysReady.has.Load() {
+			n, call, errno = p.waitStep(events, timeout, w.blocked)
+		} else if tracing.Load() == nil {
+			n, errno = sysEpollPwait(int(p.d.fd), unsafe.SliceData(events), len(events), uintptr(msec), w.blocked)
+		} else {
+			n, errno = callEpollPwait(int(p.d.fd), events, msec, w.blocked)
+		}
+		if errno != 0 || p.file.hasWake.Load() {
+			n, err = p.waitOn(events, &w, n, call, errno)
+		}
+	}
 	if n > 0 {
 		raceSeen()
 	}
@@ -76,24 +96,37 @@ const (
 	lookAgain = 4
 )
 
-func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (int, error) {
-	if err := checkRoom(events); err != nil {
-		return 0, err
+// epollWait is what a wait that takes several calls goes by.
+type epollWait struct {
+	timeout, start time.Duration
+	mask, blocked  *SigSet
+}
+
+// left is the rest of the time.
+func (w *epollWait) left() time.Duration {
+	if w.timeout <= 0 {
+		return w.timeout
 	}
-	if p.d.closed() { // before this wait was counted, perhaps: then nobody ends it
-		return 0, os.ErrClosed
+	return max(0, w.timeout-(monotonic()-w.start))
+}
+
+// mayWait reports why a wait is not to begin.
+func (p *Epoll) mayWait(events []EpollEvent) error {
+	switch {
+	case len(events) == 0 || len(events) > maxEpollEvents:
+		return checkRoom(events)
+	case p.d.closed(): // before this wait was counted, perhaps: then nobody ends it
+		return os.ErrClosed
+	case p.wake.woken.Load() && p.takeWake():
+		return ErrWoken
 	}
-	if p.wake.woken.Load() && p.takeWake() {
-		return 0, ErrWoken
-	}
-	var buf SigSet
-	blocked := waitMask(mask, &buf)
-	var start time.Duration
-	if timeout > 0 {
-		start = monotonic()
-	}
-	for left, looks := timeout, 0; ; {
-		n, call, errno := p.waitStep(events, left, blocked)
+	return nil
+}
+
+// waitOn takes in the result of a wait's call, and makes more of them until the
+// wait is over.
+func (p *Epoll) waitOn(events []EpollEvent, w *epollWait, n int, call op, errno unix.Errno) (int, error) {
+	for left, looks := w.timeout, 0; ; {
 		if errno == 0 {
 			if m := p.sift(events[:n]); m > 0 || n == 0 {
 				return m, nil
@@ -105,13 +138,11 @@ func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 				return 0, nil
 			}
 		}
-		if timeout > 0 {
-			left = max(0, timeout-(monotonic()-start))
-		}
+		left = w.left()
 		switch {
 		case p.d.closed():
 			return 0, os.ErrClosed
-		case errno == 0, errno == errMore, errno == unix.EINTR && mask == nil:
+		case errno == 0, errno == errMore, errno == unix.EINTR && w.mask == nil:
 		case errno == unix.EINTR:
 			return 0, &InterruptedError{opNames[call], left}
 		case call == opEpollPwait2 && (errno == unix.ENOSYS || errno == unix.EPERM):
@@ -122,6 +153,7 @@ func (p *Epoll) wait(events []EpollEvent, timeout time.Duration, mask *SigSet) (
 		if p.wake.woken.Load() && p.takeWake() {
 			return 0, ErrWoken
 		}
+		n, call, errno = p.waitStep(events, left, w.blocked)
 	}
 }
 
@@ -249,11 +281,11 @@ func (p *Epoll) park(ctx context.Context, events []EpollEvent) (int, error) {
 
 // look takes what is ready.
 func (p *Epoll) look(events []EpollEvent) (int, error) {
-	n, err := p.wait(events, 0, nil)
-	if err != nil {
-		n = 0
+	if err := p.mayWait(events); err != nil {
+		return 0, err
 	}
-	return n, err
+	n, errno := callEpollPwait(int(p.d.fd), events, 0, nil)
+	return p.waitOn(events, &epollWait{}, n, opEpollPwait, errno)
 }
 
 func (p *Epoll) poller() (*poller, error) {

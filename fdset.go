@@ -36,6 +36,7 @@ const (
 type FDSet struct {
 	_     [0]func() // == would compare addresses
 	low   [lowWords]fdWord
+	high  uint      // no word of low above this one has a bit
 	large *largeFDs // all numbers, once one is too large for low
 	turn  uint      // large.turn as of this FDSet's last change
 }
@@ -100,7 +101,9 @@ func (s *FDSet) Add(fd int) error {
 	case s == nil:
 		return os.ErrInvalid
 	case s.large == nil && uint(fd) < unix.FD_SETSIZE:
-		s.low[uint(fd)/fdWordBits] |= 1 << (uint(fd) % fdWordBits)
+		i := uint(fd) / fdWordBits
+		s.low[i] |= 1 << (uint(fd) % fdWordBits)
+		s.high = max(s.high, i)
 		return nil
 	case fd < 0 || fd >= maxFD:
 		return badArg(unix.EBADF, "FDSet.Add: fd %d: want 0 to %d", fd, maxFD-1)
@@ -159,7 +162,7 @@ func (s *FDSet) overwrite(n int) []fdWord {
 	case s.large != nil && s.large.work && !s.stale() && n <= len(s.large.words):
 		return s.edit(0, true)
 	case n <= lowWords:
-		s.large = nil
+		s.large, s.high = nil, uint(max(n, 1)-1)
 		return s.low[:]
 	}
 	s.large, s.turn = &largeFDs{words: newWords(n), work: true}, 0
@@ -194,7 +197,17 @@ func (s FDSet) String() string { return uapi.FDSet(s.All()) }
 
 // nfds is 1 above the highest descriptor in the set.
 func (s *FDSet) nfds() int {
-	words := s.words()
+	if s == nil {
+		return 0
+	}
+	return s.top()
+}
+
+func (s *FDSet) top() int {
+	words := s.low[:s.high+1]
+	if s.large != nil {
+		words = s.words()
+	}
 	for i := len(words) - 1; i >= 0; i-- {
 		if w := words[i]; w != 0 {
 			return i*fdWordBits + bits.Len(w)
@@ -209,6 +222,9 @@ func (s *FDSet) upTo(n int) []fdWord {
 		return nil
 	}
 	n = wordsFor(n)
+	if s.large == nil && n <= lowWords {
+		return s.low[:n]
+	}
 	return s.edit(n, true)[:n]
 }
 

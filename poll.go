@@ -4,6 +4,7 @@ package efd
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
@@ -87,7 +88,12 @@ func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) 
 	if mask != nil && timeout > 0 {
 		l.start() // the time left is reported, so it goes by the clock from the start
 	}
-	n, errno := callPpoll(fds, ts, blocked)
+	var errno unix.Errno
+	if tracing.Load() == nil {
+		n, errno = sysPpoll(unsafe.SliceData(fds), len(fds), ts, blocked)
+	} else {
+		n, errno = callPpoll(fds, ts, blocked)
+	}
 	if errno != 0 {
 		return repeatPpoll(errno, fds, &l, mask, blocked)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -393,7 +394,23 @@ func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
 		return 0, os.ErrInvalid
 	}
 	c := s.get()
-	n, err = c.wait(context.Background(), timeout, mask)
+	var buf SigSet
+	w := pollWait{mask: mask, blocked: waitMask(mask, &buf)}
+	ts := w.limit.set(timeout)
+	if mask != nil && timeout > 0 {
+		w.limit.start()
+	}
+	fds, err := c.begin(timeout != 0)
+	if err != nil {
+		return 0, err
+	}
+	var errno unix.Errno
+	if tracing.Load() == nil {
+		n, errno = sysPpoll(unsafe.SliceData(fds), len(fds), ts, w.blocked)
+	} else {
+		n, errno = callPpoll(fds, ts, w.blocked)
+	}
+	n, err = c.waitOn(context.Background(), &w, fds, n, errno)
 	runtime.KeepAlive(s)
 	return n, err
 }
@@ -412,9 +429,9 @@ func (s *PollSet) WaitContext(ctx context.Context) (n int, err error) {
 	defer runtime.KeepAlive(s)
 	c := s.get()
 	if ctx.Done() == nil {
-		return c.wait(ctx, Forever, nil)
+		return c.wait(ctx, Forever)
 	}
-	if n, err := c.wait(ctx, 0, nil); n != 0 || err != nil {
+	if n, err := c.wait(ctx, 0); n != 0 || err != nil {
 		return n, err
 	}
 	return c.waitDone(ctx)
@@ -435,44 +452,63 @@ func (c *pollCore) waitDone(ctx context.Context) (n int, err error) {
 		}
 	})
 	defer stop()
-	n, err = c.wait(ctx, limit, nil)
+	n, err = c.wait(ctx, limit)
 	if timed && n == 0 && err == nil { // ctx itself has not seen it yet, perhaps
 		err = context.DeadlineExceeded
 	}
 	return n, err
 }
 
-func (c *pollCore) wait(ctx context.Context, timeout time.Duration, mask *SigSet) (n int, err error) {
-	var l limit
-	var buf SigSet
-	ts, blocked := l.set(timeout), waitMask(mask, &buf)
-	if mask != nil && timeout > 0 {
-		l.start()
+// pollWait is what a wait that takes several calls goes by.
+type pollWait struct {
+	limit         limit
+	mask, blocked *SigSet
+}
+
+// wait waits in ctx, which may be done at once.
+func (c *pollCore) wait(ctx context.Context, timeout time.Duration) (int, error) {
+	var w pollWait
+	n, fds, errno, err := c.waitStep(ctx, &w, w.limit.set(timeout))
+	if err != nil {
+		return 0, err
 	}
+	return c.waitOn(ctx, &w, fds, n, errno)
+}
+
+// waitStep begins a wait and makes its call.
+func (c *pollCore) waitStep(ctx context.Context, w *pollWait, ts *timespec) (n int, fds []PollFD, errno unix.Errno, err error) {
+	if fds, err = c.begin(!ts.isZero()); err != nil {
+		return 0, nil, 0, err
+	}
+	// Only now: a context that is done from here on pokes.
+	if err := ctx.Err(); err != nil {
+		c.end(0, nil)
+		return 0, nil, 0, err
+	}
+	n, errno = callPpoll(fds, ts, w.blocked)
+	return n, fds, errno, nil
+}
+
+// waitOn takes in the result of a wait's call on fds, and makes more of them until
+// the wait is over.
+func (c *pollCore) waitOn(ctx context.Context, w *pollWait, fds []PollFD, n int, errno unix.Errno) (int, error) {
 	for {
-		fds, err := c.begin(!ts.isZero())
-		if err != nil {
-			return 0, err
-		}
-		// Only now: a context that is done from here on pokes.
-		if ctx.Err() != nil {
-			c.end(0, nil)
-			return 0, ctx.Err()
-		}
-		n, errno := callPpoll(fds, ts, blocked)
+		var again bool
+		var err error
 		if errno != 0 {
-			n, err = repeatPpoll(errno, fds, &l, mask, blocked)
+			n, err = repeatPpoll(errno, fds, &w.limit, w.mask, w.blocked)
 		} else if n > 0 {
 			raceSeen()
 		}
-		again, n, err := c.end(n, err)
-		if err != nil {
+		if again, n, err = c.end(n, err); err != nil {
 			return 0, err
 		}
 		if !again {
 			return n, nil
 		}
-		ts = l.next()
+		if n, fds, errno, err = c.waitStep(ctx, w, w.limit.next()); err != nil {
+			return 0, err
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ package efd
 import (
 	"math/bits"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,13 +42,21 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 	if mask != nil && timeout > 0 {
 		l.start()
 	}
-	n, errno := callPselect6(nfds, rw, ww, xw, ts, blocked)
+	var errno unix.Errno
+	if tracing.Load() == nil {
+		arg := sigsetArg{blocked, sigsetSize}
+		n, errno = sysPselect6(nfds, unsafe.SliceData(rw), unsafe.SliceData(ww), unsafe.SliceData(xw), ts, arg.pointer())
+	} else {
+		n, errno = callPselect6(nfds, rw, ww, xw, ts, blocked)
+	}
 	if errno != 0 {
 		if n, err = repeatPselect6(errno, nfds, rw, ww, xw, &l, mask, blocked); err != nil {
 			return 0, err
 		}
 	}
-	clearStale(n, rw, ww, xw)
+	if nfds > fdWordBits {
+		clearStale(n, rw, ww, xw)
+	}
 	if n > 0 {
 		raceSeen()
 	}
@@ -91,7 +100,7 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel
-// neither tests nor clears. What it reports is n bits below them. The sets have
+// neither tests nor clears. It reaches over one word at least. What it reports is n bits below them. The sets have
 // one length, or none.
 func clearStale(n int, r, w, x []fdWord) {
 	for i := range max(len(r), len(w), len(x)) {

@@ -113,16 +113,18 @@ func (s SigSet) sanitize() SigSet {
 
 // waitMask is the mask for a wait, written to buf; nil stays nil.
 func waitMask(mask, buf *SigSet) *SigSet {
-	if mask != nil {
-		mask.forWait(buf)
-		return buf
+	if mask == nil {
+		return nil
 	}
-	return nil
+	mask.forWait(buf)
+	return buf
 }
 
 // forWait writes to buf the mask that a wait can have. Go's runtime sends
 // SIGURG to its threads to preempt goroutines. That is no event of the
 // program's, so it waits until the wait is over.
+//
+//go:noinline
 func (s *SigSet) forWait(buf *SigSet) {
 	*buf = s.sanitize()
 	buf.word[int(unix.SIGURG-1)/sigWordBits] |= sigBit(unix.SIGURG)

@@ -54,6 +54,14 @@ type sigsetArg struct {
 	size uintptr
 }
 
+// pointer is a to be passed; nil for no mask.
+func (a *sigsetArg) pointer() *sigsetArg {
+	if a.mask == nil {
+		return nil
+	}
+	return a
+}
+
 func sysEventfd2(initval, flags uint32) (int, unix.Errno) {
 	fd, _, errno := syscall.RawSyscall(unix.SYS_EVENTFD2, uintptr(initval), uintptr(flags), 0)
 	return int(fd), errno
@@ -136,30 +144,6 @@ func sysFcntl(fd, cmd, arg int) (int, unix.Errno) {
 	return int(r), errno
 }
 
-func sysPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	if hasTime32 && oldTime() {
-		return oldPpoll(fds, ts, mask)
-	}
-	n, _, errno := syscall.Syscall6(nrPpoll, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
-		uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
-	return int(n), errno
-}
-
-// sysPselect6 passes sets of at least nfds bits, each nil for none.
-func sysPselect6(nfds int, r, w, x []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	arg := &sigsetArg{mask, sigsetSize}
-	if mask == nil {
-		arg = nil
-	}
-	if hasTime32 && oldTime() {
-		return oldPselect6(nfds, r, w, x, ts, arg)
-	}
-	n, _, errno := syscall.Syscall6(nrPselect6, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
-		uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
-		uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(arg)))
-	return int(n), errno
-}
-
 func sysEpollCreate1(flags int) (int, unix.Errno) {
 	fd, _, errno := syscall.RawSyscall(unix.SYS_EPOLL_CREATE1, uintptr(flags), 0, 0)
 	return int(fd), errno
@@ -171,17 +155,15 @@ func sysEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
 	return errno
 }
 
-func sysEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
-	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
-		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(msec),
-		uintptr(unsafe.Pointer(mask)), sigsetSize)
+func sysEpollPwait(epfd int, events *EpollEvent, size int, msec uintptr, mask *SigSet) (int, unix.Errno) {
+	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd), uintptr(unsafe.Pointer(events)), uintptr(size),
+		msec, uintptr(unsafe.Pointer(mask)), sigsetSize)
 	return int(n), errno
 }
 
-func sysEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) (int, unix.Errno) {
-	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(epfd),
-		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(unsafe.Pointer(ts)),
-		uintptr(unsafe.Pointer(mask)), sigsetSize)
+func sysEpollPwait2(epfd int, events *EpollEvent, size int, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(epfd), uintptr(unsafe.Pointer(events)), uintptr(size),
+		uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(mask)), sigsetSize)
 	return int(n), errno
 }
 

@@ -23,9 +23,6 @@ const (
 // noTime64 is set once the kernel has refused a call with 64-bit time.
 var noTime64 atomic.Bool
 
-// hasTime32 says that there are older calls, with 32-bit time.
-const hasTime32 = true
-
 // oldTime reports whether the kernel lacks the calls with 64-bit time.
 func oldTime() bool { return noTime64.Load() }
 
@@ -69,19 +66,29 @@ func (t *timespec) widen(from *timespec32) {
 	}
 }
 
-func oldPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
+func sysPpoll(fds *PollFD, size int, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	nr := uintptr(nrPpoll)
+	limit := unsafe.Pointer(ts)
 	var old timespec32
-	r, _, errno := syscall.Syscall6(nrPpollOld, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
-		uintptr(unsafe.Pointer(ts.narrow(&old))), uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
-	ts.widen(&old)
-	return int(r), errno
+	if oldTime() {
+		nr, limit = nrPpollOld, unsafe.Pointer(ts.narrow(&old))
+		defer ts.widen(&old)
+	}
+	n, _, errno := syscall.Syscall6(nr, uintptr(unsafe.Pointer(fds)), uintptr(size), uintptr(limit),
+		uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
+	return int(n), errno
 }
 
-func oldPselect6(nfds int, r, w, x []fdWord, ts *timespec, arg *sigsetArg) (int, unix.Errno) {
+// sysPselect6 passes sets of at least nfds bits, each nil for none.
+func sysPselect6(nfds int, r, w, x *fdWord, ts *timespec, arg *sigsetArg) (int, unix.Errno) {
+	nr := uintptr(nrPselect6)
+	limit := unsafe.Pointer(ts)
 	var old timespec32
-	n, _, errno := syscall.Syscall6(nrPselect6Old, uintptr(nfds), uintptr(unsafe.Pointer(unsafe.SliceData(r))),
-		uintptr(unsafe.Pointer(unsafe.SliceData(w))), uintptr(unsafe.Pointer(unsafe.SliceData(x))),
-		uintptr(unsafe.Pointer(ts.narrow(&old))), uintptr(unsafe.Pointer(arg)))
-	ts.widen(&old)
+	if oldTime() {
+		nr, limit = nrPselect6Old, unsafe.Pointer(ts.narrow(&old))
+		defer ts.widen(&old)
+	}
+	n, _, errno := syscall.Syscall6(nr, uintptr(nfds), uintptr(unsafe.Pointer(r)), uintptr(unsafe.Pointer(w)),
+		uintptr(unsafe.Pointer(x)), uintptr(limit), uintptr(unsafe.Pointer(arg)))
 	return int(n), errno
 }

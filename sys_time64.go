@@ -2,7 +2,12 @@
 
 package efd
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // Where long has 64 bits there is one time ABI.
 const (
@@ -10,9 +15,6 @@ const (
 	nrPpoll    = unix.SYS_PPOLL
 	nrPselect6 = unix.SYS_PSELECT6
 )
-
-// hasTime32 says that there are older calls, with 32-bit time.
-const hasTime32 = false
 
 // oldTime reports whether the kernel lacks the calls with 64-bit time.
 func oldTime() bool { return false }
@@ -26,8 +28,15 @@ const fcntlName = "fcntl"
 // timeCall is the name of a call with a time limit.
 func timeCall(name string) string { return name }
 
-func oldPpoll([]PollFD, *timespec, *SigSet) (int, unix.Errno) { return 0, unix.ENOSYS }
+func sysPpoll(fds *PollFD, size int, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	n, _, errno := syscall.Syscall6(nrPpoll, uintptr(unsafe.Pointer(fds)), uintptr(size), uintptr(unsafe.Pointer(ts)),
+		uintptr(unsafe.Pointer(mask)), sigsetSize, 0)
+	return int(n), errno
+}
 
-func oldPselect6(int, []fdWord, []fdWord, []fdWord, *timespec, *sigsetArg) (int, unix.Errno) {
-	return 0, unix.ENOSYS
+// sysPselect6 passes sets of at least nfds bits, each nil for none.
+func sysPselect6(nfds int, r, w, x *fdWord, ts *timespec, arg *sigsetArg) (int, unix.Errno) {
+	n, _, errno := syscall.Syscall6(nrPselect6, uintptr(nfds), uintptr(unsafe.Pointer(r)), uintptr(unsafe.Pointer(w)),
+		uintptr(unsafe.Pointer(x)), uintptr(unsafe.Pointer(ts)), uintptr(unsafe.Pointer(arg)))
+	return int(n), errno
 }

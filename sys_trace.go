@@ -230,12 +230,12 @@ func callFcntl(fd, cmd, arg int) (int, unix.Errno) {
 
 func callPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	if tracing.Load() == nil {
-		return sysPpoll(fds, ts, mask)
+		return sysPpoll(unsafe.SliceData(fds), len(fds), ts, mask)
 	}
 	r := begin(kindPpoll, timeCall("ppoll"), addrSlice(fds), uintptr(len(fds)), addr(ts), addr(mask), sigsetSize)
 	r.before = memory{fds: slices.Clone(fds), ts: deref(ts), mask: deref(mask)}
 	r.now()
-	n, errno := sysPpoll(fds, ts, mask)
+	n, errno := sysPpoll(unsafe.SliceData(fds), len(fds), ts, mask)
 	r.end(n, errno)
 	r.after = memory{fds: slices.Clone(fds), ts: deref(ts)}
 	r.done()
@@ -243,13 +243,14 @@ func callPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 }
 
 func callPselect6(nfds int, rs, ws, xs []fdWord, ts *timespec, mask *SigSet) (int, unix.Errno) {
+	rp, wp, xp, arg := unsafe.SliceData(rs), unsafe.SliceData(ws), unsafe.SliceData(xs), sigsetArg{mask, sigsetSize}
 	if tracing.Load() == nil {
-		return sysPselect6(nfds, rs, ws, xs, ts, mask)
+		return sysPselect6(nfds, rp, wp, xp, ts, arg.pointer())
 	}
-	r := begin(kindPselect6, timeCall("pselect6"), uintptr(nfds), addrSlice(rs), addrSlice(ws), addrSlice(xs), addr(ts))
+	r := begin(kindPselect6, timeCall("pselect6"), uintptr(nfds), addr(rp), addr(wp), addr(xp), addr(ts))
 	r.before = memory{sets: cloneSets(rs, ws, xs), ts: deref(ts), mask: deref(mask)}
 	r.now()
-	n, errno := sysPselect6(nfds, rs, ws, xs, ts, mask)
+	n, errno := sysPselect6(nfds, rp, wp, xp, ts, arg.pointer())
 	r.end(n, errno)
 	r.after = memory{sets: cloneSets(rs, ws, xs), ts: deref(ts)}
 	r.done()
@@ -287,12 +288,12 @@ func callEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
 
 func callEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (int, unix.Errno) {
 	if tracing.Load() == nil {
-		return sysEpollPwait(epfd, events, msec, mask)
+		return sysEpollPwait(epfd, unsafe.SliceData(events), len(events), uintptr(msec), mask)
 	}
 	r := begin(kindEpollPwait, "epoll_pwait", uintptr(epfd), addrSlice(events), uintptr(len(events)), uintptr(msec), addr(mask), sigsetSize)
 	r.before.mask = deref(mask)
 	r.now()
-	n, errno := sysEpollPwait(epfd, events, msec, mask)
+	n, errno := sysEpollPwait(epfd, unsafe.SliceData(events), len(events), uintptr(msec), mask)
 	r.end(n, errno)
 	r.after.events = slices.Clone(events[:max(r.ret, 0)])
 	r.done()
@@ -301,12 +302,12 @@ func callEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (in
 
 func callEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	if tracing.Load() == nil {
-		return sysEpollPwait2(epfd, events, ts, mask)
+		return sysEpollPwait2(epfd, unsafe.SliceData(events), len(events), ts, mask)
 	}
 	r := begin(kindEpollPwait2, "epoll_pwait2", uintptr(epfd), addrSlice(events), uintptr(len(events)), addr(ts), addr(mask), sigsetSize)
 	r.before = memory{ts: deref(ts), mask: deref(mask)}
 	r.now()
-	n, errno := sysEpollPwait2(epfd, events, ts, mask)
+	n, errno := sysEpollPwait2(epfd, unsafe.SliceData(events), len(events), ts, mask)
 	r.end(n, errno)
 	r.after.events = slices.Clone(events[:max(r.ret, 0)])
 	r.done()
