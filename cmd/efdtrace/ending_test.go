@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -127,8 +128,10 @@ func TestVerifyEnded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var said, stderr strings.Builder
+		cmd.Stderr = &stderr
 		testenv.Start(t, cmd)
-		lines := bufio.NewScanner(out)
+		lines := bufio.NewScanner(io.TeeReader(out, &said))
 		for lines.Scan() && !strings.HasPrefix(lines.Text(), "ok") { // the first trial was added
 		}
 		cmd.Process.Signal(sig)
@@ -136,7 +139,7 @@ func TestVerifyEnded(t *testing.T) {
 		}
 		cmd.Wait()
 		if got, want := cmd.ProcessState.ExitCode(), 128+int(sig); got != want {
-			t.Errorf("%v: %v, want status %d", sig, cmd.ProcessState, want)
+			t.Errorf("%v: %v, want status %d: %s%s", sig, cmd.ProcessState, want, stderr.String(), said.String())
 		}
 		if status, _, stderr := invoke(t, "replay", file); status != exitOK || stderr != "" {
 			t.Errorf("%v: status %d of replay: %s", sig, status, stderr)

@@ -13,18 +13,42 @@ type total struct {
 	Label                   string
 	Passed, Failed, Skipped int
 	Skips                   map[string][]string // reason to tests
+	Failures                []failure           `json:",omitempty"`
+}
+
+type failure struct {
+	Name, Output string
+}
+
+// failures are what a kernel failed in: its tests and scenarios, or else why it
+// was lost.
+func (r *result) failures() (all []failure) {
+	for _, t := range r.Tests {
+		if t.Status == statusFailed {
+			all = append(all, failure{strings.TrimSpace(t.Name + " " + strings.Join(t.Failed, " ")), t.Output})
+		}
+	}
+	for _, v := range r.Verify {
+		if v.Status == statusFailed {
+			all = append(all, failure{"scenario " + v.Name, v.Reason})
+		}
+	}
+	if all == nil && r.Status == statusFailed {
+		all = append(all, failure{"the guest", r.Reason + "\n" + r.Log})
+	}
+	return all
 }
 
 // total counts a scenario of verify as a test. A kernel that failed otherwise,
 // as by hanging, is a failure too.
 func (r *result) total() total {
 	s := r.sums()
-	t := total{Label: r.Kernel, Passed: s.passed + s.ok, Failed: s.failed + s.bad, Skipped: s.skipped + s.left + s.unsure, Skips: map[string][]string{}}
+	t := total{Label: r.Kernel, Passed: s.passed + s.ok, Failed: s.failed + s.bad, Skipped: s.skipped + s.left + s.unsure, Skips: map[string][]string{}, Failures: r.failures()}
 	if t.Label == "" {
 		t.Label = r.Series
 	}
-	if r.Status == statusFailed && t.Failed == 0 {
-		t.Failed = 1
+	if t.Failed == 0 {
+		t.Failed = len(t.Failures)
 	}
 	if r.Status == statusSkipped {
 		t.Skipped++

@@ -6,8 +6,8 @@
 // or runs out of time is shown by the tests that had not ended, each with the
 // end of its output.
 //
-// With -total FILE the counts and skips are also added to FILE, and testsum
-// -report FILE prints the sum of all runs that were added there.
+// With -total FILE the counts, skips and failures are also added to FILE, and
+// testsum -report FILE prints the sum of all runs that were added there.
 package main
 
 import (
@@ -58,7 +58,7 @@ func runTests(args []string, total string) int {
 	tests.read(out)
 	err = cmd.Wait()
 	if err != nil && s.Failed == 0 {
-		s.Failed++ // a package that did not build, or ended outside a test
+		s.addFailure("go test "+strings.Join(args, " "), err.Error()) // no package was reported
 	}
 	s.print(os.Stdout)
 	fmt.Printf("in %.0f s\n", time.Since(start).Seconds())
@@ -84,6 +84,18 @@ type summary struct {
 	Label                   string `json:",omitempty"`
 	Passed, Failed, Skipped int
 	Skips                   map[string][]string // reason to tests
+	Failures                []failure           `json:",omitempty"`
+}
+
+// failure is a test that failed, or a package if it did so outside of one.
+type failure struct {
+	Name, Output string
+}
+
+// addFailure counts a failure.
+func (s *summary) addFailure(name, output string) {
+	s.Failed++
+	s.Failures = append(s.Failures, failure{name, output})
 }
 
 func (s *summary) addSkip(reason string, tests ...string) {
@@ -124,6 +136,9 @@ func (s *summary) print(w io.Writer) {
 			fmt.Fprintf(w, " and %d more", len(tests)-1)
 		}
 		fmt.Fprintln(w, ")")
+	}
+	for _, f := range s.Failures {
+		fmt.Fprintf(w, "failed: %s\n", f.Name)
 	}
 	fmt.Fprintf(w, "%d passed, %d failed, %d skipped\n", s.Passed, s.Failed, s.Skipped)
 }
@@ -173,6 +188,17 @@ func report(w io.Writer, file string) int {
 		for r, tests := range s.Skips {
 			sum.addSkip(s.Label+": "+r, tests...)
 		}
+		for _, f := range s.Failures {
+			sum.Failures = append(sum.Failures, failure{s.Label + ": " + f.Name, f.Output})
+		}
+	}
+	// What some of them said stands near the end, where it is looked for.
+	const most = 10
+	for _, f := range sum.Failures[:min(most, len(sum.Failures))] {
+		fmt.Fprintf(w, "\n-- %s\n%s\n", f.Name, strings.TrimRight(f.Output, "\n"))
+	}
+	if len(sum.Failures) > 0 {
+		fmt.Fprintln(w)
 	}
 	sum.print(w)
 	if sum.Failed > 0 || sum.Passed == 0 {

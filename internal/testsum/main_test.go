@@ -3,7 +3,6 @@
 package main
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,12 +52,18 @@ func TestReportSums(t *testing.T) {
 	if want := "skipped 1: b: why (T)\n3 passed, 0 failed, 1 skipped\n"; !strings.HasSuffix(out.String(), want) {
 		t.Errorf("report ends\n%s\nwant\n%s", out.String(), want)
 	}
-	bad := summary{Label: "c", Failed: 1}
+	bad := summary{Label: "c"}
+	bad.addFailure("p TestX", "    x_test.go:1: why\n")
 	if err := bad.appendTo(file); err != nil {
 		t.Fatal(err)
 	}
-	if status := report(io.Discard, file); status != 1 {
+	out.Reset()
+	if status := report(&out, file); status != 1 {
 		t.Errorf("report with a failure = %d, want 1", status)
+	}
+	want := "\n-- c: p TestX\n    x_test.go:1: why\n\nskipped 1: b: why (T)\nfailed: c: p TestX\n3 passed, 1 failed, 1 skipped\n"
+	if !strings.HasSuffix(out.String(), want) {
+		t.Errorf("report ends\n%s\nwant\n%s", out.String(), want)
 	}
 }
 
@@ -107,11 +112,38 @@ func TestTestsThatDoNotEnd(t *testing.T) {
 			t.Errorf("no %q", want)
 		}
 	}
-	if s.Passed != 4 || s.Failed != 5 {
-		t.Errorf("counted %d passed, %d failed", s.Passed, s.Failed)
+	if s.Passed != 4 || s.Failed != 5 || len(s.Failures) != 5 {
+		t.Errorf("counted %d passed, %d failed: %v", s.Passed, s.Failed, s.Failures)
 	}
 	if t.Failed() {
 		t.Log(out.String())
+	}
+}
+
+// Of a long output the messages stay, and the end.
+func TestShortened(t *testing.T) {
+	said := []string{"=== RUN   TestX\n", "    x_test.go:1: the first\n"}
+	for i := range 1000 {
+		said = append(said, "        more\n")
+		if i == 500 {
+			said = append(said, "    x_test.go:2: the second\n")
+		}
+	}
+	said = append(said, "        "+strings.Repeat("wide", 1000)+"\n", "--- FAIL: TestX (0.00s)\n")
+	got := shortened(said)
+	for _, want := range []string{"x_test.go:1: the first\n", "x_test.go:2: the second\n", "lines left out)\n", "bytes left out)\n", "--- FAIL: TestX"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if lines := strings.Count(got, "\n"); lines > 60 || len(got) > 4000 {
+		t.Errorf("%d lines, %d bytes", lines, len(got))
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+	if got := shortened([]string{"a\n", "b\n"}); got != "a\nb\n" {
+		t.Errorf("%q", got)
 	}
 }
 

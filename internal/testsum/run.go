@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -22,7 +23,7 @@ type run struct {
 }
 
 // read takes in test2json lines and prints what a person wants to see on the
-// way: a line per package, and all that a failed test said.
+// way: a line per package, and what a failed test said.
 func (r *run) read(from io.Reader) {
 	r.said, r.failedIn = map[string]map[string][]string{}, map[string]int{}
 	sc := bufio.NewScanner(from)
@@ -36,7 +37,7 @@ func (r *run) read(from io.Reader) {
 		r.take(&e)
 	}
 	if err := sc.Err(); err != nil {
-		r.Failed++
+		r.addFailure("go test -json", err.Error())
 		r.printf("FAIL  go test -json cannot be read: %v\n", err)
 	}
 	r.bar.clear()
@@ -87,18 +88,19 @@ func (r *run) ended(e *event, tests map[string][]string) {
 			if name == "" || slices.ContainsFunc(open, func(o string) bool { return strings.HasPrefix(o, name+"/") }) {
 				continue
 			}
-			r.fail(e)
-			r.printf("FAIL  %s %s did not end; the end of its output:\n%s", e.Package, name, lastWords(tests[name]))
+			text := lastWords(tests[name])
+			r.fail(e, name+" did not end", text)
+			r.printf("FAIL  %s %s did not end; the end of its output:\n%s", e.Package, name, text)
 		}
 		if r.failedIn[e.Package] == 0 { // it was not built, or ended outside of a test
-			r.fail(e)
+			r.fail(e, "", lastWords(tests[""]))
 		}
 		r.printf("%sFAIL  %s after %.1f s\n", lastWords(tests[""]), e.Package, e.Elapsed)
 	}
 }
 
-func (r *run) fail(e *event) {
-	r.Failed++
+func (r *run) fail(e *event, test, output string) {
+	r.addFailure(strings.TrimSpace(e.Package+" "+test), output)
 	r.failedIn[e.Package]++
 }
 
@@ -107,12 +109,43 @@ func (r *run) result(e *event, said []string) {
 	case "pass":
 		r.Passed++
 	case "fail":
-		r.fail(e)
-		r.printf("FAIL  %s %s\n%s", e.Package, e.Test, strings.Join(said, ""))
+		text := shortened(said)
+		r.fail(e, e.Test, text)
+		r.printf("FAIL  %s %s\n%s", e.Package, e.Test, text)
 	case "skip":
 		r.Skipped++
 		r.addSkip(skipReason(said), e.Package+" "+e.Test)
 	}
+}
+
+// message is the first line of what a test said by Error, Fatal or Log.
+var message = regexp.MustCompile(`^ +[^ :]+\.go:\d+: `)
+
+// shortened is an output whose middle is left out if it is long, but for the
+// beginnings of messages: the reason is one of them.
+func shortened(said []string) string {
+	const first, messages, last, wide = 10, 20, 40, 1000
+	var b strings.Builder
+	kept, out := 0, 0
+	for i, line := range said {
+		middle := i >= first && i < len(said)-last
+		if middle && (kept == messages || !message.MatchString(line)) {
+			out++
+			continue
+		}
+		if middle {
+			kept++
+		}
+		if out > 0 {
+			fmt.Fprintf(&b, "    (%d lines left out)\n", out)
+			out = 0
+		}
+		if len(line) > wide {
+			line = fmt.Sprintf("%s (%d bytes left out)\n", strings.ToValidUTF8(line[:wide], ""), len(line)-wide)
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 // lastWords is the end of an output. Of a panic it is the beginning: what
