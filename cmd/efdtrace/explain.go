@@ -195,6 +195,10 @@ func (x *explainer) log(in io.Reader, name string) error {
 	if err != nil {
 		return err
 	}
+	if x.format == "folded" && ex.Lengths == 0 {
+		fmt.Fprintf(x.env.stderr, "efdtrace explain: %s gives no length of any call, so there is nothing to fold: strace -T, or -f with -ttt, gives them\n", name)
+		return nil
+	}
 	return render.Write(x.env.stdout, x.format, t)
 }
 

@@ -86,6 +86,11 @@ func (x *Explainer) read(rec *strace.Record, th *thread) {
 	}
 	d := x.live(th, fd, c)
 	x.goReads(th, d, c)
+	if d.file.kind == "" {
+		if v, ok := strace.Counter(arg(c, 1), x.order); d.file.read8(c, v, ok) {
+			d.file.kind = "eventfd"
+		}
+	}
 	if d.file.kind != "eventfd" {
 		x.concern(d, fd.N)
 		return
@@ -100,6 +105,10 @@ func (x *Explainer) write(rec *strace.Record, th *thread) {
 		return
 	}
 	d := x.live(th, fd, c)
+	if d.file.kind == "" {
+		v, ok := strace.Counter(arg(c, 1), x.order)
+		d.file.wrote8(c, v, ok)
+	}
 	if d.file.kind != "eventfd" {
 		x.concern(d, fd.N)
 		return

@@ -83,6 +83,9 @@ type Explainer struct {
 	// the paths, "" while it does not.
 	Elsewhere string
 
+	// Lengths counts the calls of a Timeline of which the log gives the length.
+	Lengths int
+
 	order  binary.ByteOrder // of the log's machine, as far as known
 	clock  clock
 	halves bool // the log has calls in two halves, and so the order of strace
@@ -184,6 +187,9 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	case strace.CallLine, strace.Resumed:
 		x.runtimeOf(rec)
 		h := handlerOf(rec.Call.Name)
+		if proofs[rec.Call.Name] != "" {
+			x.proves(rec, x.state.thread(rec.PID))
+		}
 		if h == nil {
 			x.otherCall(rec)
 			x.diagnose(rec)

@@ -76,6 +76,7 @@ type file struct {
 	unvalued  bool   // of some transfers the log does not show the value
 	kernel    string // what in the kernel has it: "io_uring", "AIO"
 	runtime   bool
+	book      ledger // of an unknown kind
 	lastFD    int
 	path      string // of a kind "file"
 	directory bool   // it was opened as one

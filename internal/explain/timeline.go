@@ -18,7 +18,7 @@ const maxCalls = 100_000
 // concern us, and their documented paths. A log has no wakes, so neither does
 // the picture.
 func Timeline(r *strace.Reader, x *Explainer, o Options, title, kernel string) (*render.Timeline, error) {
-	b := &builder{o: &o, x: x, t: &render.Timeline{Title: title, Kernel: kernel, Origin: "strace log", Clock: "line numbers"}, threads: map[int]bool{}, open: map[int]render.Call{}, paths: map[string]int{}}
+	b := &builder{o: &o, x: x, t: &render.Timeline{Title: title, Kernel: kernel, Origin: "strace log", Clock: lineNumbers}, threads: map[int]bool{}, open: map[int]render.Call{}, paths: map[string]int{}}
 	for first := true; ; first = false {
 		rec, err := r.Next()
 		if err == io.EOF {
@@ -67,6 +67,9 @@ type builder struct {
 	left    int // calls that have no place
 }
 
+// lineNumbers is the clock of a picture of a log without times.
+const lineNumbers = "line numbers"
+
 // clock sets the time of a record. Without times the line is the time, a
 // microsecond each.
 func (b *builder) clock(rec *strace.Record) {
@@ -82,7 +85,7 @@ func (b *builder) clock(rec *strace.Record) {
 	case strace.Relative:
 		b.now, b.t.Clock = b.now+rec.Delta, "the log's, from line to line"
 	default:
-		if b.t.Clock == "line numbers" {
+		if b.t.Clock == lineNumbers {
 			b.now = int64(rec.Line) * 1000
 		}
 	}
@@ -104,6 +107,9 @@ func (b *builder) record(rec *strace.Record, n *Note) {
 	}
 	c := b.call(rec, n)
 	c.Path = b.path(n)
+	if n.span.exact() || n.Outcome == TimedOut && b.t.Clock != lineNumbers {
+		b.x.Lengths++
+	}
 	if first, ok := b.open[rec.PID]; ok && rec.Type == strace.Resumed {
 		c.Start = first.Start
 		delete(b.open, rec.PID)
@@ -114,7 +120,9 @@ func (b *builder) record(rec *strace.Record, n *Note) {
 		c.Text = whole(rec)
 	case rec.Call.Duration > 0:
 		c.End = c.Start + rec.Call.Duration
-	case b.t.Clock == "line numbers":
+	case n.Outcome == TimedOut && b.t.Clock != lineNumbers:
+		c.End = c.Start + n.limit // it took that at least
+	case b.t.Clock == lineNumbers:
 		c.End = c.Start + 800
 	}
 	b.add(c, n)
