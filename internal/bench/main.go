@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -37,6 +38,11 @@ type row struct {
 var peers = [3]string{"x/sys/unix", "os.File", "gVisor"}
 
 const second = 1000 * time.Second
+
+const (
+	heapLimit    = 96 // bytes for an EventFD
+	tracingLimit = 2  // ns for a check
+)
 
 var rows = []row{
 	{"EventFD Write + Read", "pair", 1, 1.10, pairEFD, [3]work{pairUnix, pairFile, pairGvisor}},
@@ -105,8 +111,8 @@ func bench() error {
 
 	heap := heapPerEventFD() // before the rows, whose garbage would be freed meanwhile
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(out, "ns per operation\tC\tefd\tx/sys/unix\tos.File\tgVisor\tefd against\tat most\tallocs\t")
-	missed := 0
+	fmt.Fprintln(out, "ns per operation\tC\tefd\tx/sys/unix\tos.File\tgVisor\tefd against\tat most\tallocs\t\t")
+	var missed []string
 	for _, r := range rows {
 		if !strings.Contains(r.name, *only) {
 			continue
@@ -116,18 +122,38 @@ func bench() error {
 			return err
 		}
 		if !ok {
-			missed++
+			missed = append(missed, r.name)
 		}
 	}
 	out.Flush()
-	fmt.Printf("\nheap per EventFD that has not waited in Go's poller, clean-up included: %d bytes (at most 96)\n", heap)
-	fmt.Printf("cost of tracing to a call when there is no tracer: %s (below 2 ns)\n", tracingOff())
+	fmt.Printf("\nheap per EventFD that has not waited in Go's poller, clean-up included: %d bytes (at most %d): %s\n",
+		heap, heapLimit, verdict(heap <= heapLimit))
+	if heap > heapLimit {
+		missed = append(missed, "heap per EventFD")
+	}
+	tracing, err := tracingOff()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("cost of tracing to a call when there is no tracer: %.1f ns (below %d): %s\n",
+		tracing, tracingLimit, verdict(tracing < tracingLimit))
+	if tracing >= tracingLimit {
+		missed = append(missed, "tracing")
+	}
 	fmt.Printf("kernel %s, %s, %s/%s, %d CPUs, GOMAXPROCS 4, %s of %d interleaved runs of %v\n",
 		release(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), statistic(), *rounds, *length)
-	if missed > 0 {
-		fmt.Printf("%d rows above their limit\n", missed)
+	if len(missed) > 0 {
+		return fmt.Errorf("above the limit: %s", strings.Join(missed, "; "))
 	}
+	fmt.Println("all within their limits")
 	return nil
+}
+
+func verdict(ok bool) string {
+	if ok {
+		return "pass"
+	}
+	return "FAIL"
 }
 
 // contender is a column: it does n operations and says how long that took.
@@ -182,8 +208,8 @@ func (r *row) print(out *tabwriter.Writer, c *cPeer) (ok bool, err error) {
 		ratio = ns["efd"] / ns[vs]
 	}
 	ok = ratio <= r.limit && allocs == 0
-	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%.2f × %s\t%.2f\t%g\t\n", r.name,
-		figure(ns["C"]), figure(ns["efd"]), figure(ns["x/sys/unix"]), figure(ns["os.File"]), figure(ns["gVisor"]), ratio, vs, r.limit, allocs)
+	fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%.2f × %s\t%.2f\t%g\t%s\t\n", r.name,
+		figure(ns["C"]), figure(ns["efd"]), figure(ns["x/sys/unix"]), figure(ns["os.File"]), figure(ns["gVisor"]), ratio, vs, r.limit, allocs, verdict(ok))
 	return ok, nil
 }
 
@@ -279,14 +305,15 @@ func heapPerEventFD() int64 {
 }
 
 // tracingOff runs the library's own benchmark of it: the check is not exported.
-func tracingOff() string {
+func tracingOff() (ns float64, err error) {
 	cmd := exec.Command("go", "test", "-run=^$", "-bench=^BenchmarkTracingOff$", ".")
 	cmd.Dir = filepath.Join("..", "..")
 	out, err := cmd.Output()
-	if m := regexp.MustCompile(`([0-9.]+) ns/check`).FindSubmatch(out); m != nil {
-		return string(m[1]) + " ns"
+	m := regexp.MustCompile(`([0-9.]+) ns/check`).FindSubmatch(out)
+	if m == nil {
+		return 0, fmt.Errorf("cost of tracing: %v\n%s", err, out)
 	}
-	return fmt.Sprintf("not measured: %v", err)
+	return strconv.ParseFloat(string(m[1]), 64)
 }
 
 func release() string {
