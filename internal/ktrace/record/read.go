@@ -301,13 +301,20 @@ func (r *Reader) event(l *eventLine) (*ktrace.Event, error) {
 }
 
 // Replay reads the rest and hands it to fn in batches, as source.Run does with
-// a live source. notes gets the notes and may be nil.
+// a live source: losses belong before the events of their batch, and behind all
+// that stand before them. notes gets the notes and may be nil.
 func (r *Reader) Replay(fn func([]ktrace.Event, []ktrace.Loss) error, notes func(Note)) error {
 	const batch = 1024
 	var events []ktrace.Event
 	var losses []ktrace.Loss
 	for {
 		it, err := r.Next()
+		if it.Loss != nil && len(events) > 0 {
+			if ferr := fn(events, losses); ferr != nil {
+				return ferr
+			}
+			events, losses = events[:0], losses[:0]
+		}
 		switch {
 		case it.Event != nil:
 			events = append(events, *it.Event)
