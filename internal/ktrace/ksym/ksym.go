@@ -108,10 +108,16 @@ func (t *Table) Resolve(addr uint64, leaf bool) ktrace.Frame {
 	return f
 }
 
-// uncold is the name of the function that a cold part belongs to.
+// uncold is the name of the function that a cold part belongs to. Compilers up
+// to GCC 9 number the parts: do_sys_poll.cold.12.
 func uncold(name string) string {
-	if parent := strings.TrimSuffix(name, ".cold"); parent != "" {
-		return parent
+	i := strings.LastIndex(name, ".cold")
+	if i <= 0 {
+		return name
+	}
+	number, numbered := strings.CutPrefix(name[i+len(".cold"):], ".")
+	if digits := strings.Trim(number, "0123456789") == ""; digits && (number != "") == numbered {
+		return name[:i]
 	}
 	return name
 }
@@ -169,7 +175,7 @@ func (t *Table) Variants(name string) []string {
 	var found []int
 	for i := t.heads[hash([]byte(name))%uint32(len(t.heads))]; i >= 0; i = t.next[i] {
 		n := t.nameView(int(i))
-		if string(baseView(n)) == name && !strings.HasSuffix(string(n), ".cold") {
+		if string(baseView(n)) == name && uncold(string(n)) == string(n) {
 			found = append(found, int(i))
 		}
 	}
@@ -188,7 +194,7 @@ func (t *Table) Variants(name string) []string {
 	for _, i := range found {
 		first, last, _ := t.at(t.syms[i].addr)
 		for a := first; a < last; a++ {
-			if n := t.name(a); !boundary(n) && !strings.HasSuffix(n, ".cold") {
+			if n := t.name(a); !boundary(n) && uncold(n) == n {
 				add(n)
 			}
 		}

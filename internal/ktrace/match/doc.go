@@ -131,7 +131,7 @@ func merge(into *ktrace.Edge, e ktrace.Edge) {
 
 // suffixes are what compilers add to the name of a function's variant. What
 // is left of ".cold" is the function's own body, moved away.
-var suffixes = []string{".constprop.", ".isra.", ".part.", ".cold", ".llvm.", ".lto_priv."}
+var suffixes = []string{".__uniq.", ".constprop.", ".isra.", ".part.", ".cold", ".llvm.", ".lto_priv."}
 
 // BaseName strips the compiler's suffixes.
 func BaseName(sym string) string {

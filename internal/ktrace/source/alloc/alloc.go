@@ -106,7 +106,7 @@ func specs(syms *ksym.Table) ([]*perf.Spec, error) {
 			if _, err := f.Need("call_site"); err != nil {
 				return nil, err
 			}
-			if spec.Filter = callSites(syms); spec.Filter == "" {
+			if spec.Filter = syms.CallSites(allocating...); spec.Filter == "" {
 				continue
 			}
 		}
@@ -114,21 +114,6 @@ func specs(syms *ksym.Table) ([]*perf.Spec, error) {
 		out = append(out, spec)
 	}
 	return out, nil
-}
-
-// callSites lets only allocations pass that one of the functions did itself.
-func callSites(syms *ksym.Table) string {
-	var terms []string
-	for _, name := range allocating {
-		for _, v := range syms.Variants(name) {
-			from, to, ok := syms.Range(v)
-			term := fmt.Sprintf("(call_site>%#x&&call_site<=%#x)", from, to)
-			if ok && !slices.Contains(terms, term) {
-				terms = append(terms, term)
-			}
-		}
-	}
-	return strings.Join(terms, "||")
 }
 
 // wanted drops the pages that were allocated for anything else.

@@ -139,24 +139,6 @@ func (s *Source) Layout() string { return s.layout.from }
 // depending on what the compiler put into what.
 var makers = []string{"do_eventfd", "__do_sys_eventfd2", "__do_sys_eventfd", "__se_sys_eventfd2", "__se_sys_eventfd", "__x64_sys_eventfd2", "__x64_sys_eventfd", "__arm64_sys_eventfd2", "__s390x_sys_eventfd2", "sys_eventfd2", "sys_eventfd"}
 
-// allocFilter lets only allocations pass that one of the makers did.
-func allocFilter(syms *ksym.Table) (string, error) {
-	var terms []string
-	for _, m := range makers {
-		for _, v := range syms.Variants(m) {
-			from, to, ok := syms.Range(v)
-			term := fmt.Sprintf("(call_site>%#x&&call_site<=%#x)", from, to)
-			if ok && !slices.Contains(terms, term) {
-				terms = append(terms, term)
-			}
-		}
-	}
-	if len(terms) == 0 {
-		return "", errors.New("this kernel has no function that makes eventfds under a known name")
-	}
-	return strings.Join(terms, "||"), nil
-}
-
 func (s *Source) openAlloc() error {
 	fs, err := tracefs.Open()
 	if err != nil {
@@ -179,8 +161,8 @@ func (s *Source) openAlloc() error {
 	}
 	spec := perf.Tracepoint("kmem:kmalloc", made)
 	spec.Chain = true
-	if spec.Filter, err = allocFilter(s.syms); err != nil {
-		return &ktrace.AccessError{Tier: "watch", Missing: err.Error(), Err: err}
+	if spec.Filter = s.syms.CallSites(makers...); spec.Filter == "" {
+		return &ktrace.AccessError{Tier: "watch", Missing: "this kernel has no function that makes eventfds under a known name"}
 	}
 	spec.Decode = func(smp *perf.Sample, e *ktrace.Event) bool {
 		if fields[1].Int(smp.Raw) != int64(s.layout.size) {
