@@ -16,6 +16,9 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/efd-go/efd/internal/explain"
 	"github.com/efd-go/efd/internal/ktrace/render"
@@ -23,7 +26,7 @@ import (
 )
 
 var explainCommand = command{
-	name: "explain", args: "[-json] [-kernel V] [-pid N] [-fd N] [-o FILE] [-format F] [FILE…]",
+	name: "explain", args: "[-json] [-kernel V] [-pid N] [-fd N] [-only warnings] [-o FILE] [-format F] [FILE…]",
 	short: "an strace log with the kernel path behind each of its calls",
 	more: "Without FILE, or with -, it reads standard input. In text each line of the log comes out as it is;\n" +
 		"what is said of it stands below it, behind \"#:\". A line of the log that begins so is announced\n" +
@@ -44,6 +47,8 @@ func runExplain(e *env, args []string) int {
 	pid := fs.Int("pid", 0, "only lines of this thread `ID`")
 	out := fs.String("o", "", "write to this `file` instead of standard output")
 	format := fs.String("format", "text", "text, jsonl (as -json), trace-event, folded or html")
+	only := fs.String("only", "", "print nothing but the `warnings`, the most serious first")
+	code := fs.String("code", "", "say more of a warning, by its `code`; list for all")
 	fd := fs.Int("fd", -1, "only calls about this `descriptor`")
 	if status, ok := parse(e, fs, explainCommand, explainExample, args); !ok {
 		return status
@@ -68,20 +73,29 @@ func runExplain(e *env, args []string) int {
 		fmt.Fprintf(e.stderr, "efdtrace explain: -format %s: there are text %s\n", *format, strings.Join(render.Formats, " "))
 		return exitUsage
 	}
+	if *code != "" {
+		return explainCode(e, *code, fs.Args())
+	}
+	if *only != "" && *only != explain.OnlyWarnings {
+		fmt.Fprintf(e.stderr, "efdtrace explain: -only %s: there is warnings\n", *only)
+		return exitUsage
+	}
+	logKernel := *kernel
 	if *kernel == "" {
 		*kernel = runningKernel()
 	}
-	x := &explainer{env: e, format: *format, kernel: *kernel, o: explain.Options{NoPaths: tooOld(*kernel), PID: *pid, FD: *fd, Paths: paths, Flush: livePipe(e)}}
+	x := &explainer{env: e, format: *format, kernel: *kernel, logKernel: logKernel, o: explain.Options{Only: *only, NoPaths: tooOld(*kernel), PID: *pid, FD: *fd, Paths: paths}}
 	defer e.limitMemory(fileMemory)()
 	return x.run(*out, fs.Args())
 }
 
 // explainer explains one input after the other.
 type explainer struct {
-	env    *env
-	format string
-	kernel string
-	o      explain.Options
+	env       *env
+	format    string
+	kernel    string
+	logKernel string // as -kernel gave it, "" without
+	o         explain.Options
 
 	mu  sync.Mutex
 	out *outFile // that is being written, nil for none
@@ -180,11 +194,13 @@ func (x *explainer) open(name string) (io.ReadCloser, error) {
 	if name != "-" {
 		return os.Open(name)
 	}
-	return io.NopCloser(x.env.stdin), nil
+	return standardInput{x.env.stdin}, nil
 }
 
 func (x *explainer) log(in io.Reader, name string) error {
 	r, ex := strace.NewReader(in, suffixPID(name)), explain.New()
+	ex.Kernel = x.logKernel
+	x.o.Flush, x.o.Soon = live(in)
 	switch x.format {
 	case "text":
 		return explain.Text(x.env.stdout, r, ex, x.o)
@@ -209,10 +225,7 @@ func (x *explainer) lines(r *strace.Reader, ex *explain.Explainer) error {
 	if why := x.o.NoPaths; why != "" {
 		fmt.Fprintln(x.env.stderr, "efdtrace explain:", why)
 	}
-	_, warnings, lost := ex.Finish(r.Dropped())
-	for _, w := range warnings {
-		fmt.Fprintln(x.env.stderr, "efdtrace explain:", w)
-	}
+	_, _, lost := ex.Finish(r.Dropped())
 	for _, s := range lost {
 		fmt.Fprintln(x.env.stderr, "efdtrace explain:", s)
 	}
@@ -228,15 +241,45 @@ func suffixPID(name string) int {
 	return pid
 }
 
-// livePipe reports whether input comes as it is made: then every line goes out
-// at once.
-func livePipe(e *env) bool {
-	f, ok := e.stdin.(*os.File)
+// standardInput is read and not closed.
+type standardInput struct{ io.Reader }
+
+func (standardInput) Close() error { return nil }
+
+// live reports whether input comes as it is made: then every line goes out at
+// once. soon reports whether more of it, or its end, comes within a moment.
+func live(in io.Reader) (yes bool, soon func() bool) {
+	if std, ok := in.(standardInput); ok {
+		in = std.Reader
+	}
+	f, ok := in.(*os.File)
 	if !ok {
-		return false
+		return false, nil
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeCharDevice|os.ModeSocket) != 0
+	if err != nil || info.Mode()&(os.ModeNamedPipe|os.ModeCharDevice|os.ModeSocket) == 0 {
+		return false, nil
+	}
+	return true, func() bool {
+		var n int
+		err := control(f, func(fd uintptr) {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			n, _ = unix.Poll(fds, int(aMoment/time.Millisecond))
+		})
+		return err == nil && n > 0
+	}
+}
+
+// aMoment is how long the last line of a log may wait for the log's end.
+const aMoment = 30 * time.Millisecond
+
+// control calls fn with the descriptor of a file.
+func control(f *os.File, fn func(fd uintptr)) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return c.Control(fn)
 }
 
 // given reports whether a flag is on the command line.

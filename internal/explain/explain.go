@@ -95,6 +95,8 @@ type Explainer struct {
 	fds    []fdMask // scratch
 
 	raised    raised
+	finished  bool
+	lost      []string
 	diagnosis diagnosis
 }
 

@@ -41,7 +41,7 @@ func (x *Explainer) idleLoop(rec *strace.Record, th *thread, epfd int, e *eviden
 	}
 	name, who := rec.Call.Name, threadName(th.pid)
 	w := x.raise(about, rec, -1, epfd, func(w *Warning) string {
-		return fmt.Sprintf("%s calls %s with a time-out of 0 and finds nothing, %d times in a row%s, with no sleep in between", who, name, w.Count, w.rate())
+		return fmt.Sprintf("%s calls %s with a time-out of 0 and finds nothing, %d times in a row%s; the log shows no sleep in between", who, name, w.Count, w.rate())
 	})
 	w.evidence(e)
 }

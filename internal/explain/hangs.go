@@ -295,7 +295,7 @@ func (x *Explainer) kernelBug(hung []waiting) {
 	if !epollHangs(version) {
 		return
 	}
-	const fix = "eventpoll: Set epoll timeout if it's in the future, mended by d9ec73301099, fs/eventpoll: fix endless busy loop after timeout has expired"
+	const fix = "the fix is fs/eventpoll: fix endless busy loop after timeout has expired"
 	for i := range hung {
 		if w := &hung[i]; w.ep != nil && w.known && w.limit > 0 {
 			x.raiseAtEnd(cause{code: "kernel-bug", about: x}, -1, w.epfd, []int{w.line},

@@ -22,15 +22,20 @@ type jsoner struct {
 	spool *os.File // the bytes of an over-long line, for raw_base64
 	tail  []byte   // of a piece: the beginning of a character
 	bad   bool     // the over-long line is no UTF-8
+	open  bool     // b is an object that is not written yet
+	own   []*Warning
 }
 
-// JSON writes one JSON object per line of the log. What there is to say at its
-// end is left to Finish.
+// JSON writes one JSON object per line of the log. The warnings that the end of
+// the log completes are in the object of its last line.
 func JSON(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 	j := &jsoner{w: bufio.NewWriterSize(w, 64<<10)}
 	defer j.unspool()
-	long := 0      // line of which pieces are being written
-	var held *Note // to be completed by the line after
+	if o.Only == OnlyWarnings {
+		return j.onlyWarnings(r, x)
+	}
+	long, line := 0, 0 // the line of which pieces are being written, and the last
+	var held *Note     // to be completed by the line after
 	for {
 		rec, err := r.Next()
 		if held != nil {
@@ -39,20 +44,22 @@ func JSON(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 			}
 			j.note(held)
 			held = nil
-			if _, err := j.w.Write(j.b); err != nil {
-				return err
-			}
 		}
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
+			j.end(nil)
 			j.w.Flush()
 			return err
 		}
+		line = rec.Line
 		if rec.Part || rec.Line == long {
 			if !o.keep(rec, nil) {
 				continue
+			}
+			if err := j.end(nil); err != nil {
+				return err
 			}
 			if err := j.piece(rec, rec.Line != long); err != nil {
 				return err
@@ -66,16 +73,20 @@ func JSON(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 		if !o.keep(rec, n) {
 			continue
 		}
+		if err := j.end(nil); err != nil {
+			return err
+		}
 		j.record(rec, n)
-		if n != nil && n.follows && (!o.Flush || r.More()) {
+		now := o.Flush && !r.More() && (o.Soon == nil || !o.Soon())
+		if n != nil && n.follows && !now {
 			held = n
 			continue
 		}
 		j.note(n)
-		if _, err := j.w.Write(j.b); err != nil {
-			return err
-		}
-		if o.Flush {
+		if now {
+			if err := j.end(nil); err != nil {
+				return err
+			}
 			if err := j.w.Flush(); err != nil {
 				return err
 			}
@@ -83,6 +94,28 @@ func JSON(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 	}
 	if long != 0 { // the log ends in an over-long line
 		if err := j.endPiece(); err != nil {
+			return err
+		}
+	}
+	_, late, _ := x.Finish(r.Dropped())
+	if len(late) > 0 && !j.open { // the last line has been written already
+		j.b = append(strconv.AppendInt(append(j.b[:0], `{"line":`...), int64(line), 10), `,"raw":"","type":"other"`...)
+		j.open = true
+	}
+	if err := j.end(late); err != nil {
+		return err
+	}
+	return j.w.Flush()
+}
+
+// onlyWarnings writes an object for each warning, the most serious first.
+func (j *jsoner) onlyWarnings(r *strace.Reader, x *Explainer) error {
+	if err := x.all(r); err != nil {
+		return err
+	}
+	for _, w := range x.Warnings() {
+		j.b = append(w.appendJSON(j.b[:0]), '\n')
+		if _, err := j.w.Write(j.b); err != nil {
 			return err
 		}
 	}
@@ -115,12 +148,25 @@ func (j *jsoner) record(rec *strace.Record, n *Note) {
 	j.b = b
 }
 
-// note ends the object of a line.
+// note adds to the object of a line what there is to say of it.
 func (j *jsoner) note(n *Note) {
+	j.own = j.own[:0]
 	if n != nil {
 		j.b = appendNote(j.b, n)
+		j.own = append(j.own, n.Warnings...)
 	}
-	j.b = append(j.b, "}\n"...)
+	j.open = true
+}
+
+// end writes an object with its own warnings and late ones.
+func (j *jsoner) end(late []*Warning) error {
+	if !j.open {
+		return nil
+	}
+	j.open = false
+	j.b = append(appendWarnings(j.b, append(j.own, late...)), "}\n"...)
+	_, err := j.w.Write(j.b)
+	return err
 }
 
 func appendCall(b []byte, c *strace.Call, n *Note) []byte {
@@ -183,7 +229,6 @@ func appendNote(b []byte, n *Note) []byte {
 		b = append(b, `,"summary":`...)
 		b = AppendString(b, n.Summary)
 	}
-	b = appendWarnings(b, n.Warnings)
 	list("stories", n.Stories)
 	return b
 }

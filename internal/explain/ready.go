@@ -426,7 +426,7 @@ func (x *Explainer) spins(rec *strace.Record, th *thread, u *run, g *given, epfd
 }
 
 func spinText(w *Warning, code, waiter, who string, mask events, epoll bool) string {
-	s := fmt.Sprintf("%s found %s ready with %s %d times in a row%s, with no sleep in between, and ", waiter, who, mask.name(epoll), w.Count, w.rate())
+	s := fmt.Sprintf("%s found %s ready with %s %d times in a row%s, the log shows no sleep in between, and ", waiter, who, mask.name(epoll), w.Count, w.rate())
 	switch code {
 	case "spin-output":
 		s += "nothing was written to it"
@@ -448,7 +448,7 @@ func (g *given) name() string {
 	case g.fd >= 0 && g.sure:
 		return fmt.Sprintf("%s %d", kind, g.fd)
 	case g.fd >= 0:
-		return fmt.Sprintf("the descriptor with data %d", g.data)
+		return fmt.Sprintf("the descriptor with data %d (likely fd %d)", g.data, g.fd)
 	}
 	return fmt.Sprintf("the descriptor with data 0x%x", g.data)
 }

@@ -2,7 +2,13 @@
 
 package explain
 
-import "github.com/efd-go/efd/internal/plain"
+import (
+	"bufio"
+	"io"
+
+	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/efd-go/efd/internal/plain"
+)
 
 // found starts the lines of the list at the end.
 const found = "found: "
@@ -33,4 +39,40 @@ func (w *Warning) entry() string {
 		return w.Code + ": " + w.Text
 	}
 	return w.Code + ": " + w.Text + " (" + w.where() + ")"
+}
+
+// all reads a log to its end.
+func (x *Explainer) all(r *strace.Reader) error {
+	for {
+		rec, err := r.Next()
+		switch {
+		case err == io.EOF:
+			x.Finish(r.Dropped())
+			return nil
+		case err != nil:
+			return err
+		case !rec.Part:
+			x.Explain(rec)
+		}
+	}
+}
+
+// textWarnings writes nothing but the warnings of a log, the most serious
+// first.
+func textWarnings(w io.Writer, r *strace.Reader, x *Explainer, o *Options) error {
+	if err := x.all(r); err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	for _, each := range x.Warnings() {
+		s := plain.Text(each.entry())
+		if o.Color {
+			s = "\x1b[33m" + each.Code + "\x1b[0m" + s[len(each.Code):]
+		}
+		out.WriteString(s + "\n")
+		if each.Remedy != "" {
+			out.WriteString("    " + each.Remedy + "\n")
+		}
+	}
+	return out.Flush()
 }

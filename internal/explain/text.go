@@ -23,11 +23,16 @@ type Options struct {
 	PID     int                            // only this thread's lines, 0 for all
 	FD      int                            // only calls about this descriptor, -1 for all
 	Color   bool
-	Flush   bool // after every line: somebody reads along
+	Flush   bool        // after every line: somebody reads along
+	Soon    func() bool // reports whether more of the log, or its end, comes soon; may be nil
+	Only    string      // OnlyWarnings, or "" for everything
 
 	Terminal bool // nothing of the log is to reach a terminal that it would act on
 	OwnLog   bool // the log is the caller's, and may have lines of ours
 }
+
+// OnlyWarnings leaves out everything but the warnings.
+const OnlyWarnings = "warnings"
 
 // keep reports whether a filter lets a record through.
 func (o *Options) keep(rec *strace.Record, n *Note) bool {
@@ -67,6 +72,9 @@ type texter struct {
 // Text copies a log to w with what there is to say below each line. Every line
 // of it comes out as it went in.
 func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
+	if o.Only == OnlyWarnings {
+		return textWarnings(w, r, x, &o)
+	}
 	t := &texter{w: bufio.NewWriterSize(w, 64<<10), o: &o, x: x, shown: map[string]bool{}, said: map[string]bool{}, paths: map[string]*ktrace.Path{}, before: map[string][]*node{}, atEOL: true}
 	var held *Note // to be completed by the line after
 	for first := true; ; first = false {

@@ -205,10 +205,14 @@ func (n *Note) sayTotal(f *file, count int, v uint64) {
 
 // Finish returns the stories of what is open when the log ends, the warnings
 // that its end completes, and what had to be let go. halves is how many first
-// halves the reader let go.
+// halves the reader let go. A second call returns only the last of them.
 func (x *Explainer) Finish(halves int) (stories []string, warnings []*Warning, lost []string) {
 	n := &x.note
 	n.Warnings = n.Warnings[:0]
+	if x.finished {
+		return nil, nil, x.lost
+	}
+	x.finished = true
 	seen := map[*file]bool{}
 	for at := x.state.descriptors.Oldest(); at != nil; at = at.Newer() {
 		d, f := at.Of, at.Of.file
@@ -239,5 +243,6 @@ func (x *Explainer) Finish(halves int) (stories []string, warnings []*Warning, l
 			lost = append(lost, fmt.Sprintf("%d %s were let go, the oldest first, to bound the memory: what came later about them is told without what came before", l.n, l.what))
 		}
 	}
+	x.lost = lost
 	return stories, warnings, lost
 }
