@@ -110,7 +110,7 @@ func testName(pkg string) string {
 // buildPrograms builds everything that runs in the guest, statically, into dir.
 func buildPrograms(ctx context.Context, root, arch, dir string, pkgs []string) error {
 	const link = "-ldflags=-s -w"
-	for _, b := range []struct{ out, pkg string }{{"init", "./internal/matrix/guest"}, {"efdtrace", "./cmd/efdtrace"}} {
+	for _, b := range []struct{ out, pkg string }{{"init", "./internal/matrix/guest"}, {"efdtrace", "./cmd/efdtrace"}, {"adversary", "./internal/adversary"}} {
 		if _, err := goTool(ctx, root, arch, "build", link, "-o", filepath.Join(dir, b.out), b.pkg); err != nil {
 			return err
 		}
@@ -153,8 +153,10 @@ func buildInitramfs(ctx context.Context, root, arch, out string, pkgs []string) 
 	if err := c.file("init", filepath.Join(dir, "init")); err != nil {
 		return err
 	}
-	if err := c.file("bin/efdtrace", filepath.Join(dir, "efdtrace")); err != nil {
-		return err
+	for _, program := range []string{"efdtrace", "adversary"} {
+		if err := c.file("bin/"+program, filepath.Join(dir, program)); err != nil {
+			return err
+		}
 	}
 	if err := c.tree(guestTests, filepath.Join(dir, guestTests)); err != nil {
 		return err
@@ -288,6 +290,10 @@ const (
 // ordinary user, and the conformance of paths. GOGC: memory is cheaper there
 // than time.
 func (c *config) job(k *kernel, pkgs []string) wire.Job {
+	env := []string{"EFD_REQUIRE=" + strings.Join(k.has(), ","), "EFD_EMULATED=1", "GOGC=400"}
+	if c.command != "" {
+		return wire.Job{Env: env, Steps: c.commandSteps()}
+	}
 	var steps []wire.Step
 	for _, p := range pkgs {
 		steps = append(steps, c.testStep(p, 0))
@@ -301,7 +307,23 @@ func (c *config) job(k *kernel, pkgs []string) wire.Job {
 		Keep: verifyDir, Stdout: path.Join(verifyDir, verifyJSON),
 	})
 	steps = slices.DeleteFunc(steps, func(s wire.Step) bool { return !c.steps.MatchString(s.Name) })
-	return wire.Job{Env: []string{"EFD_REQUIRE=" + strings.Join(k.has(), ","), "EFD_EMULATED=1", "GOGC=400"}, Steps: steps}
+	return wire.Job{Env: env, Steps: steps}
+}
+
+// commandSteps run the command that was asked for in place of the tests.
+func (c *config) commandSteps() (steps []wire.Step) {
+	args := strings.Fields(c.command)
+	if !strings.Contains(args[0], "/") {
+		args[0] = "/bin/" + args[0]
+	}
+	for i := range c.count {
+		name := c.command
+		if c.count > 1 {
+			name = fmt.Sprintf("%s, %d of %d", name, i+1, c.count)
+		}
+		steps = append(steps, wire.Step{Name: name, Dir: "/" + guestSrc, Args: args, Timeout: c.limit})
+	}
+	return steps
 }
 
 // testStep runs the tests of a package: with -full all of them, else those

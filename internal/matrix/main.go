@@ -6,6 +6,7 @@
 //	go run ./internal/matrix                 # the default series
 //	KERNELS="6.1 6.12" go run ./internal/matrix
 //	KERNELS=all go run ./internal/matrix     # all that the mirror has
+//	go run ./internal/matrix -run "efdtrace verify" -count 20
 //	go run ./internal/matrix -list
 //
 // KERNELS names series; "6.1-plain" is the flavour that has every driver,
@@ -51,6 +52,9 @@ type config struct {
 	list    bool
 	args    string // more arguments of the test programs
 	steps   *regexp.Regexp
+	command string // a command that guests run in place of all else
+	count   int    // how often
+	limit   time.Duration
 	cache   string
 	out     string // where results and recordings go
 	total   string // a file of testsum that the counts are added to
@@ -91,6 +95,10 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	fs.StringVar(&c.out, "o", "", "directory for results and recordings (default: results in the cache)")
 	fs.StringVar(&c.total, "total", "", "add the counts of tests and scenarios to this file, for testsum -report")
 	fs.StringVar(&c.golden, "recordings", "", "keep the recordings of kernels that are well in this directory, such as testdata/matrix")
+	fs.StringVar(&c.command, "run", "", "run this `command` in the guests and nothing else; it is well if its status is 0.\n"+
+		"There are efdtrace and adversary, and the module's files in /src, where it runs")
+	fs.IntVar(&c.count, "count", 1, "how often the command of -run runs")
+	fs.DurationVar(&c.limit, "limit", 15*time.Minute, "the longest time that a guest may take")
 	steps := fs.String("steps", "", "run only the steps whose names match this regular expression")
 	if err := fs.Parse(args); err != nil {
 		if err == flag.ErrHelp {
@@ -110,6 +118,15 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	}
 	if c.jobs < 1 {
 		return usage("-jobs %d: at least 1", c.jobs)
+	}
+	if c.command != "" && strings.TrimSpace(c.command) == "" {
+		return usage("-run: the command is empty")
+	}
+	if c.count < 1 {
+		return usage("-count %d: at least 1", c.count)
+	}
+	if c.limit <= 0 {
+		return usage("-limit %v: want more than 0", c.limit)
 	}
 	var err error
 	if c.steps, err = regexp.Compile(*steps); err != nil {

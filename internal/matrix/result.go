@@ -154,6 +154,17 @@ func readTests(name string, end wire.Frame, output string) tests {
 	return t
 }
 
+// readCommand counts a command as a test.
+func readCommand(end wire.Frame, output string) tests {
+	t := readTests(end.Step, end, output)
+	if t.Status == statusOK {
+		t.Passed = 1
+	} else {
+		t.Failed = append(t.Failed, end.Step)
+	}
+	return t
+}
+
 // failures is what a failed test program wrote, without the tests that passed
 // or were skipped.
 func failures(output string) string {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/efd-go/efd/internal/matrix/wire"
 	"github.com/google/go-cmp/cmp"
@@ -140,6 +141,9 @@ func TestUsage(t *testing.T) {
 		{"", "", "takes no arguments", []string{"6.1"}},
 		{"six", "", "KERNELS", nil},
 		{"", "", "-steps", []string{"-steps", "("}},
+		{"", "", "-count 0: at least 1", []string{"-run", "efdtrace", "-count", "0"}},
+		{"", "", "-limit -1s: want more than 0", []string{"-limit", "-1s"}},
+		{"", "", "-run: the command is empty", []string{"-run", " "}},
 		{"", "localhost", "MIRROR", nil},
 		{"", "http://", "MIRROR", nil},
 		{"", "http://localhost/debian\nTrusted: yes", "MIRROR", nil},
@@ -209,6 +213,27 @@ func TestMissingPieces(t *testing.T) {
 		if r.finish(); (r.Status == statusOK) != (c.want == "") || !strings.Contains(r.Reason, c.want) {
 			t.Errorf("%s: %s: %q, want %q", c.name, r.Status, r.Reason, c.want)
 		}
+	}
+}
+
+// A command that runs in place of the tests counts as often as it runs, and one
+// that fails is named.
+func TestCommands(t *testing.T) {
+	c, _ := parseArgs([]string{"-run", "efdtrace verify", "-count", "2", "-limit", "1h"}, io.Discard)
+	job := c.job(kernels(t, "6.1.0-56-cloud-amd64")[0], nil)
+	if len(job.Steps) != 2 || !slices.Equal(job.Steps[1].Args, []string{"/bin/efdtrace", "verify"}) || job.Steps[1].Timeout != time.Hour {
+		t.Fatalf("steps: %+v", job.Steps)
+	}
+	in := &intake{r: &result{}, dir: t.TempDir(), command: true}
+	for i, s := range job.Steps {
+		in.frame(wire.Frame{Kind: wire.Start, Step: s.Name}, nil)
+		in.frame(wire.Frame{Kind: wire.Output, Step: s.Name}, []byte("words\n"))
+		in.frame(wire.Frame{Kind: wire.End, Step: s.Name, Status: i}, nil)
+	}
+	in.close(job)
+	in.r.finish()
+	if s := in.r.sums(); s.passed != 1 || s.failed != 1 || in.r.Reason != "efdtrace verify, 2 of 2" || in.r.Tests[1].Output != "words" {
+		t.Errorf("%+v: %s, %+v", s, in.r.Reason, in.r.Tests)
 	}
 }
 
