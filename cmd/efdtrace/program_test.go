@@ -56,6 +56,7 @@ var testPrograms = map[string]func(arg string){
 	"observed": observedProgram,
 	"stress":   stressProgram,
 	"heir":     heirProgram,
+	"reaper":   reaperProgram,
 }
 
 // raw makes a call without Go's scheduler: the thread sleeps in this call and

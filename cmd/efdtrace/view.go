@@ -262,8 +262,11 @@ func wakerName(j *observe.Judged) string {
 
 func sideName(tid int, comm, call string, fd int) string {
 	s := strings.TrimSpace(fmt.Sprintf("%d %s", tid, plain.Text(comm)))
-	if tid == 0 {
+	switch {
+	case tid == 0:
 		s = "a thread elsewhere"
+	case tid < 0:
+		s = "a thread that has ended"
 	}
 	if call == "" {
 		return s

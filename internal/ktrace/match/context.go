@@ -42,7 +42,7 @@ func Split(stack []ktrace.Frame) Cut {
 	}
 	c := Cut{Inner: stack, Context: Task}
 	for i, f := range stack {
-		soft, hard := isSoftIRQ(f.Name), isHardIRQ(stack, i)
+		soft, hard := isSoftIRQ(f.Name), interrupts(stack, i)
 		if !soft && !hard {
 			continue
 		}
@@ -67,7 +67,7 @@ func Split(stack []ktrace.Frame) Cut {
 // processor. A task runs pending softirqs wherever it enables them.
 func ownSoftIRQ(inner, outer []ktrace.Frame) bool {
 	for i := range outer {
-		if isHardIRQ(outer, i) {
+		if interrupts(outer, i) {
 			return false
 		}
 	}
@@ -133,6 +133,26 @@ func runsSoftIRQs(name string) bool {
 	default:
 		return isSoftIRQ(base)
 	}
+}
+
+// interrupts reports whether what stands above a frame is the work of an
+// interrupt. On the way back from one a task handles its signals, and dies of
+// them, itself.
+func interrupts(stack []ktrace.Frame, i int) bool {
+	return isHardIRQ(stack, i) && !slices.ContainsFunc(stack[:i], func(f ktrace.Frame) bool { return isWayBack(f.Name) })
+}
+
+// isWayBack: the work that a task does for itself before it goes on behind an
+// interrupt: signals, task work, the scheduler.
+func isWayBack(name string) bool {
+	switch BaseName(name) {
+	case "irqentry_exit_to_user_mode", "exit_to_user_mode_loop", "exit_to_user_mode_prepare", "exit_to_user_mode",
+		"prepare_exit_to_usermode",
+		"exit_to_usermode_loop", "do_notify_resume", "arch_do_signal_or_restart", "arch_do_signal", "do_signal", "get_signal",
+		"preempt_schedule_irq", "raw_irqentry_exit_cond_resched", "irqentry_exit_cond_resched":
+		return true
+	}
+	return false
 }
 
 // isHardIRQ reports whether the function of a frame is on the way in of an

@@ -285,10 +285,14 @@ func TestInterruptIsNotBlamedOnTheInterrupted(t *testing.T) {
 func TestContexts(t *testing.T) {
 	for chain, want := range map[string]Context{
 		ppollWake: Task,
-		"try_to_wake_up sock_def_readable tcp_v4_rcv net_rx_action handle_softirqs do_softirq __local_bh_enable_ip __dev_queue_xmit tcp_sendmsg": SoftIRQ,
-		"try_to_wake_up run_timer_softirq handle_softirqs __irq_exit_rcu sysvec_apic_timer_interrupt asm_sysvec_apic_timer_interrupt vfs_write":  SoftIRQ,
-		"try_to_wake_up n_tty_receive_buf_common flush_to_ldisc process_one_work worker_thread kthread ret_from_fork":                            KWorker,
-		"try_to_wake_up x el1_interrupt el1h_64_irq_handler el1h_64_irq eventfd_write":                                                           HardIRQ,
+		"try_to_wake_up sock_def_readable tcp_v4_rcv net_rx_action handle_softirqs do_softirq __local_bh_enable_ip __dev_queue_xmit tcp_sendmsg":                                                            SoftIRQ,
+		"try_to_wake_up run_timer_softirq handle_softirqs __irq_exit_rcu sysvec_apic_timer_interrupt asm_sysvec_apic_timer_interrupt vfs_write":                                                             SoftIRQ,
+		"try_to_wake_up n_tty_receive_buf_common flush_to_ldisc process_one_work worker_thread kthread ret_from_fork":                                                                                       KWorker,
+		"try_to_wake_up pollwake __wake_up_common __wake_up do_notify_parent do_exit do_group_exit get_signal arch_do_signal_or_restart irqentry_exit_to_user_mode asm_sysvec_reschedule_ipi":               Task,
+		"try_to_wake_up pollwake __wake_up do_notify_parent do_exit do_group_exit get_signal do_signal exit_to_usermode_loop prepare_exit_to_usermode retint_user apic_timer_interrupt":                     Task,
+		"try_to_wake_up pollwake __wake_up do_notify_pidfd do_exit do_group_exit get_signal do_notify_resume el0_interrupt el0t_64_irq_handler el0t_64_irq":                                                 Task,
+		"try_to_wake_up hrtimer_wakeup hrtimer_interrupt sysvec_apic_timer_interrupt asm_sysvec_apic_timer_interrupt do_exit do_group_exit get_signal irqentry_exit_to_user_mode asm_sysvec_reschedule_ipi": HardIRQ,
+		"try_to_wake_up x el1_interrupt el1h_64_irq_handler el1h_64_irq eventfd_write":                                                                                                                      HardIRQ,
 	} {
 		if got := Split(event(chain).Stack); got.Context != want {
 			t.Errorf("%s: %s, want %s", chain, got.Context, want)

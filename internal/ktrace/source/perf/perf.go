@@ -349,7 +349,7 @@ func (s *Source) pass(e *ktrace.Event) bool {
 		return false
 	}
 	if e.Comm == "" {
-		e.Comm = t.name(e.TID)
+		e.Comm = t.name(e.TID, e.Time)
 	}
 	return true
 }
@@ -459,6 +459,7 @@ func (s *Source) waking(f *tracefs.Format, spec *Spec) error {
 	spec.Decode = func(smp *Sample, e *ktrace.Event) bool {
 		e.Kind = ktrace.Waking
 		s.tasks.sameTask(int(self.Int(smp.Raw)), smp.TID)
+		s.tasks.buried(int(self.Int(smp.Raw)), e)
 		e.GlobalTarget = int(pid.Int(smp.Raw))
 		e.TargetComm = s.text(comm.Bytes(smp.Raw))
 		return true
@@ -479,10 +480,7 @@ func (s *Source) switched(f *tracefs.Format, spec *Spec) error {
 	spec.Decode = func(smp *Sample, e *ktrace.Event) bool {
 		e.Kind = ktrace.Switch
 		s.tasks.sameTask(int(prevPID.Int(smp.Raw)), smp.TID)
-		if smp.TID < 0 && s.tasks.initial {
-			// A task that is being buried has no number in the record's head any more.
-			e.TID = int(prevPID.Int(smp.Raw))
-		}
+		s.tasks.buried(int(prevPID.Int(smp.Raw)), e)
 		e.Comm = s.text(prevComm.Bytes(smp.Raw))
 		e.State = int(state.Int(smp.Raw))
 		e.Preempted = e.State&^statePreempted == 0

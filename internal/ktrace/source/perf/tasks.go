@@ -43,15 +43,23 @@ type tasks struct {
 	initial bool           // the observer is in the initial PID namespace: the numbers are the same
 	local   map[int]int    // kernel's number → observer's
 	comm    map[int]string // TID → name
+	gone    map[int]gone   // TID → the name of a task that has ended
 	texts   map[string]string
 	process map[int]int // TID → PID
+}
+
+// gone is the name that a task had when it ended.
+type gone struct {
+	comm string
+	at   int64
 }
 
 func newTasks() *tasks {
 	ns, err := os.Readlink("/proc/self/ns/pid")
 	return &tasks{
 		initial: err == nil && InitialPIDNamespace(ns),
-		local:   map[int]int{}, comm: map[int]string{}, texts: map[string]string{}, process: map[int]int{},
+		local:   map[int]int{}, comm: map[int]string{}, gone: map[int]gone{},
+		texts: map[string]string{}, process: map[int]int{},
 	}
 }
 
@@ -71,8 +79,9 @@ func (t *tasks) named(tid int, comm []byte) string {
 	return s
 }
 
-// name returns a task's name, from /proc where no record has told it.
-func (t *tasks) name(tid int) string {
+// name returns the name that a task has at a time, from /proc where no record
+// has told it.
+func (t *tasks) name(tid int, at int64) string {
 	if tid < 0 {
 		return ""
 	}
@@ -84,6 +93,9 @@ func (t *tasks) name(tid int) string {
 	}
 	if s, ok := t.comm[tid]; ok {
 		return s
+	}
+	if g, ok := t.gone[tid]; ok && at < g.at+lastActs {
+		return g.comm
 	}
 	b, _ := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/comm")
 	if n := len(b); n > 0 {
@@ -147,6 +159,19 @@ func (t *tasks) sameTask(global, local int) {
 	t.local[global] = local
 }
 
+// buried gives the event of a task that is being buried its number: the head
+// of its record has none any more.
+func (t *tasks) buried(global int, e *ktrace.Event) {
+	if e.TID >= 0 {
+		return
+	}
+	if t.initial {
+		e.TID = global
+	} else if l, ok := t.local[global]; ok {
+		e.TID = l
+	}
+}
+
 // target fills in Target from GlobalTarget as far as it is known.
 func (t *tasks) target(e *ktrace.Event) {
 	if e.Source == switchIn {
@@ -168,12 +193,19 @@ func (t *tasks) apply(e *ktrace.Event) bool {
 	switch e.Kind {
 	case kindFork:
 		t.belongs(e.TID, e.PID)
+		delete(t.gone, e.TID)
 		if c, ok := t.comm[e.Target]; ok {
 			t.named(e.TID, []byte(c))
 		} else {
 			delete(t.comm, e.TID)
 		}
 	case kindExit:
+		if c, ok := t.comm[e.TID]; ok {
+			if len(t.gone) >= maxTasks {
+				clear(t.gone)
+			}
+			t.gone[e.TID] = gone{c, e.Time}
+		}
 		delete(t.comm, e.TID)
 		delete(t.process, e.TID)
 	case kindComm:
