@@ -53,7 +53,7 @@ func (x *Explainer) eventfd(rec *strace.Record, th *thread) {
 	if !ok {
 		return
 	}
-	x.state.open(th.table, fd.N, f).cloexec = saysCloexec(c)
+	x.state.open(th.table, fd.N, f).flags(saysCloexec(c))
 	x.made(th, "eventfd2", fd.N)
 	n.fd(fd.N)
 	n.Kind = "eventfd"
@@ -281,7 +281,7 @@ func (x *Explainer) epollCreate(rec *strace.Record, th *thread) {
 	if !ok {
 		return
 	}
-	x.state.open(th.table, fd.N, &file{kind: "epoll", made: rec.Line, call: c.Name}).cloexec = saysCloexec(c)
+	x.state.open(th.table, fd.N, &file{kind: "epoll", made: rec.Line, call: c.Name}).flags(saysCloexec(c))
 	x.made(th, c.Name, fd.N)
 	n.fd(fd.N)
 	n.Kind = "epoll"

@@ -160,6 +160,10 @@ func handlerOf(name string) handler {
 		return (*Explainer).pair
 	case "recvmsg", "recvmmsg":
 		return (*Explainer).received
+	case "sendmsg", "sendmmsg":
+		return (*Explainer).sent
+	case "unshare":
+		return (*Explainer).unshared
 	}
 	return nil
 }

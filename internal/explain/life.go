@@ -23,7 +23,7 @@ func (x *Explainer) opens(rec *strace.Record, th *thread) {
 		made = kind
 	}
 	kind = made
-	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd), directory: asDirectory(c)}).cloexec = saysCloexec(c)
+	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd), directory: asDirectory(c)}).flags(saysCloexec(c))
 	x.made(th, c.Name, fd.N)
 	x.note.fd(fd.N)
 	x.note.Kind = kind
@@ -144,38 +144,101 @@ func (x *Explainer) pair(rec *strace.Record, th *thread) {
 		return
 	}
 	kind, set := "pipe", arg(c, 0)
-	if c.Name == "socketpair" {
+	switch {
+	case c.Name == "socketpair" && orphaned(rec):
+		kind = "unix socket"
+	case c.Name == "socketpair":
 		kind, set = "unix socket", arg(c, 3)
 	}
+	var ends []*file
 	set = bytes.Replace(set, []byte(", "), []byte(" "), 1)
 	strace.FDSet(set, func(fd strace.FD) {
 		if fd.N >= 0 {
-			x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name}).cloexec = saysCloexec(c)
+			x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name}).flags(saysCloexec(c))
+			ends = append(ends, th.table.get(fd.N).file)
 			x.made(th, c.Name, fd.N)
 			x.note.fd(fd.N)
 			x.note.Kind = kind
 		}
 	})
+	if kind != "pipe" && len(ends) == 2 {
+		ends[0].peer, ends[1].peer = ends[1], ends[0]
+	}
 }
 
-// received takes descriptors that came over a socket out of the picture: the
-// next use of such a number is of something unknown.
-func (x *Explainer) received(rec *strace.Record, th *thread) {
-	x.state.sawReads = true
-	for _, a := range rec.Call.Args {
-		i := bytes.Index(a, []byte("SCM_RIGHTS, cmsg_data=["))
-		if i < 0 {
-			continue
-		}
-		set := a[i+len("SCM_RIGHTS, cmsg_data="):]
-		if j := bytes.IndexByte(set, ']'); j > 0 {
-			strace.FDSet(bytes.ReplaceAll(set[:j+1], []byte(", "), []byte(" ")), func(fd strace.FD) {
-				if fd.N >= 0 {
-					x.state.open(th.table, fd.N, &file{kind: fd.Kind(), made: rec.Line, call: "SCM_RIGHTS"})
-				}
-			})
+// unshared gives a thread its own table.
+func (x *Explainer) unshared(rec *strace.Record, th *thread) {
+	if c := &rec.Call; c.Errno == "" && c.HasValue && bytes.Contains(arg(c, 0), []byte("CLONE_FILES")) {
+		x.state.unshare(th)
+	}
+}
+
+// rights calls fn for the descriptors of the SCM_RIGHTS of a message.
+func rights(c *strace.Call, fn func(strace.FD)) {
+	for _, a := range c.Args {
+		for {
+			i := bytes.Index(a, []byte("SCM_RIGHTS, cmsg_data=["))
+			if i < 0 {
+				break
+			}
+			a = a[i+len("SCM_RIGHTS, cmsg_data="):]
+			if j := bytes.IndexByte(a, ']'); j > 0 {
+				strace.FDSet(bytes.ReplaceAll(a[:j+1], []byte(", "), []byte(" ")), fn)
+			}
 		}
 	}
+}
+
+// socketOf is the file of the socket of a call, nil if it is not known.
+func socketOf(th *thread, c *strace.Call) *file {
+	if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+		if d := th.table.get(fd.N); d != nil && d.closed == 0 {
+			return d.file
+		}
+	}
+	return nil
+}
+
+// sent remembers which files went through a socketpair.
+func (x *Explainer) sent(rec *strace.Record, th *thread) {
+	c := &rec.Call
+	s := socketOf(th, c)
+	if s == nil || s.peer == nil || c.Errno != "" || !c.HasValue {
+		return
+	}
+	rights(c, func(fd strace.FD) {
+		if d := th.table.get(fd.N); d != nil && d.closed == 0 {
+			s.peer.mail.send(d.file)
+		} else {
+			s.peer.mail.send(nil)
+		}
+	})
+}
+
+// received opens what came over a socket: what was sent if the log shows that,
+// else something unknown.
+func (x *Explainer) received(rec *strace.Record, th *thread) {
+	x.state.sawReads = true
+	c := &rec.Call
+	s := socketOf(th, c)
+	rights(c, func(fd strace.FD) {
+		if fd.N < 0 {
+			return
+		}
+		var f *file
+		if s != nil && s.peer != nil {
+			f = s.mail.receive()
+		}
+		if f == nil || !agree(f.kind, fd.Kind()) {
+			f = &file{kind: fd.Kind(), made: rec.Line, call: "SCM_RIGHTS", vague: true}
+		}
+		was := f.lastFD
+		d := x.state.open(th.table, fd.N, f)
+		if d.opened = rec.Line; f.call != "SCM_RIGHTS" {
+			f.lastFD = was
+		}
+		d.flags(saysCloexec(c))
+	})
 }
 
 func (x *Explainer) close(rec *strace.Record, th *thread) {
@@ -185,12 +248,26 @@ func (x *Explainer) close(rec *strace.Record, th *thread) {
 		return
 	}
 	n.fd(fd.N)
+	if d := th.closing; rec.Type == strace.Resumed && d != nil && d.fd == fd.N && d.closed == 0 && th.table.get(fd.N) != d {
+		th.closing = nil
+		x.closedBefore(rec, d)
+		return
+	}
+	th.closing = nil
 	d := x.state.use(th, fd)
 	if d.closed != 0 {
 		d = x.state.open(th.table, fd.N, &file{kind: fd.Kind()})
 	}
 	n.Kind = d.file.kind
 	x.closed(rec, th, d)
+}
+
+// closedBefore ends a descriptor whose number another thread has got while its
+// close was going on: the kernel frees the number first.
+func (x *Explainer) closedBefore(rec *strace.Record, d *descriptor) {
+	d.closed = rec.Line
+	x.note.Kind = d.file.kind
+	x.afterClose(rec, d)
 }
 
 // closed ends a descriptor and, with the last one, the story of its file.
@@ -237,10 +314,16 @@ func (x *Explainer) closeRange(rec *strace.Record, th *thread) {
 	if !ok1 || !ok2 || c.Errno != "" || !c.HasValue {
 		return
 	}
-	if flags := arg(c, 2); strace.Has(flags, "CLOSE_RANGE_CLOEXEC", 4) {
+	if first < 0 || first > math.MaxInt32 || uint64(last) < uint64(first) {
 		return
 	}
-	if first < 0 || first > math.MaxInt32 || uint64(last) < uint64(first) {
+	if strace.Has(arg(c, 2), "CLOSE_RANGE_UNSHARE", 2) {
+		x.state.unshare(th)
+	}
+	if strace.Has(arg(c, 2), "CLOSE_RANGE_CLOEXEC", 4) {
+		for d := range th.table.open(int(first), int(min(uint64(last), math.MaxInt32))) {
+			d.flags(true, true)
+		}
 		return
 	}
 	n, ended := &x.note, 0
@@ -281,7 +364,7 @@ func (x *Explainer) fcntl(rec *strace.Record, th *thread) {
 	case bytes.Equal(cmd, []byte("F_SETFD")):
 		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
 			if d := th.table.get(fd.N); d != nil {
-				d.cloexec = strace.Has(arg(c, 2), "FD_CLOEXEC", 1)
+				d.flags(strace.Has(arg(c, 2), "FD_CLOEXEC", 1), true)
 			}
 		}
 	case bytes.HasPrefix(cmd, []byte("F_SETFL")):
@@ -314,7 +397,8 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 	f := d.file
 	was := f.lastFD
 	copied := x.state.open(th.table, to.N, f)
-	copied.source, copied.duped, copied.cloexec = from.N, rec.Line, saysCloexec(c)
+	copied.source, copied.duped = from.N, rec.Line
+	copied.flags(saysCloexec(c))
 	f.lastFD = was
 	if f.kind == "eventfd" || f.kind == "epoll" {
 		n.say("makes ")
@@ -360,24 +444,36 @@ func sharesFiles(c *strace.Call) bool {
 	return false
 }
 
-// exec closes what is close-on-exec. Which those are is not known of all, so
-// the table starts anew.
+// exec closes what is close-on-exec, and leaves the rest open.
 func (x *Explainer) exec(rec *strace.Record, th *thread) {
 	if c := &rec.Call; c.Errno == "" && c.HasValue {
 		x.ends(rec, th, true)
-		th.table = &table{threads: 1, born: true, before: th.table}
+		old := th.table
+		th.table = &table{threads: 1, born: true, before: old}
+		x.state.inherit(th.table, old)
 	}
 }
 
-// saysCloexec reports whether a call's flags, by their names, make what it
-// opens close-on-exec.
-func saysCloexec(c *strace.Call) bool {
-	for _, a := range c.Args {
-		if bytes.Contains(a, []byte("_CLOEXEC")) && a[0] != '"' {
-			return true
+// alwaysCloexec are the calls whose descriptors are close-on-exec without a flag.
+var alwaysCloexec = map[string]bool{"pidfd_open": true, "pidfd_getfd": true, "io_uring_setup": true, "bpf": true}
+
+// saysCloexec reports whether a call makes what it opens close-on-exec, and
+// whether the log shows that: by the names of flags, and not by numbers.
+func saysCloexec(c *strace.Call) (cloexec, known bool) {
+	if alwaysCloexec[c.Name] {
+		return true, true
+	}
+	known = true
+	for i, a := range c.Args {
+		switch {
+		case len(a) == 0 || a[0] == '"':
+		case bytes.Contains(a, []byte("_CLOEXEC")):
+			return true, true
+		case i == len(c.Args)-1 && bytes.HasPrefix(strace.Value(a), []byte("0x")):
+			known = false
 		}
 	}
-	return false
+	return false, known
 }
 
 func (x *Explainer) restart(rec *strace.Record, th *thread) {
@@ -482,6 +578,10 @@ func (x *Explainer) firstHalf(rec *strace.Record) {
 		}
 	case "poll", "ppoll", "select", "_newselect", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2", "ppoll_time64", "pselect6_time64":
 		handlerOf(c.Name)(x, rec, th)
+	case "close":
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+			th.closing = th.table.get(fd.N)
+		}
 	case "read", "write":
 		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
 			if d := x.state.use(th, fd); d.file.kind == "eventfd" && d.closed == 0 {
@@ -502,6 +602,12 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
 	req := arg(c, 1)
 	switch {
+	case bytes.Equal(req, []byte("FIOCLEX")), bytes.Equal(req, []byte("FIONCLEX")):
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
+			if d := th.table.get(fd.N); d != nil {
+				d.flags(len(req) == len("FIOCLEX"), true)
+			}
+		}
 	case bytes.Equal(req, []byte("KVM_IRQFD")):
 		x.given("kvm_irqfd", "KVM", "a write to it raises an interrupt in the guest", "when that eventfd is written")
 	case bytes.Equal(req, []byte("KVM_IOEVENTFD")):

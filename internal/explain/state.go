@@ -4,7 +4,6 @@ package explain
 
 import (
 	"bytes"
-	"math"
 
 	"github.com/efd-go/efd/internal/aged"
 	"github.com/efd-go/efd/internal/ktrace/strace"
@@ -22,7 +21,8 @@ type thread struct {
 	pid         int
 	table       *table
 	interrupted interrupted
-	half        moment // of the first half that waits for its second
+	closing     *descriptor // the first half of its close has been
+	half        moment      // of the first half that waits for its second
 	habits      habits
 	place       aged.Node[*thread]
 }
@@ -50,6 +50,8 @@ type descriptor struct {
 	closer  int  // the thread that closed it, 0 where that is not known
 	asked   int  // line of the last select that asks it
 	cloexec bool // known to be close-on-exec
+	flagged bool // the log has the call that set that
+	opened  int  // line of the call that made it, 0 if the log does not have it
 	place   aged.Node[*descriptor]
 }
 
@@ -77,6 +79,8 @@ type file struct {
 	kernel    string // what in the kernel has it: "io_uring", "AIO"
 	runtime   bool
 	book      ledger // of an unknown kind
+	peer      *file  // of a socketpair
+	mail      mail   // of a socket
 	lastFD    int
 	path      string // of a kind "file"
 	directory bool   // it was opened as one
@@ -172,10 +176,12 @@ func (s *state) dropThread(th *thread) {
 func (s *state) tableFor() *table {
 	for i := len(s.starting) - 1; i >= 0; i-- {
 		if th := s.find(s.starting[i].pid); th != nil {
-			if s.starting[i].shares {
-				return th.table
+			t := th.table
+			if !s.starting[i].shares {
+				t = s.copyTable(t)
 			}
-			return s.copyTable(th.table)
+			t.guessed = t.guessed || len(s.starting) > 1 // it may be another's child
+			return t
 		}
 	}
 	if last := s.byUse.Newest(); last != nil {
@@ -185,24 +191,12 @@ func (s *state) tableFor() *table {
 	return &table{}
 }
 
-func (s *state) copyTable(t *table) *table {
-	c := &table{guessed: t.guessed, born: true}
-	n := 0
-	for d := range t.open(math.MinInt, math.MaxInt) {
-		s.open(c, d.fd, d.file).cloexec = d.cloexec
-		if n++; n >= 256 {
-			break
-		}
-	}
-	return c
-}
-
 // open makes a number point at a file.
 func (s *state) open(t *table, fd int, f *file) *descriptor {
 	if old := t.get(fd); old != nil {
 		s.drop(old)
 	}
-	d := &descriptor{table: t, fd: fd, file: f}
+	d := &descriptor{table: t, fd: fd, file: f, opened: f.made}
 	d.place.Of = d
 	t.set(fd, d)
 	f.open++
