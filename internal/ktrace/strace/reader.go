@@ -3,10 +3,9 @@
 package strace
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"io"
+	"time"
 )
 
 // MaxLine is the length up to which a line is read as one. A longer one comes
@@ -15,24 +14,44 @@ const MaxLine = 1 << 20
 
 // Reader reads the records of one log.
 type Reader struct {
-	in       *bufio.Reader
-	long     []byte // a line that is longer than in's buffer
-	inLong   bool   // the next piece goes on with an over-long line
+	in       input
+	inLong   bool // the next piece goes on with an over-long line
 	line     int
 	rec      Record
-	plain    []byte // the line without colours
 	joined   []byte
 	names    map[string]string
 	recent   [128]string // of names
 	pending  pending
 	mainPID  int // of the thread whose lines had no pid while it was the only one
 	fallback int // pid of lines that have none: -ff logs carry it in the file's name
+
+	foreign   foreign
+	wrap      wrap
+	html      bool // the log's special characters are escaped
+	before    []byte
+	newBefore bool   // before is of no known shape
+	tail      []byte // that stands behind each line
+	slashes   bool   // markup's backslashes are in the log
+	typeset   bool   // a word processor's signs are
+	quoted    []byte // what stands before string literals that have the log's lines
+	own       []byte // the line without what terminals put into it
+	free      []byte
+	trial     []byte
+	widths    []int
+	scratch   Record
+	unread    Unread
 }
 
 // NewReader reads a log. pid stands for lines that name no thread, as in the
 // files of strace -ff; 0 where it is not known.
 func NewReader(in io.Reader, pid int) *Reader {
-	return &Reader{in: bufio.NewReaderSize(in, 256<<10), names: map[string]string{}, fallback: pid}
+	return &Reader{in: input{in: in}, names: map[string]string{}, fallback: pid}
+}
+
+// Live has before called ahead of each read, and idle report whether no input
+// comes within a time.
+func (r *Reader) Live(before func(), idle func(time.Duration) bool) {
+	r.in.before, r.in.idle = before, idle
 }
 
 // Dropped returns how many first halves were let go because too many were
@@ -43,100 +62,197 @@ func (r *Reader) Dropped() int { return r.pending.dropped }
 func (r *Reader) Pending() int { return r.pending.count() }
 
 // More reports whether a further line can be read without waiting for it.
-func (r *Reader) More() bool {
-	s, _ := r.in.Peek(r.in.Buffered())
-	return bytes.IndexByte(s, '\n') >= 0
-}
+func (r *Reader) More() bool { return bytes.IndexByte(r.Ahead(), '\n') >= 0 }
 
 // Ahead returns what of the log has been read and is not in a record yet. It is
 // valid until the next call of Next.
-func (r *Reader) Ahead() []byte {
-	s, _ := r.in.Peek(r.in.Buffered())
-	return s
+func (r *Reader) Ahead() []byte { return r.in.buf[r.in.r:r.in.w] }
+
+// Unread counts the lines that were not understood, by their reason.
+type Unread struct {
+	Lines   int // of the log, without empty ones
+	Foreign int // nothing in them has a form of strace's
+	Broken  int // calls without their end
+	Long    int // longer than MaxLine
+	First   int // line
+}
+
+// Unread returns what has not been understood so far.
+func (r *Reader) Unread() Unread { return r.unread }
+
+func (u *Unread) add(count *int, line int) {
+	if *count++; u.First == 0 {
+		u.First = line
+	}
 }
 
 // Next returns the next record, or io.EOF. The record is overwritten by the
 // call after.
 func (r *Reader) Next() (*Record, error) {
-	raw, part, err := r.readLine()
-	if len(raw) == 0 {
-		if err == nil {
-			err = io.EOF
-		}
-		return nil, err
+	limit := MaxLine
+	if r.inLong {
+		limit = blockSize
 	}
-	if !r.inLong {
-		r.line++
+	n, part := r.in.next(limit)
+	if n == 0 {
+		if err := r.in.failed(); err != nil {
+			return nil, err
+		}
+		return nil, io.EOF
 	}
 	first := !r.inLong
 	r.inLong = part
-	args := r.rec.Call.Args
-	r.rec = Record{}
-	r.rec.Line, r.rec.Raw, r.rec.Part, r.rec.Number, r.rec.Delta = r.line, raw, part, -1, -1
-	r.rec.Call.Args, r.rec.Call.Duration = args[:0], -1
-	if part || !first {
-		return &r.rec, nil
+	rec := &r.rec
+	args := rec.Call.Args
+	*rec = Record{}
+	rec.Number, rec.Delta = -1, -1
+	rec.Call.Args, rec.Call.Duration = args[:0], -1
+	if first {
+		r.line++
 	}
-	r.parse(&r.rec)
-	return &r.rec, nil
+	rec.Line, rec.Part = r.line, part
+	switch {
+	case !first:
+	case part:
+		r.unread.Lines++
+		r.unread.add(&r.unread.Long, r.line)
+	default:
+		r.parse(rec, n)
+	}
+	rec.Raw = r.in.take(n)
+	return rec, nil
 }
 
-// readLine returns a line with its end, or a piece of an over-long one.
-func (r *Reader) readLine() (line []byte, part bool, err error) {
-	s, err := r.in.ReadSlice('\n')
-	if err == nil || !errors.Is(err, bufio.ErrBufferFull) {
-		if err == nil || err == io.EOF {
-			return s, false, nil
-		}
-		return s, false, err
+// parse fills what the line of the next n bytes says into rec.
+func (r *Reader) parse(rec *Record, n int) {
+	if r.line == 1 {
+		r.begin()
 	}
-	if r.inLong {
-		return s, true, nil
-	}
-	r.long = append(r.long[:0], s...)
-	for len(r.long) < MaxLine {
-		s, err = r.in.ReadSlice('\n')
-		r.long = append(r.long, s...)
-		if err == nil || err == io.EOF {
-			return r.long, false, nil
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return r.long, false, err
-		}
-	}
-	return r.long, true, nil
-}
-
-// content is the line without its end and without colours.
-func (r *Reader) content(raw []byte) []byte {
-	s := bytes.TrimSuffix(raw, []byte("\n"))
-	s = bytes.TrimSuffix(s, []byte("\r"))
-	if bytes.IndexByte(s, 0x1b) >= 0 {
-		r.plain = uncolour(r.plain[:0], s)
-		s = r.plain
-	}
-	return s
-}
-
-// parse fills what the line says into rec.
-func (r *Reader) parse(rec *Record) {
-	line := r.content(rec.Raw)
+	line := trimEnd(r.in.buf[r.in.r : r.in.r+n])
 	if len(line) == 0 {
 		return
 	}
-	if r.whole(rec, line) {
+	r.unread.Lines++
+	switch {
+	case r.wrap.left > 0:
+		if r.wrap.left--; r.wrap.left > 0 {
+			rec.Wrapped = true
+			return
+		}
+		r.commit(rec, r.wrap.text)
+	case r.plain() && !odd(line) && bytes.IndexByte(line, '&') < 0 && !r.brokenResult(n) && r.fast(rec, line):
+		r.foreign.own++
+	default:
+		rec.clear()
+		r.slow(rec, n, line)
+	}
+}
+
+// begin learns from the first lines.
+func (r *Reader) begin() {
+	raw, ok := r.in.peek(0, false)
+	if !ok {
 		return
 	}
+	line := cleaned(nil, trimEnd(raw))
+	r.lookForNumbers(line)
+	r.learnTail()
+	r.learnForeign(line)
+	r.learnWidth(line)
+}
+
+// plain reports whether nothing is known that a line of strace's own form would
+// have to be freed of.
+func (r *Reader) plain() bool {
+	return r.foreign.numbered == nil && r.wrap.width == 0 && r.wrap.own == 0 && !r.html && len(r.tail) == 0
+}
+
+// brokenResult reports whether the line behind the next n bytes may be the end
+// of theirs.
+func (r *Reader) brokenResult(n int) bool {
+	at := r.in.r + n
+	return at+1 < r.in.w && endsResult(r.in.buf[at], r.in.buf[at+1])
+}
+
+// fast reads a whole call, or one of the halves, in strace's own form. On false
+// nothing is changed but rec.
+func (r *Reader) fast(rec *Record, line []byte) bool {
 	s := rec.prefix(line)
+	if len(s) < 3 {
+		return false
+	}
 	if rec.PID == 0 {
 		rec.PID = r.defaultPID()
 	}
-	if r.record(rec, s); rec.Type == Other && r.pending.cut() {
-		r.continued(rec, line)
+	if s[0] == '<' {
+		return r.fastResumed(rec, s)
 	}
-	if rec.Type == Other {
-		// What looked like a prefix was none: a table, the program's output.
-		rec.PID, rec.Comm, rec.Clock, rec.Time, rec.Delta, rec.Number, rec.IP = 0, nil, NoClock, 0, -1, -1, nil
+	n := nameLen(s)
+	if n == 0 || n >= len(s) || s[n] != '(' {
+		return false
+	}
+	if s[len(s)-1] == '>' && bytes.HasSuffix(s, markEnd) {
+		head, ok := bytes.CutSuffix(s, unfinishedMark)
+		if !ok || bytes.IndexByte(head, '\\') >= 0 && (slashed(head) || head[len(head)-1] == '\\' || openString(head)) {
+			return false
+		}
+		r.open(rec, cutBlank(head))
+		return true
+	}
+	if !r.parseCall(&rec.Call, s) || !rec.Call.Whole {
+		return false
+	}
+	rec.Type = CallLine
+	r.pending.take(rec.PID)
+	return true
+}
+
+// fastResumed reads a second half that makes a whole call with its first.
+func (r *Reader) fastResumed(rec *Record, s []byte) bool {
+	if !bytes.HasPrefix(s, resumeMark) {
+		return false
+	}
+	half, body := r.pending.of(rec.PID), s[len(resumeMark):]
+	if half == nil || len(body) < len(half.name) || string(body[:len(half.name)]) != half.name || !bytes.HasPrefix(body[len(half.name):], resumedMark) {
+		return false
+	}
+	rest := body[len(half.name)+len(resumedMark):]
+	r.joined = append(append(r.joined[:0], half.text...), rest...)
+	if bytes.HasSuffix(rest, unfinishedMark) || !r.parseCall(&rec.Call, r.joined) || !rec.Call.Whole {
+		return false
+	}
+	rec.Type = Resumed
+	rec.Call.First, rec.Call.FirstTime = half.line, half.time
+	r.pending.take(rec.PID)
+	return true
+}
+
+// clear takes back what looked like a prefix and was none: a table, the
+// program's output.
+func (rec *Record) clear() {
+	rec.PID, rec.Comm, rec.Clock, rec.Time, rec.Delta, rec.Number, rec.IP = 0, nil, NoClock, 0, -1, -1, nil
+}
+
+// commit fills what line, in strace's own form, says into rec.
+func (r *Reader) commit(rec *Record, line []byte) {
+	if len(line) == 0 {
+		return
+	}
+	if !r.whole(rec, line) {
+		s := rec.prefix(line)
+		if rec.PID == 0 {
+			rec.PID = r.defaultPID()
+		}
+		if r.record(rec, s); rec.Type == Other && r.pending.cut() {
+			r.continued(rec, line)
+		}
+	}
+	if rec.Type != Other {
+		return
+	}
+	rec.clear()
+	if !bytes.HasPrefix(line, []byte(" | ")) {
+		r.unread.add(&r.unread.Foreign, rec.Line)
 	}
 }
 
@@ -270,6 +386,7 @@ func (r *Reader) call(rec *Record, s []byte) {
 	if h := r.pending.of(rec.PID); h != nil {
 		h.cut = true
 	}
+	r.unread.add(&r.unread.Broken, rec.Line)
 }
 
 // marked reads a call that a mark of strace ends.
@@ -389,10 +506,16 @@ func (r *Reader) continued(rec *Record, line []byte) {
 		return
 	}
 	r.pending.take(half.pid)
+	if half.cut {
+		r.unread.Broken--
+	}
 	r.join(rec, half, line)
 	if rec.Type == Resumed && !rec.Call.HasValue && !rec.Call.NoValue {
 		// Not the end that was missing.
 		r.pending.restore(half)
+		if half.cut {
+			r.unread.Broken++
+		}
 		rec.Type, rec.PID = Other, 0
 		rec.Call.reset()
 	}

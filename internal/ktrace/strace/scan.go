@@ -13,7 +13,7 @@ const (
 	skipped // with what it starts
 )
 
-var class = [256]uint8{'(': opens, '[': opens, '{': opens, ')': closes, ']': closes, '}': closes, ',': comma, '"': skipped, '<': skipped, '/': skipped}
+var class = [256]uint8{'(': opens, '[': opens, '{': opens, ')': closes, ']': closes, '}': closes, ',': comma, '"': skipped, '<': skipped, '/': skipped, '\\': skipped}
 
 // skip returns the index behind the string, <...> or comment that starts at
 // s[i]; ok is false where a string does not end.
@@ -23,6 +23,8 @@ func skip(s []byte, i int) (end int, ok bool) {
 		return skipString(s, i)
 	case '<':
 		return skipAngle(s, i), true
+	case '\\': // strace prints none outside of strings
+		return i + 1, false
 	}
 	return skipComment(s, i), true
 }
@@ -237,25 +239,4 @@ func number(s []byte) (v int64, n int) {
 		n++
 	}
 	return v, n
-}
-
-// uncolour appends s without its ANSI colour sequences to dst.
-func uncolour(dst, s []byte) []byte {
-	for i := 0; i < len(s); i++ {
-		if s[i] != 0x1b {
-			dst = append(dst, s[i])
-			continue
-		}
-		j := i + 1
-		if j < len(s) && s[j] == '[' {
-			for j++; j < len(s) && (s[j] >= '0' && s[j] <= '9' || s[j] == ';'); j++ {
-			}
-			if j < len(s) && s[j] == 'm' {
-				i = j
-				continue
-			}
-		}
-		dst = append(dst, s[i])
-	}
-	return dst
 }

@@ -42,10 +42,11 @@ const (
 // Record is one line, or a piece of one that is longer than MaxLine. It and
 // all that it points to are valid until the next call of Next.
 type Record struct {
-	Line int    // from 1
-	Raw  []byte // with its line end
-	Part bool   // the line goes on in the next record: Raw is a piece of an over-long line
-	Type Type
+	Line    int    // from 1
+	Raw     []byte // with its line end
+	Part    bool   // the line goes on in the next record: Raw is a piece of an over-long line
+	Wrapped bool   // the record was wrapped, and goes on in the next line, to whose record it belongs
+	Type    Type
 
 	PID    int    // thread ID, 0 where the line has none
 	Comm   []byte // of -Y
