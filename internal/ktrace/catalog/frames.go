@@ -12,9 +12,9 @@ import (
 // Frames is what single functions on a call chain say, by their names without
 // a compiler's suffix.
 type Frames struct {
-	Sends    map[string]bool   // runs pending softirqs after it sent a packet
-	Delivers map[string]bool   // takes in what was sent on the same processor
-	Bodies   map[string]string // the system call of which it is the body
+	Sends    map[string]bool     // runs pending softirqs after it sent a packet
+	Delivers map[string]bool     // takes in what was sent on the same processor
+	Bodies   map[string][]string // the system calls of which it is the body; mostly it is the first's
 }
 
 var defaultFrames struct {
@@ -42,7 +42,7 @@ func readFrames(fsys fs.FS) (*Frames, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Frames{Sends: map[string]bool{}, Delivers: map[string]bool{}, Bodies: map[string]string{}}
+	out := &Frames{Sends: map[string]bool{}, Delivers: map[string]bool{}, Bodies: map[string][]string{}}
 	for _, l := range lines {
 		f := strings.Fields(l.text)
 		switch {
@@ -50,10 +50,10 @@ func readFrames(fsys fs.FS) (*Frames, error) {
 			out.Sends[f[1]] = true
 		case len(f) == 2 && f[0] == "delivers":
 			out.Delivers[f[1]] = true
-		case len(f) == 3 && f[0] == "body":
-			out.Bodies[f[1]] = f[2]
+		case len(f) >= 3 && f[0] == "body":
+			out.Bodies[f[1]] = f[2:]
 		default:
-			return nil, fmt.Errorf("%s: want sends FUNCTION, delivers FUNCTION or body FUNCTION CALL, not %q", l.where, l.text)
+			return nil, fmt.Errorf("%s: want sends FUNCTION, delivers FUNCTION or body FUNCTION CALL…, not %q", l.where, l.text)
 		}
 	}
 	return out, nil

@@ -87,10 +87,20 @@ func ChainSyscall(stack []ktrace.Frame) string {
 			}
 		}
 	}
-	if f, ok := match.Entered(stack); ok {
-		return catalog.DefaultFrames().Bodies[match.BaseName(f.Name)]
+	if calls := bodyOf(stack); len(calls) == 1 || len(calls) > 1 && !match.Compat(stack) {
+		return calls[0]
 	}
 	return ""
+}
+
+// bodyOf are the system calls that may have ended in the function above the
+// kernel's entry, nil if the chain has no entry or the function is no such body.
+func bodyOf(stack []ktrace.Frame) []string {
+	f, ok := match.Entered(stack)
+	if !ok {
+		return nil
+	}
+	return catalog.DefaultFrames().Bodies[match.BaseName(f.Name)]
 }
 
 // Syscall names the call that one side of a wake was in, "" for none. The
@@ -118,6 +128,9 @@ func (k *Kernel) syscallOf(s *Side, stack []ktrace.Frame) string {
 		return byChain
 	}
 	byNr := SyscallName(k.Arch, s.Call.Nr)
+	if !s.Call.Doubtful && slices.Contains(bodyOf(stack), byNr) {
+		return byNr
+	}
 	if byNr == "" || s.Call.Doubtful || byChain != "" {
 		return byChain
 	}

@@ -49,14 +49,16 @@ func TestSoftIRQOfOthers(t *testing.T) {
 // those of others that have the same body do not.
 func TestSyscallByBody(t *testing.T) {
 	for chain, want := range map[string]string{
-		"try_to_wake_up tcp_sendmsg sock_write_iter vfs_writev do_writev do_syscall_64 entry_SYSCALL_64_after_hwframe": "writev",
-		"schedule tcp_recvmsg sock_read_iter do_readv do_syscall_64 entry_SYSCALL_64_after_hwframe":                    "readv",
-		"unix_stream_sendmsg ____sys_sendmsg ___sys_sendmsg __sys_sendmsg do_syscall_64 entry_SYSCALL_64":              "sendmsg",
-		"tcp_connect inet_stream_connect __sys_connect x64_sys_call do_syscall_64 entry_SYSCALL_64":                    "connect",
-		"tcp_sendmsg sock_sendmsg __sys_sendto invoke_syscall el0_svc_common.constprop.0 do_el0_svc el0_svc":           "sendto",
-		"schedule core_sys_select do_pselect.constprop.0 do_syscall_64 entry_SYSCALL_64":                               "pselect6",
-		"unix_stream_sendmsg __sys_sendmsg io_issue_sqe io_wq_submit_work io_wq_worker ret_from_fork":                  "",
-		"schedule do_sys_poll do_syscall_64 entry_SYSCALL_64":                                                          "",
+		"try_to_wake_up tcp_sendmsg sock_write_iter vfs_writev do_writev do_syscall_64 entry_SYSCALL_64_after_hwframe":    "writev",
+		"schedule tcp_recvmsg sock_read_iter do_readv do_syscall_64 entry_SYSCALL_64_after_hwframe":                       "readv",
+		"unix_stream_sendmsg ____sys_sendmsg ___sys_sendmsg __sys_sendmsg do_syscall_64 entry_SYSCALL_64":                 "sendmsg",
+		"tcp_connect inet_stream_connect __sys_connect x64_sys_call do_syscall_64 entry_SYSCALL_64":                       "connect",
+		"tcp_sendmsg sock_sendmsg __sys_sendto invoke_syscall el0_svc_common.constprop.0 do_el0_svc el0_svc":              "sendto",
+		"schedule core_sys_select do_pselect.constprop.0 do_syscall_64 entry_SYSCALL_64":                                  "pselect6",
+		"unix_stream_sendmsg __sys_sendmsg io_issue_sqe io_wq_submit_work io_wq_worker ret_from_fork":                     "",
+		"schedule do_sys_poll do_syscall_64 entry_SYSCALL_64":                                                             "",
+		"complete_signal do_notify_parent wait_consider_task do_wait kernel_wait4 do_syscall_64 entry_SYSCALL_64":         "wait4",
+		"complete_signal do_notify_parent wait_consider_task do_wait kernel_wait4 do_int80_emulation asm_int80_emulation": "",
 		"do_writev":                          "",
 		"vfs_write ksys_write do_syscall_64": "write",
 	} {
