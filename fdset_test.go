@@ -219,3 +219,33 @@ func TestNilFDSet(t *testing.T) {
 	full.CopyFrom(s)
 	has(t, full)
 }
+
+// However a set comes by its highest number, Select passes the kernel all of it.
+func TestSelectPassesTheHighestNumber(t *testing.T) {
+	e := newEventFD(t, 1, 0)
+	const high = 700
+	if err := unix.Dup3(e.FD(), high, unix.O_CLOEXEC); err != nil {
+		t.Skipf("RLIMIT_NOFILE: number %d: %v", high, err)
+	}
+	defer unix.Close(high)
+	var both, low efd.FDSet
+	check(t, both.Add(high))
+	check(t, both.Add(e.FD()))
+	check(t, low.Add(e.FD()))
+	assigned, cloned, copied, over := both, both.Clone(), low.Clone(), low
+	copied.CopyFrom(&both)
+	check(t, over.Add(1023))
+	over.CopyFrom(&low)
+	check(t, over.Add(high))
+	for name, s := range map[string]*efd.FDSet{"Add": &both, "assigned": &assigned, "Clone": &cloned, "CopyFrom": &copied, "CopyFrom and Add": &over} {
+		for range 2 { // what Select wrote is what it is given
+			if n, err := efd.Select(s, nil, nil, 0, nil); n != 2 || err != nil || s.Len() != 2 {
+				t.Errorf("%s: Select = %d, %v, %v; want both numbers", name, n, err, s)
+			}
+		}
+	}
+	both.Remove(high)
+	if n, err := efd.Select(&both, nil, nil, 0, nil); n != 1 || err != nil || both.Len() != 1 {
+		t.Errorf("Remove: Select = %d, %v, %v", n, err, &both)
+	}
+}
