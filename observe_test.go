@@ -209,7 +209,7 @@ func TestObserveWatches(t *testing.T) {
 			t.Errorf("no %q among %v", want, did)
 		}
 	}
-	further := func(s string) bool { return strings.Contains(s, "1 further eventfds") }
+	further := func(s string) bool { return strings.Contains(s, "1 further eventfd:") }
 	if !slices.ContainsFunc(r.Unobservable, further) || c.FD() < 0 {
 		t.Errorf("Unobservable does not name the third eventfd: %v", r.Unobservable)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
@@ -289,9 +290,9 @@ func (d *demonstration) outro() {
 		}
 	}
 	d.text.Printf("\n")
-	text := fmt.Sprintf("%d documented calls held against this kernel, each counted once: %s.", len(d.tally)-n[render.Documented], strings.Join(parts, ", "))
+	text := fmt.Sprintf("%s held against this kernel, each counted once: %s.", count.Of(len(d.tally)-n[render.Documented], "documented call"), strings.Join(parts, ", "))
 	if n := n[render.Documented]; n > 0 {
-		text += fmt.Sprintf(" %d more are documented alone.", n)
+		text += " " + count.Of(n, "more is documented alone.", "more are documented alone.")
 	}
 	d.text.Para("", text)
 	d.text.Para("", "Every scenario and edge: efdtrace verify. The whole documented path of a call: efdtrace path ppoll. Your own program: efdtrace run -- PROGRAM.")

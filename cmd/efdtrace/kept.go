@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
@@ -46,7 +47,7 @@ func newKept(e *env, l *lab.Lab, file *outFile, format string, o record.Options,
 	}
 	v := newView(e, file, format, false)
 	v.kernel, v.origin, v.tier = l.Kernel, "observed", l.Tier()
-	v.title = fmt.Sprintf("%d scenarios", len(scenarios))
+	v.title = count.Of(len(scenarios), "scenario")
 	if len(scenarios) <= 4 {
 		var names []string
 		for _, s := range scenarios {

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/observe"
@@ -457,7 +458,7 @@ func (v *view) progress(s *observe.Session, ended <-chan struct{}, signals <-cha
 			p.cmd.Process.Signal(last)
 		case <-tick.C:
 			if v.file != nil {
-				show(fmt.Sprintf("%s, %d wakes", time.Since(began).Round(time.Second), v.count()))
+				show(fmt.Sprintf("%s, %s", time.Since(began).Round(time.Second), count.Of(v.count(), "wake")))
 			}
 		}
 	}

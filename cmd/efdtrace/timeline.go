@@ -228,7 +228,7 @@ func (l *timeline) finish(k *observe.Kernel, lost uint64) *render.Timeline {
 		l.note("note", fmt.Sprintf("calls and wakes after the first %d different steps have no path", maxSteps))
 	}
 	if l.dropped > 0 {
-		l.note("note", fmt.Sprintf("the oldest %d calls and wakes were let go", l.dropped))
+		l.note("note", fmt.Sprintf("the oldest %d calls and wakes are not kept", l.dropped))
 	}
 	return t
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/render"
@@ -275,8 +276,8 @@ func (v *verification) summary() {
 	if v.lab.Denied != nil {
 		with = "not observed"
 	}
-	text := fmt.Sprintf("Linux %s %s, %s: %d scenarios ok, %d failed, %d inconclusive, %d skipped.",
-		v.out.Kernel, v.out.Arch, with, n[lab.OK], n[lab.Failed], n[lab.Inconclusive], n[lab.Skipped])
+	text := fmt.Sprintf("Linux %s %s, %s: %s ok, %d failed, %d inconclusive, %d skipped.",
+		v.out.Kernel, v.out.Arch, with, count.Of(n[lab.OK], "scenario"), n[lab.Failed], n[lab.Inconclusive], n[lab.Skipped])
 	if len(edges) > 0 {
 		text += " Edges: " + counts(edges) + "."
 	}

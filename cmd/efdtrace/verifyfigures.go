@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -135,9 +136,9 @@ func (v *verification) finish() {
 func (v *verification) figures() {
 	c, w := &v.out.Coverage, &v.out.Witness
 	if c.Edges > 0 {
-		v.text.Para("", fmt.Sprintf("Coverage: of %d edges of the branches taken for which a source exists here, %d are shown, %s. The branches taken have %d edges in all: nothing here tells of the other %d.", c.Edges, c.Shown, percent(*c.Share), c.Taken, c.Taken-c.Edges))
+		v.text.Para("", fmt.Sprintf("Coverage: of %s of the branches taken for which a source exists here, %d %s shown, %s. The branches taken have %s in all: nothing here tells of the other %d.", count.Of(c.Edges, "edge"), c.Shown, count.Word(c.Shown, "is", "are"), percent(*c.Share), count.Of(c.Taken, "edge"), c.Taken-c.Edges))
 		if c.Other > 0 {
-			v.text.Para("", fmt.Sprintf("Of those shown, %d are explained by what was read in another build of the kernel, and not in this one: no proof that this one does the same.", c.Other))
+			v.text.Para("", fmt.Sprintf("Of those shown, %d %s explained by what was read in another build of the kernel, and not in this one: no proof that this one does the same.", c.Other, count.Word(c.Other, "is", "are")))
 		}
 		v.open(c.Open)
 	}
@@ -146,7 +147,7 @@ func (v *verification) figures() {
 	case w.Absent != "":
 		v.text.Para("", "Witness: none: "+w.Absent+".")
 	case w.Edges > 0:
-		v.text.Para("", fmt.Sprintf("Witness: of %d edges of the branches taken between functions that can be traced here, the %s saw %d, %s.", w.Edges, w.Tracer, w.Saw, percent(*w.Share)))
+		v.text.Para("", fmt.Sprintf("Witness: of %s of the branches taken between functions that can be traced here, the %s saw %d, %s.", count.Of(w.Edges, "edge"), w.Tracer, w.Saw, percent(*w.Share)))
 		v.open(w.Open)
 		v.apart(w.Apart)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/record"
@@ -350,9 +351,9 @@ func watchedText(p *observe.Pipeline) string {
 	case !p.Watching && p.Changes == 0:
 		return ""
 	case !p.Watching: // a recording that does not say how many
-		return fmt.Sprintf("%d changes of watched eventfds.", p.Changes)
+		return count.Of(p.Changes, "change") + " of watched eventfds."
 	}
-	text := fmt.Sprintf("%d eventfds watched, %d changes", p.Watched, p.Changes)
+	text := count.Of(p.Watched, "eventfd") + " watched, " + count.Of(p.Changes, "change")
 	if p.Watched == 0 && len(p.Unobservable()) == 0 {
 		text += ": only what is made while it is observed can be watched"
 	}
@@ -371,7 +372,7 @@ func (v *view) finish(lost uint64) error {
 			err = v.rec.Note(recorded.TextNote(text))
 		}
 		if err = cmp.Or(err, v.rec.Close()); err == nil {
-			kept = fmt.Sprintf("efdtrace: %d wakes, %d records lost, kept in %s\n", v.wakes, lost, v.file.name)
+			kept = fmt.Sprintf("efdtrace: %s, %s lost, kept in %s\n", count.Of(v.wakes, "wake"), count.Of(lost, "record"), v.file.name)
 		}
 	case v.line != nil:
 		err = v.writeTimeline(lost)
@@ -397,10 +398,7 @@ func lostText(lost uint64, by map[string]uint64) string {
 	for _, source := range slices.Sorted(maps.Keys(by)) {
 		parts = append(parts, fmt.Sprintf("%d of %s", by[source], source))
 	}
-	text := fmt.Sprintf("%d records were lost", lost)
-	if lost == 1 {
-		text = "1 record was lost"
-	}
+	text := count.Of(lost, "record was lost", "records were lost")
 	if len(parts) > 0 {
 		text += " (" + strings.Join(parts, ", ") + ")"
 	}
@@ -412,7 +410,7 @@ func lostText(lost uint64, by map[string]uint64) string {
 
 func (v *view) summary(lost uint64) {
 	t := v.text
-	t.Printf("\n%s\n", t.Bold(fmt.Sprintf("%d wakes of threads that waited, on Linux %s", v.wakes, v.kernel.Release)))
+	t.Printf("\n%s\n", t.Bold(fmt.Sprintf("%s of threads that waited, on Linux %s", count.Of(v.wakes, "wake"), v.kernel.Release)))
 	var gs []*group
 	for _, g := range v.groups {
 		gs = append(gs, g)
@@ -432,7 +430,7 @@ func (v *view) summary(lost uint64) {
 		t.Printf("  %7d  %-14s %-14s %10s %10s  %s\n", g.n, g.waker, g.wakee, med, most, g.callback)
 	}
 	if v.runtime > 0 {
-		t.Para("", fmt.Sprintf("%d wakes of the Go runtime's own poller are not among them; -runtime shows them.", v.runtime))
+		t.Para("", count.Of(v.runtime, "wake of the Go runtime's own poller is not among them; -runtime shows it.", "wakes of the Go runtime's own poller are not among them; -runtime shows them."))
 	}
 	if v.watched != "" {
 		t.Para("", v.watched)
@@ -444,6 +442,6 @@ func (v *view) summary(lost uint64) {
 		t.Para("", lostText(lost, v.losses))
 	}
 	if v.findings > 0 {
-		t.Para("", fmt.Sprintf("%d times a call was seen that no documented path has, or one was missing: see the lines above.", v.findings))
+		t.Para("", fmt.Sprintf("%s a call was seen that no documented path has, or one was missing: see the lines above.", count.Of(v.findings, "time")))
 	}
 }

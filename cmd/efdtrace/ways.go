@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
@@ -127,7 +128,7 @@ func (v *view) way(t took) {
 		v.text.Printf("%16s%s\n", "", v.text.Dim(fmt.Sprintf("%-12s %s -> %s%s", spoken(s.Verdict), s.Caller, s.Callee, by)))
 	}
 	if n := unsure(t.way); n > 0 {
-		v.text.Printf("%16s%s\n", "", v.text.Dim(fmt.Sprintf("inconclusive, since records were lost: %d further edges", n)))
+		v.text.Printf("%16s%s\n", "", v.text.Dim("inconclusive, since records were lost: "+count.Of(n, "further edge")))
 	}
 }
 

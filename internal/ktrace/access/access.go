@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/rights"
@@ -214,6 +215,14 @@ func (r *Report) Next() (Tier, bool) {
 	return Tier{}, false
 }
 
+// counted is a number as /proc has it, of things.
+func counted(number, one string) string {
+	if n, err := strconv.Atoi(number); err == nil {
+		return count.Of(n, one)
+	}
+	return "? " + one + "s"
+}
+
 func (r *Report) facts(how string) {
 	fact := func(name, value string) {
 		if value != "" {
@@ -223,8 +232,8 @@ func (r *Report) facts(how string) {
 	fact("kernel.perf_event_paranoid", file("/proc/sys/kernel/perf_event_paranoid"))
 	fact("kernel.kptr_restrict", file("/proc/sys/kernel/kptr_restrict"))
 	if most := file("/proc/sys/kernel/perf_event_max_stack"); most != "" {
-		text := fmt.Sprintf("of at most %s frames (kernel.perf_event_max_stack) in %s contexts (kernel.perf_event_max_contexts_per_stack)",
-			most, file("/proc/sys/kernel/perf_event_max_contexts_per_stack"))
+		text := fmt.Sprintf("of at most %s (kernel.perf_event_max_stack) in %s (kernel.perf_event_max_contexts_per_stack)",
+			counted(most, "frame"), counted(file("/proc/sys/kernel/perf_event_max_contexts_per_stack"), "context"))
 		const long = 64 // frames of a packet's way from one socket to another, and some more
 		if n, err := strconv.Atoi(most); err == nil && n < long {
 			text += ": longer ones, as those of wakes through the network are, come cut"

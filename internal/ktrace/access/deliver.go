@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/source"
@@ -141,8 +142,16 @@ func cutShort(frames int) error {
 		name, change = "kernel.perf_event_max_contexts_per_stack", "set kernel.perf_event_max_contexts_per_stack to 8, while no perf event is open"
 	}
 	return &ktrace.AccessError{Tier: "perf", Silent: true, Change: change,
-		Missing: fmt.Sprintf("call chains open, and do not deliver: of those of two threads that woke each other through eventfds some are cut at %d frames (%s is %s)",
-			frames, name, file("/proc/sys/kernel/"+strings.TrimPrefix(name, "kernel.")))}
+		Missing: fmt.Sprintf("call chains open, and do not deliver: of those of two threads that woke each other through eventfds some %s (%s is %s)",
+			cutAt(frames), name, file("/proc/sys/kernel/"+strings.TrimPrefix(name, "kernel.")))}
+}
+
+// cutAt says how much of a chain there is.
+func cutAt(frames int) string {
+	if frames == 0 {
+		return "have no frame at all"
+	}
+	return "are cut at " + count.Of(frames, "frame")
 }
 
 func file(path string) string {

@@ -30,7 +30,7 @@ func TestDelivery(t *testing.T) {
 		{"of others alone", []ktrace.Event{others}, "do not deliver"},
 		{"cut", []ktrace.Event{cut}, "cut at 3 frames"},
 		{"asleep cut", []ktrace.Event{waking, asleep}, "cut at 3 frames"},
-		{"no chain", []ktrace.Event{none}, "cut at 0 frames"},
+		{"no chain", []ktrace.Event{none}, "have no frame at all"},
 	} {
 		var d delivery
 		for i := range c.events {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
@@ -353,14 +354,14 @@ func (c *covering) missing(s *Step) {
 		s.Verdict, s.source = ktrace.Contradicted, "symbols"
 		s.Evidence = fmt.Sprintf("%s ran, but the kernel has no %s, and no source was checked that says that it is called", s.Caller, s.Callee)
 	case traced && c.src.Missed > 0:
-		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%s: %d records were lost", c.Entries.Tracer.Name, c.src.Missed)
+		s.Verdict, s.Evidence = ktrace.Inconclusive, c.Entries.Tracer.Name+": "+count.Of(c.src.Missed, "record was lost", "records were lost")
 	case traced && c.src.Partial != "":
 		s.Verdict, s.Evidence = ktrace.NotObservable, c.part()
 	case traced:
 		c.notEntered(s)
 		s.source = c.reach[s.Callee]
 	case c.reach[s.Callee] != "" && c.src.Lost > 0:
-		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%d records were lost", c.src.Lost)
+		s.Verdict, s.Evidence = ktrace.Inconclusive, count.Of(c.src.Lost, "record was lost", "records were lost")
 	case c.reach[s.Callee] != "":
 		s.Verdict, s.Evidence, s.source = ktrace.NotObservable, noChain, c.reach[s.Callee]
 	default:
@@ -383,13 +384,13 @@ func (c *covering) elsewhere(s *Step) {
 	case slices.Contains(c.Without, s.Branch) && ownMachine(s.Branch):
 		s.Verdict, s.Evidence = ktrace.NotTaken, "branch "+s.Branch
 	case (traced || byCaller) && c.src.Missed > 0:
-		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%s: %d records were lost", c.Entries.Tracer.Name, c.src.Missed)
+		s.Verdict, s.Evidence = ktrace.Inconclusive, c.Entries.Tracer.Name+": "+count.Of(c.src.Missed, "record was lost", "records were lost")
 	case (traced || byCaller) && c.src.Partial != "":
 		s.Verdict, s.Evidence = ktrace.NotObservable, c.part()
 	case traced || byCaller:
 		c.notEntered(s)
 	case c.could[s.Callee] && c.src.Lost > 0:
-		s.Verdict, s.Evidence = ktrace.Inconclusive, fmt.Sprintf("%d records were lost", c.src.Lost)
+		s.Verdict, s.Evidence = ktrace.Inconclusive, count.Of(c.src.Lost, "record was lost", "records were lost")
 	case c.could[s.Callee]:
 		s.Verdict, s.Evidence = ktrace.NotObservable, noChain
 	default:

@@ -3,8 +3,7 @@
 package match
 
 import (
-	"fmt"
-
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
@@ -37,7 +36,7 @@ func CutBy(ev *ktrace.Event) string {
 	if len(ev.Stack) == 0 {
 		return "the kernel gave no call chain with it: kernel.perf_event_max_stack or kernel.perf_event_max_contexts_per_stack is 0"
 	}
-	return fmt.Sprintf("its call chain was cut after %d functions: kernel.perf_event_max_stack is too low", len(ev.Stack))
+	return "its call chain was cut after " + count.Of(len(ev.Stack), "function") + ": kernel.perf_event_max_stack is too low"
 }
 
 // SplitEvent is Split of an event's chain. Of one that was cut off it says

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
@@ -153,14 +154,10 @@ func (p *Pipeline) Unobservable() []string {
 		out = append(out, text)
 	}
 	if p.doubted > 0 {
-		wakes := "wakes"
-		if p.doubted == 1 {
-			wakes = "wake"
-		}
-		out = append(out, fmt.Sprintf("what the threads woken waited in: %d further %s, near which records were lost", p.doubted, wakes))
+		out = append(out, "what the threads woken waited in: "+count.Of(p.doubted, "further wake")+", near which records were lost")
 	}
 	if p.cutOff > 0 {
-		out = append(out, fmt.Sprintf("what woke in %d wakes: of the latest, %s", p.cutOff, p.cutBy))
+		out = append(out, "what woke in "+count.Of(p.cutOff, "wake")+": of the latest, "+p.cutBy)
 	}
 	return append(out, p.Unwatched...)
 }

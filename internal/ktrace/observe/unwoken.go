@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
@@ -51,11 +52,7 @@ func (p *Pipeline) unwokenText() string {
 			idle = append(idle, fmt.Sprintf("CPU %d", cpu))
 		}
 	}
-	sleeps := "sleeps"
-	if p.Unwoken == 1 {
-		sleeps = "sleep"
-	}
-	text := fmt.Sprintf("the wakes that ended %d %s, and left no record (by where the thread ran again: %s)", p.Unwoken, sleeps, strings.Join(on, ", "))
+	text := fmt.Sprintf("the %s that ended %s, and left no record (by where the thread ran again: %s)", count.Word(p.Unwoken, "wake", "wakes"), count.Of(p.Unwoken, "sleep"), strings.Join(on, ", "))
 	if len(idle) > 0 {
 		text += fmt.Sprintf(": the idle task of %s left no record of a wake, and a kernel may keep those of an idle CPU, or of an interrupt above single tasks, to itself", strings.Join(idle, " and "))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/scenario"
@@ -127,7 +128,7 @@ func (s *Stated) conclude(lost uint64) (Status, string) {
 	case s.stale && lost == 0:
 		return Inconclusive, fmt.Sprintf("thread %d's going to sleep was not recorded", s.Waiter)
 	case s.Seen == nil && lost > 0:
-		return Inconclusive, fmt.Sprintf("%d records were lost, the wake-up of thread %d among them", lost, s.Waiter)
+		return Inconclusive, fmt.Sprintf("%s, the wake-up of thread %d among them", count.Of(lost, "record was lost", "records were lost"), s.Waiter)
 	case s.Seen == nil && s.Other != nil && s.Other.Context == match.Unknown:
 		return Inconclusive, fmt.Sprintf("what woke thread %d is not known: %s", s.Waiter, s.Other.NoWaker())
 	case s.Seen == nil && s.Other != nil:
@@ -141,7 +142,7 @@ func (s *Stated) conclude(lost uint64) (Status, string) {
 	case s.Seen.SleepChain == nil && s.Seen.NoSleep() != "":
 		return Inconclusive, fmt.Sprintf("how thread %d went to sleep is not known: %s", s.Waiter, s.Seen.NoSleep())
 	case s.Seen.SleepChain == nil && lost > 0:
-		return Inconclusive, fmt.Sprintf("%d records were lost, thread %d's going to sleep among them", lost, s.Waiter)
+		return Inconclusive, fmt.Sprintf("%s, thread %d's going to sleep among them", count.Of(lost, "record was lost", "records were lost"), s.Waiter)
 	case s.Seen.SleepChain == nil && !s.Worker:
 		return Inconclusive, fmt.Sprintf("thread %d's going to sleep was not recorded", s.Waiter)
 	}
@@ -195,7 +196,7 @@ func (t *Trial) Remarks() []string {
 		case len(t.Disturbed) > 0:
 			continue
 		case lost > 0:
-			s += fmt.Sprintf(" That no wake-up of it is on record says little: %d records were lost.", lost)
+			s += " That no wake-up of it is on record says little: " + count.Of(lost, "record was lost.", "records were lost.")
 		default:
 			s += " No wake-up of it is on record either, which alone would prove nothing: a thread that is awake is called back without one."
 		}

@@ -110,7 +110,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	if err != nil {
 		t.Errorf("the observation ends: %v", err)
 	}
-	if why := s.Unwatched(); len(why) != 1 || !strings.Contains(why[0], "changes of 1 further eventfds: too many open files") {
+	if why := s.Unwatched(); len(why) != 1 || !strings.Contains(why[0], "changes of 1 further eventfd: too many open files") {
 		t.Errorf("why an eventfd is not watched: %q", why)
 	}
 	if _, err := s.Read(source.Now(), nil); err != nil || errors.Is(err, unix.EMFILE) {

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/source"
@@ -410,10 +411,11 @@ func (s *Source) Exhausted() bool { return len(s.missed) > 0 }
 func (s *Source) Unwatched() []string {
 	var out []string
 	for _, why := range slices.Sorted(maps.Keys(s.missed)) {
-		out = append(out, fmt.Sprintf("changes of %d further eventfds: %s", s.missed[why], why))
+		out = append(out, "changes of "+count.Of(s.missed[why], "further eventfd")+": "+why)
 	}
 	if n := s.gone + s.undecided(); n > 0 {
-		out = append(out, fmt.Sprintf("changes of %d further eventfds: they had ended before they could be watched, or were no longer among the descriptors of their process", n))
+		out = append(out, "changes of "+count.Of(n, "further eventfd: it had ended before it could be watched, or was no longer among the descriptors of its process",
+			"further eventfds: they had ended before they could be watched, or were no longer among the descriptors of their process"))
 	}
 	return out
 }
