@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/adversary/hostile"
+	"golang.org/x/sys/unix"
 )
 
 // maxMemory is the most that a command may take that reads a file, in kB.
@@ -59,7 +61,20 @@ func main() {
 			fatal(fmt.Errorf("go build ./cmd/efdtrace: %w: %s", err, out))
 		}
 	}
-	a := &attack{efdtrace: *efdtrace, dir: dir, short: *short}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a := &attack{ctx: ctx, efdtrace: *efdtrace, dir: dir, short: *short}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, unix.SIGINT, unix.SIGTERM)
+	go func() {
+		sig := (<-interrupted).(unix.Signal)
+		a.mu.Lock() // what ends now broke nothing
+		cancel()
+		fmt.Printf("interrupted in %s after %d commands\n", a.part.Load(), a.ran.Load())
+		a.total()
+		os.RemoveAll(dir)
+		os.Exit(128 + int(sig))
+	}()
 	for _, part := range []struct {
 		name string
 		run  func()
@@ -67,15 +82,20 @@ func main() {
 		if *only != "" && *only != part.name {
 			continue
 		}
+		a.part.Store(part.name)
 		start, ran := time.Now(), a.ran.Load()
 		part.run()
 		fmt.Printf("%-13s %6d commands, %v\n", part.name, a.ran.Load()-ran, time.Since(start).Round(100*time.Millisecond))
 	}
-	fmt.Printf("most memory of a command that reads a file: %d MB; %d broke\n", a.most.Load()>>10, a.broken.Load())
+	a.total()
 	if a.broken.Load() > 0 {
 		os.RemoveAll(dir)
 		os.Exit(1)
 	}
+}
+
+func (a *attack) total() {
+	fmt.Printf("most memory of a command that reads a file: %d MB; %d broke\n", a.most.Load()>>10, a.broken.Load())
 }
 
 func fatal(err error) {
@@ -85,6 +105,8 @@ func fatal(err error) {
 
 // attack is one run against a command.
 type attack struct {
+	ctx      context.Context // done when it is interrupted
+	part     atomic.Value    // the name of the one that runs
 	efdtrace string
 	dir      string
 	short    bool
@@ -161,7 +183,7 @@ func (a *attack) command(conditions []string, args ...string) *exec.Cmd {
 	if len(conditions) > 0 {
 		argv = append(append(append([]string{"/proc/self/exe", "become"}, conditions...), "--"), argv...)
 	}
-	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...)
+	cmd := exec.CommandContext(a.ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	return cmd
 }
