@@ -143,6 +143,9 @@ func readTests(name string, end wire.Frame, output string) tests {
 			names := strings.Join(strings.Fields(m[1]), " ")
 			t.Failed = append(t.Failed, names)
 			t.Output = "out of time in " + names + "\n" + t.Output
+		} else if name := running(output); name != "" {
+			t.Failed = append(t.Failed, name)
+			t.Output = "ended in " + name + "\n" + t.Output
 		}
 		if end.Status == wire.TimedOut {
 			t.Output += "\nthe time of this step was up"
@@ -165,9 +168,39 @@ func readCommand(end wire.Frame, output string) tests {
 	return t
 }
 
+// running is the test that began last of those that have not ended, "" if all
+// have.
+func running(output string) string {
+	var open []string
+	for line := range strings.Lines(output) {
+		if name, ok := strings.CutPrefix(line, "=== RUN   "); ok {
+			open = append(open, strings.TrimSpace(name))
+		} else if m := testLine.FindStringSubmatch(line); m != nil {
+			open = slices.DeleteFunc(open, func(name string) bool { return name == m[2] })
+		}
+	}
+	if len(open) == 0 {
+		return ""
+	}
+	return open[len(open)-1]
+}
+
+// dump begins what a program writes of its goroutines.
+var dump = regexp.MustCompile(`(?m)^(?:SIGQUIT|panic|fatal error): `)
+
 // failures is what a failed test program wrote, without the tests that passed
-// or were skipped.
+// or were skipped. Of goroutines it is those that are in the module's code.
 func failures(output string) string {
+	var goroutines []string
+	if at := dump.FindStringIndex(output); at != nil {
+		all := strings.Split(output[at[0]:], "\n\n")
+		output = output[:at[0]] + all[0]
+		for _, g := range all[1:] {
+			if strings.Contains(g, "/efd") {
+				goroutines = append(goroutines, firstLines(g, 16))
+			}
+		}
+	}
 	var b strings.Builder
 	for line := range strings.Lines(output) {
 		if m := testLine.FindStringSubmatch(line); nameLine.MatchString(line) || m != nil && m[1] != "FAIL" {
@@ -175,7 +208,16 @@ func failures(output string) string {
 		}
 		b.WriteString(line)
 	}
-	return lastLines(b.String(), 60)
+	text := lastLines(b.String(), 60)
+	if goroutines == nil {
+		return text
+	}
+	return lastLines(text, 20) + "\n\n" + firstLines(strings.Join(goroutines, "\n\n"), 100)
+}
+
+func firstLines(s string, n int) string {
+	lines := strings.Split(s, "\n")
+	return strings.Join(lines[:min(n, len(lines))], "\n")
 }
 
 // report is the JSON that efdtrace verify prints.

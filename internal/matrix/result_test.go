@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -45,6 +46,32 @@ func TestReadTests(t *testing.T) {
 	}
 	if got := readTests("test .", wire.Frame{Status: wire.TimedOut}, "=== RUN TestX\n"); got.Status != statusFailed || !strings.Contains(got.Output, "time of this step was up") {
 		t.Errorf("readTests of a step that was killed = %+v", got)
+	}
+}
+
+// A program that is asked for its goroutines writes hundreds of lines: the test
+// is named, and those of the module are shown.
+func TestReadHungTest(t *testing.T) {
+	out := "=== RUN   TestDone\n--- PASS: TestDone (0.01s)\n=== RUN   TestHangs\n=== RUN   TestHangs/in\nSIGQUIT: quit\nPC=0x9716c m=0 sigcode=0\n"
+	for i := range 100 {
+		switch i {
+		case 50:
+			out += "\ngoroutine 50 [runnable]:\ngithub.com/efd-go/efd/internal/scenario.(*T).spin(0x1)\n\t/src/efd/timeout.go:123 +0x4c\n"
+		default:
+			out += fmt.Sprintf("\ngoroutine %d [idle]:\nruntime.gopark(0x0)\n\t/usr/local/go/src/runtime/proc.go:462\n", i)
+		}
+	}
+	got := readTests("test .", wire.Frame{Status: wire.TimedOut}, out)
+	if !slices.Equal(got.Failed, []string{"TestHangs/in"}) || got.Passed != 1 {
+		t.Errorf("failed: %q, %d passed", got.Failed, got.Passed)
+	}
+	for _, want := range []string{"ended in TestHangs/in\n", "SIGQUIT: quit\n", "timeout.go:123", "time of this step was up"} {
+		if !strings.Contains(got.Output, want) {
+			t.Errorf("no %q in\n%s", want, got.Output)
+		}
+	}
+	if strings.Contains(got.Output, "gopark") {
+		t.Errorf("goroutines that are not the module's:\n%s", got.Output)
 	}
 }
 
