@@ -262,6 +262,9 @@ func (v *view) writeTimeline(lost uint64) error {
 	for _, n := range v.unseen {
 		v.line.note("warning", "not observable: "+n)
 	}
+	if lost > 0 {
+		v.line.note("lost", lostText(lost, v.losses))
+	}
 	t := v.line.finish(v.kernel, lost)
 	t.Title, t.Origin, t.Tier = cmp.Or(v.title, "efdtrace"), v.origin, cmp.Or(v.tier, "tracepoints")
 	return render.Write(v.w, v.format, t)
