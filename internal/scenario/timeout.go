@@ -5,6 +5,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/efd-go/efd"
@@ -138,11 +139,17 @@ func (t *T) asleepOrDone() (bool, error) {
 
 // spin keeps the current thread's CPU busy until the waiter's call has
 // returned: some kernels hide what an interrupt does on an idle CPU. It makes
-// no system call, each of which would be a record more for who observes.
+// no system call, each of which would be a record more for who observes, but
+// yields some times a second: with GOMAXPROCS=1 the waiter and all of Go's timers
+// need its processor, and the runtime alone may be late to take it away.
 func (t *T) spin() error {
-	for len(t.waiting) == 0 {
+	const rounds = 1 << 20 // about 10 ms
+	for n := 1; len(t.waiting) == 0; n++ {
 		if t.ctx.Err() != nil {
 			return fmt.Errorf("no timer woke the waiter: %w", t.ctx.Err())
+		}
+		if n%rounds == 0 {
+			runtime.Gosched()
 		}
 	}
 	return nil
