@@ -163,6 +163,13 @@ func (x *Explainer) diagnose(rec *strace.Record) {
 		th = x.state.thread(rec.PID)
 	}
 	h := &th.habits
+	if c.NoValue && c.Name != "exit_group" && c.Name != "exit" { // its thread dies in it, or it is to be made again
+		if h.open.line == 0 || h.open.line != c.First {
+			x.began(rec, th)
+		}
+		h.sleeps++
+		return
+	}
 	h.open = open{}
 	x.gap(rec, th)
 	x.settleClose(rec, th)
@@ -415,7 +422,7 @@ func (x *Explainer) worked(rec *strace.Record, th *thread) {
 	th.habits.progress++
 	switch c.Name {
 	case "exit_group":
-		x.diagnosis.exited = true
+		x.diagnosis.exited, th.table.exits = true, true
 	case "eventfd", "eventfd2", "epoll_create", "epoll_create1", "timerfd_create":
 		x.diagnosis.sawMaking = true
 		if c.Name == "timerfd_create" && c.HasValue && c.Errno == "" {

@@ -26,6 +26,7 @@ type waiting struct {
 	epfd    int
 	limit   int64
 	known   bool     // limit is
+	endless bool     // the wait before it on the same epoll had no time-out
 	members []member // of a poll or select, or the one descriptor
 	more    int
 	what    string // the first argument of a call that waits for no descriptor
@@ -42,11 +43,15 @@ const maxNamed = 8
 // began keeps the first half of a call.
 func (x *Explainer) began(rec *strace.Record, th *thread) {
 	c := &rec.Call
+	th.table.exits = th.table.exits || c.Name == "exit_group"
 	w := waiting{name: c.Name, line: rec.Line, pid: rec.PID, table: th.table, epfd: -1, limit: -1}
 	switch kind := classOf(c); {
 	case isEpollWait(c.Name):
 		w.epfd, w.ep = x.fileOf(c, th, 0)
-		w.limit, w.known = epollLimit(c.Name, arg(c, 3))
+		w.limit, w.known = epollLimit(c.Name, arg(c, 3)) // strace prints it when the call returns
+		if r := th.habits.rounds[w.ep]; r != nil {
+			w.endless = r.endless
+		}
 	case kind == doesWait && strings.Contains(c.Name, "poll"):
 		w.limit, w.known = pollLimit(c)
 		strace.PollFDs(arg(c, 0), func(p strace.PollFD) {
@@ -114,7 +119,7 @@ func (x *Explainer) gone(rec *strace.Record) {
 	if th == nil {
 		return
 	}
-	if rec.Call.Killed && bytes.HasPrefix(rec.Text, []byte("killed by")) {
+	if bytes.HasPrefix(rec.Text, []byte("killed by")) && !th.table.exits {
 		x.ended1(th)
 	}
 	x.settleClose(nil, th)
@@ -130,7 +135,7 @@ func (x *Explainer) atEnd() {
 		th := at.Of
 		x.settleClose(nil, th)
 		x.onlyLooks(th)
-		if th.habits.open.name != "" {
+		if th.habits.open.name != "" && !th.table.exits {
 			hung = append(hung, th.habits.open.waiting)
 		}
 	}
@@ -297,11 +302,13 @@ func (x *Explainer) kernelBug(hung []waiting) {
 	}
 	const fix = "the fix is fs/eventpoll: fix endless busy loop after timeout has expired"
 	for i := range hung {
-		if w := &hung[i]; w.ep != nil && w.known && w.limit > 0 {
-			x.raiseAtEnd(cause{code: "kernel-bug", about: x}, -1, w.epfd, []int{w.line},
-				fmt.Sprintf("%s has a time-out and does not return (line %d), and Linux %s has a bug that makes such a wait loop in the kernel once its time has passed (%s)", w.name, w.line, version, fix))
-			return
+		w := &hung[i]
+		if w.ep == nil || w.endless || w.known && w.limit <= 0 {
+			continue
 		}
+		x.raiseAtEnd(cause{code: "kernel-bug", about: x}, -1, w.epfd, []int{w.line},
+			fmt.Sprintf("%s does not return (line %d), and Linux %s has a bug that makes such a wait loop in the kernel once its time-out has passed, if it has one (%s)", w.name, w.line, version, fix))
+		return
 	}
 	if d.waited == 0 && d.woken.count >= 2 {
 		x.raiseAtEnd(cause{code: "kernel-bug", about: x}, -1, -1, d.woken.lines,

@@ -92,8 +92,9 @@ type runKey struct {
 // rounds are the waits of a thread on one epoll, or all of its polls and
 // selects.
 type rounds struct {
-	n        int // so far
-	complete int // the last that named all that was ready
+	n        int  // so far
+	complete int  // the last that named all that was ready
+	endless  bool // the last had no time-out
 	runs     map[runKey]*run
 }
 
@@ -172,6 +173,7 @@ func (x *Explainer) waited(rec *strace.Record, th *thread) {
 		h.gapOpen = false
 	}
 	r.n++
+	r.endless = known && limit < 0
 	for i := range h.given {
 		x.ready(rec, th, r, ep, epfd, &h.given[i])
 	}

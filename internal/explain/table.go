@@ -25,11 +25,12 @@ type table struct {
 
 // activity counts what the threads of a process do.
 type activity struct {
-	moved   int // transfers that went through
-	served  int // of them, on what the wait before had handed out
-	refused int // EAGAIN, and accepts that found no room
-	handed  int // wakes of other threads
-	waits   int // poll, select and epoll_wait that returned
+	moved   int  // transfers that went through
+	served  int  // of them, on what the wait before had handed out
+	refused int  // EAGAIN, and accepts that found no room
+	handed  int  // wakes of other threads
+	exits   bool // one of them has called exit_group
+	waits   int  // poll, select and epoll_wait that returned
 }
 
 // maxLow bounds what a table takes that has one high number.
