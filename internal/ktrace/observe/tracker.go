@@ -212,7 +212,7 @@ func touches(source string) (calls, runs bool) {
 		return true, false
 	case "sched:sched_switch", perf.Tasks:
 		return false, true
-	case "sched:sched_waking", ftrace.Graph, ftrace.Function, "watchpoint", "kmem:kmalloc", "kmem:kfree":
+	case "sched:sched_waking", ftrace.Graph, ftrace.Function, "watchpoint", "kmem:kmalloc", "kmem:kfree", perf.Names:
 		return false, false
 	}
 	return true, true

@@ -387,6 +387,9 @@ func (s *Source) specs(c Config) ([]*Spec, error) {
 	want := func(k ktrace.EventKind) bool { return len(c.Kinds) == 0 || slices.Contains(c.Kinds, k) }
 	chain := c.Symbols != nil
 	specs := []*Spec{tasksSpec(want(ktrace.Switch) || c.Running)}
+	if c.Tasks != nil && len(c.System) > 0 {
+		specs = append(specs, namesSpec())
+	}
 	for _, one := range []struct {
 		kind ktrace.EventKind
 		name string
@@ -446,6 +449,21 @@ func tasksSpec(switches bool) *Spec {
 	return &Spec{
 		Name:   Tasks,
 		Attr:   unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_DUMMY, Bits: bits},
+		Decode: func(*Sample, *ktrace.Event) bool { return false },
+	}
+}
+
+// Names is the Source of what tells of the names of all tasks, and of its losses.
+const Names = "perf:names"
+
+// namesSpec brings the records of the names that tasks of the whole system take:
+// who wakes one of those observed may have begun another program since its name
+// was seen.
+func namesSpec() *Spec {
+	return &Spec{
+		Name:   Names,
+		System: true,
+		Attr:   unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_DUMMY, Bits: unix.PerfBitComm},
 		Decode: func(*Sample, *ktrace.Event) bool { return false },
 	}
 }
