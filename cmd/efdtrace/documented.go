@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"sync"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
@@ -21,21 +22,28 @@ func runningKernel() string {
 }
 
 // documented returns the lookup of paths for a kernel version; "" is the
-// running kernel, whose symbols then choose between variants.
+// running kernel, whose symbols then choose between variants. The catalogue and
+// the symbols are read at the first use.
 func documented(kernel string) (func(name string) *ktrace.Path, error) {
-	var syms ktrace.SymbolSet
-	if kernel == "" {
+	running := kernel == ""
+	if running {
 		kernel = runningKernel()
-		if t, _ := ksym.Load(); t != nil { // names decide, even where the addresses are hidden
-			syms = t
-		}
 	}
 	v, err := namedKernel(kernel)
 	if err != nil {
 		return nil, err
 	}
+	symbols := sync.OnceValue(func() ktrace.SymbolSet {
+		if !running {
+			return nil
+		}
+		if t, _ := ksym.Load(); t != nil { // names decide, even where the addresses are hidden
+			return t
+		}
+		return nil
+	})
 	return func(name string) *ktrace.Path {
-		p, err := catalog.Default().Path(name, v, syms)
+		p, err := catalog.Default().Path(name, v, symbols())
 		if err != nil {
 			return nil // not every file that is waited on has a path of its own
 		}
@@ -43,10 +51,17 @@ func documented(kernel string) (func(name string) *ktrace.Path, error) {
 	}, nil
 }
 
+// surelyReviewed is a version that no oldest reviewed kernel is newer than, so
+// that the catalogue need not be asked.
+var surelyReviewed = ktrace.Version{Major: 5}
+
 // tooOld is why no path holds for a kernel, "" if it is not older than all that
 // were reviewed.
 func tooOld(kernel string) string {
 	v, err := ktrace.ParseVersion(kernel)
+	if err == nil && v.Compare(surelyReviewed) >= 0 {
+		return ""
+	}
 	if trees := catalog.Default().Trees(); err == nil && len(trees) > 0 && v.Compare(trees[0].Version) < 0 {
 		return fmt.Sprintf("no kernel paths: Linux %s is older than the oldest kernel whose paths are known, %s", v, trees[0].Version)
 	}

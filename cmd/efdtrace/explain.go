@@ -26,7 +26,7 @@ import (
 )
 
 var explainCommand = command{
-	name: "explain", args: "[-json] [-kernel V] [-pid N] [-fd N] [-only warnings] [-o FILE] [-format F] [FILE…]",
+	name: "explain", args: "[-json] [-paths none|once|all] [-kernel V] [-pid N] [-fd N] [-only warnings] [-o FILE] [-format F] [FILE…]",
 	short: "an strace log with the kernel path behind each of its calls",
 	more: "Without FILE, or with -, it reads standard input. In text each line of the log comes out as it is;\n" +
 		"what is said of it stands below it, behind \"#:\". A line of the log that begins so is announced\n" +
@@ -49,6 +49,7 @@ func runExplain(e *env, args []string) int {
 	format := fs.String("format", "text", "text, jsonl (as -json), trace-event, folded or html")
 	only := fs.String("only", "", "print nothing but the `warnings`, the most serious first")
 	code := fs.String("code", "", "say more of a warning, by its `code`; list for all")
+	trees := fs.String("paths", "none", "the kernel's path below a call: none, once (where it is new) or all")
 	fd := fs.Int("fd", -1, "only calls about this `descriptor`")
 	if status, ok := parse(e, fs, explainCommand, explainExample, args); !ok {
 		return status
@@ -80,11 +81,18 @@ func runExplain(e *env, args []string) int {
 		fmt.Fprintf(e.stderr, "efdtrace explain: -only %s: there is warnings\n", *only)
 		return exitUsage
 	}
+	if !slices.Contains([]string{"none", "once", "all"}, *trees) {
+		fmt.Fprintf(e.stderr, "efdtrace explain: -paths %s: there are none, once and all\n", *trees)
+		return exitUsage
+	}
+	if *trees == "none" && *format == "text" {
+		paths = nil
+	}
 	logKernel := *kernel
 	if *kernel == "" {
 		*kernel = runningKernel()
 	}
-	x := &explainer{env: e, format: *format, kernel: *kernel, logKernel: logKernel, o: explain.Options{Only: *only, NoPaths: tooOld(*kernel), PID: *pid, FD: *fd, Paths: paths}}
+	x := &explainer{env: e, format: *format, kernel: *kernel, logKernel: logKernel, o: explain.Options{Only: *only, NoPaths: tooOld(*kernel), PID: *pid, FD: *fd, Paths: paths, EachPath: *trees == "all", Fold: true, ASCII: !utf8Locale()}}
 	defer e.limitMemory(fileMemory)()
 	return x.run(*out, fs.Args())
 }
@@ -107,7 +115,7 @@ func (x *explainer) run(out string, names []string) int {
 		names = []string{"-"}
 	}
 	if out == "" {
-		x.o.Color, x.o.Terminal = colour(x.env.stdout), isTerminal(x.env.stdout)
+		x.o.Color, x.o.Terminal, x.o.Width = colour(x.env.stdout), isTerminal(x.env.stdout), columns(x.env.stdout)
 		return x.status(context.Background(), x.files(names))
 	}
 	ctx, stop := untilSignal()
@@ -228,6 +236,9 @@ func (x *explainer) lines(r *strace.Reader, ex *explain.Explainer) error {
 	_, _, lost := ex.Finish(r.Dropped())
 	for _, s := range lost {
 		fmt.Fprintln(x.env.stderr, "efdtrace explain:", s)
+	}
+	if s := explain.Unread(r); s != "" {
+		fmt.Fprintln(x.env.stderr, "efdtrace explain: unread:", s)
 	}
 	return nil
 }

@@ -106,3 +106,38 @@ func TestExplainFiles(t *testing.T) {
 		t.Errorf("status %d, stdout %q, stderr %q, %v", status, stdout, stderr, err)
 	}
 }
+
+// The trees come where they are asked for: never by default, once, or below each
+// call.
+func TestExplainPaths(t *testing.T) {
+	const log = "7 eventfd2(0, 0) = 3\n7 eventfd2(0, 0) = 4\n"
+	count := func(args ...string) int {
+		_, out, _ := explainOf(t, log, append([]string{"-kernel", "6.18"}, args...)...)
+		return strings.Count(out, "eventfd2 on Linux 6.18")
+	}
+	for want, args := range [][]string{nil, {"-paths", "once"}, {"-paths", "all"}} {
+		if got := count(args...); got != want {
+			t.Errorf("explain %v: %d trees, want %d", args, got, want)
+		}
+	}
+	if status, _, stderr := explainOf(t, log, "-paths", "some"); status != exitUsage || !strings.Contains(stderr, "none, once and all") {
+		t.Errorf("-paths some: status %d, %s", status, stderr)
+	}
+}
+
+func TestColumns(t *testing.T) {
+	for in, want := range map[string]int{"40": 60, "100": 100, "1000": 160, "": 0, "x": 0} {
+		t.Setenv("COLUMNS", in)
+		if got := columns(&bytes.Buffer{}); got != want {
+			t.Errorf("COLUMNS=%s: %d, want %d", in, got, want)
+		}
+	}
+	for in, want := range map[string]bool{"C": false, "de_DE.ISO-8859-1": false, "C.UTF-8": true, "en_US.utf8": true, "": true} {
+		t.Setenv("LC_ALL", in)
+		t.Setenv("LC_CTYPE", "")
+		t.Setenv("LANG", "")
+		if got := utf8Locale(); got != want {
+			t.Errorf("LC_ALL=%s: %v, want %v", in, got, want)
+		}
+	}
+}

@@ -23,7 +23,7 @@ func BenchmarkText(b *testing.B) {
 	b.SetBytes(int64(len(in)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := Text(io.Discard, strace.NewReader(bytes.NewReader(in), 0), New(), Options{FD: -1, Paths: on618}); err != nil {
+		if err := Text(io.Discard, strace.NewReader(bytes.NewReader(in), 0), New(), Options{FD: -1, Fold: true}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/strace"
@@ -26,6 +27,11 @@ type Options struct {
 	Flush   bool        // after every line: somebody reads along
 	Soon    func() bool // reports whether more of the log, or its end, comes soon; may be nil
 	Only    string      // OnlyWarnings, or "" for everything
+
+	EachPath bool // print the trees below each call, not only where they are new
+	Fold     bool // say of a line that it is as an earlier one, and count such lines in a row
+	Width    int  // at which sentences are wrapped, 0 for never
+	ASCII    bool // no other characters in what is said
 
 	Terminal bool // nothing of the log is to reach a terminal that it would act on
 	OwnLog   bool // the log is the caller's, and may have lines of ours
@@ -64,9 +70,11 @@ type texter struct {
 	shown  map[string]bool // paths and branches whose trees have been printed
 	said   map[string]bool // functions whose sentence has been printed
 	key    []byte
+	b      []byte
 	paths  map[string]*ktrace.Path
 	before map[string][]*node // the tree of each path as it was printed last
 	atEOL  bool
+	fold   fold
 }
 
 // Text copies a log to w with what there is to say below each line. Every line
@@ -76,7 +84,10 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 		return textWarnings(w, r, x, &o)
 	}
 	t := &texter{w: bufio.NewWriterSize(w, 64<<10), o: &o, x: x, shown: map[string]bool{}, said: map[string]bool{}, paths: map[string]*ktrace.Path{}, before: map[string][]*node{}, atEOL: true}
-	var held *Note // to be completed by the line after
+	if o.Flush {
+		r.Live(func() { t.w.Flush() }, func(time.Duration) bool { return o.Soon != nil && !o.Soon() })
+	}
+	var held *Note // to be completed by the line after, or printed behind its frames
 	for first := true; ; first = false {
 		rec, err := r.Next()
 		if first && err == nil {
@@ -84,6 +95,12 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 			x.ahead(r.Ahead())
 		}
 		if held != nil {
+			if err == nil && rec.Type == strace.Stack {
+				if o.keep(rec, nil) {
+					t.raw(rec.Raw)
+				}
+				continue
+			}
 			if err == nil {
 				x.follow(held, rec)
 			}
@@ -101,21 +118,22 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 		if !o.keep(rec, n) {
 			continue
 		}
+		if n != nil && t.folds(n, rec.Line) {
+			t.raw(rec.Raw)
+			continue
+		}
 		t.raw(rec.Raw)
-		t.atEOL = rec.Raw[len(rec.Raw)-1] == '\n'
-		if n != nil && n.follows && (!o.Flush || r.More()) {
+		if n == nil {
+			continue
+		}
+		t.fold.at = rec.Line
+		if !o.Flush || r.More() || o.Soon != nil && o.Soon() {
 			held = n
 			continue
 		}
-		if n != nil {
-			t.note(n)
-		}
-		if o.Flush && t.atEOL {
-			if err := t.w.Flush(); err != nil {
-				return err
-			}
-		}
+		t.note(n)
 	}
+	t.unfold()
 	t.finish(x, r)
 	return t.w.Flush()
 }
@@ -132,6 +150,7 @@ func (t *texter) raw(b []byte) {
 		b = plain.Lines(b)
 	}
 	t.w.Write(b)
+	t.atEOL = b[len(b)-1] == '\n'
 }
 
 func (t *texter) finish(x *Explainer, r *strace.Reader) {
@@ -145,13 +164,16 @@ func (t *texter) finish(x *Explainer, r *strace.Reader) {
 	for _, s := range lost {
 		t.line("lost: ", plain.Text(s))
 	}
+	if s := Unread(r); s != "" {
+		t.line("unread: ", s)
+	}
 }
 
 func (t *texter) note(n *Note) {
 	if len(n.Summary) > 0 {
-		t.start()
-		b := append(t.w.AvailableBuffer(), plain.Lines(n.Summary)...)
-		t.w.Write(append(n.appendPaths(b), '\n'))
+		t.b = n.appendPaths(append(t.b[:0], plain.Lines(n.Summary)...))
+		t.fold.learn(n, t.b)
+		t.say(t.b)
 	}
 	for _, w := range n.Warnings {
 		t.warning(w.String())
@@ -162,7 +184,14 @@ func (t *texter) note(n *Note) {
 	if n.Outcome == Going || n.Runtime {
 		return
 	}
-	if t.o.Paths == nil || len(n.Paths)+len(n.Later) == 0 || !t.first(n) {
+	if t.o.Paths == nil || len(n.Paths)+len(n.Later) == 0 {
+		return
+	}
+	if t.o.EachPath {
+		clear(t.shown)
+		clear(t.said)
+	}
+	if !t.first(n) {
 		return
 	}
 	if why := t.x.noPaths(t.o); why != "" {
@@ -229,11 +258,11 @@ func (t *texter) start() {
 }
 
 func (t *texter) line(words ...string) {
-	t.start()
+	t.b = t.b[:0]
 	for _, s := range words {
-		t.w.WriteString(s)
+		t.b = append(t.b, s...)
 	}
-	t.w.WriteByte('\n')
+	t.say(t.b)
 }
 
 func (t *texter) warning(s string) {
