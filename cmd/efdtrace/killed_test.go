@@ -23,7 +23,7 @@ import (
 const victims = 10
 
 // reaperProgram polls the pidfds of processes that are killed while they run
-// in user space, and tells their PIDs.
+// in user space, and reports their PIDs.
 func reaperProgram(string) {
 	runtime.LockOSThread()
 	self := unix.Gettid()
@@ -48,7 +48,11 @@ func reaperProgram(string) {
 				panic(fmt.Sprintf("process %d was to run, and its poller to sleep: %v", cmd.Process.Pid, err))
 			}
 		}()
-		unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, nil, nil)
+		for {
+			if _, err := unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, nil, nil); err != unix.EINTR {
+				break
+			}
+		}
 		cmd.Wait()
 		cancel()
 		unix.Close(fd)
