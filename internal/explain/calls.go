@@ -541,7 +541,11 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	if mask := arg(c, 4); mask != nil && !strace.Null(mask) {
 		n.branch("masked")
 	}
-	n.sayWait("waits on ", limit, known)
+	if rec.Type == strace.Unfinished && !known {
+		n.say("calls ", c.Name, " on ") // with a time-out of 0 it does not wait
+	} else {
+		n.sayWait("waits on ", limit, known)
+	}
 	n.sayFD(ep.kind, efd.N)
 	if known {
 		n.sayLimit(limit)

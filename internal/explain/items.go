@@ -27,7 +27,7 @@ func (x *Explainer) sayEvents(list []byte, ep *file) (edge bool) {
 		}
 		n.say(", ")
 		if r != nil {
-			n.sayFD(kind, r.fd)
+			n.sayFile(r.file, r.fd)
 			n.fd(r.fd)
 		} else {
 			n.sayData(it)

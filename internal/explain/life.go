@@ -552,6 +552,8 @@ func (x *Explainer) exit(rec *strace.Record) {
 		x.state.dropThread(th)
 		if len(x.state.threads) > 0 { // else the log is at its end, and tells what is open
 			x.ends(rec, th, false)
+		} else {
+			th.table.threads--
 		}
 	}
 }
@@ -602,6 +604,12 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
 	req := arg(c, 1)
 	switch {
+	case bytes.Equal(req, []byte("FIONBIO")):
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
+			if d := th.table.get(fd.N); d != nil {
+				d.file.blocking = bytes.Equal(arg(c, 2), []byte("[0]"))
+			}
+		}
 	case bytes.Equal(req, []byte("FIOCLEX")), bytes.Equal(req, []byte("FIONCLEX")):
 		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
 			if d := th.table.get(fd.N); d != nil {

@@ -47,6 +47,35 @@ func TestDescriptorTables(t *testing.T) {
 	}
 }
 
+// TestOpenUntil: a story says that a descriptor was open until its process ended
+// if the log has all of the process, from its execve to its end.
+func TestOpenUntil(t *testing.T) {
+	const lived = "7 execve(\"/bin/x\", [\"x\"], 0x7f) = 0\n7 eventfd2(0, 0) = 3\n"
+	for log, want := range map[string]string{
+		lived + "7 +++ exited with 0 +++\n": "made at line 2, open until its process ended\n",
+		lived:                               "made at line 2, open at the end\n",
+		"7 eventfd2(0, 0) = 3\n7 +++ exited with 0 +++\n": "made at line 1, open at the end\n",
+	} {
+		if got := text(t, log, Options{FD: -1}); !strings.Contains(got, want) {
+			t.Errorf("%s\n got %s\nwant %s", log, got, want)
+		}
+	}
+}
+
+// TestFirstHalves: a first half of an epoll_wait does not show whether it waits.
+func TestFirstHalves(t *testing.T) {
+	if got := lastSentence(t, "7 epoll_wait(4,  <unfinished ...>\n"); !strings.HasPrefix(got, "calls epoll_wait on epoll 4;") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestFIONBIO: an ioctl makes an eventfd non-blocking as fcntl does.
+func TestFIONBIO(t *testing.T) {
+	if got := lastSentence(t, "7 eventfd2(0, 0) = 3\n7 ioctl(3, FIONBIO, [1]) = 0\n7 read(3,  <unfinished ...>\n"); !strings.HasPrefix(got, "wants to take from") {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestUnknownDescriptors: what the log does not prove is not taken from it.
 func TestUnknownDescriptors(t *testing.T) {
 	const write = "write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n"

@@ -158,13 +158,15 @@ func (x *Explainer) story(d *descriptor, f *file, closed int) string {
 	n.sayTotal(f, f.reads, f.taken)
 	n.sayTimes("EAGAIN", f.again)
 	n.sayTimes("polled", f.polled)
-	n.sayTimes("waited on", f.waits)
+	n.sayTimes("asked", f.waits)
 	if f.kernel != "" {
 		n.say(", given to ", f.kernel)
 	}
 	if closed > 0 {
 		n.say(", closed")
 		n.sayLine(" at", closed)
+	} else if d.table.threads <= 0 && d.table.born && !d.table.guessed {
+		n.say(", open until its process ended")
 	} else {
 		n.say(", open at the end")
 	}
