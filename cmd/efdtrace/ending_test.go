@@ -134,6 +134,9 @@ func TestVerifyEnded(t *testing.T) {
 		lines := bufio.NewScanner(io.TeeReader(out, &said))
 		for lines.Scan() && !strings.HasPrefix(lines.Text(), "ok") { // the first trial was added
 		}
+		if !strings.HasPrefix(lines.Text(), "ok") {
+			t.Fatalf("verify ended before the signal: %s%s", stderr.String(), said.String())
+		}
 		cmd.Process.Signal(sig)
 		for lines.Scan() {
 		}
