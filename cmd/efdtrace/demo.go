@@ -12,6 +12,7 @@ import (
 
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/render"
@@ -261,7 +262,7 @@ func rows(c *match.Chain) []render.Row {
 // firstRow is the first line of a way: most begin where the kernel is entered, and
 // an interrupt's or a worker's where its documented part does.
 func firstRow(function string) render.Row {
-	if strings.HasPrefix(function, "entry_") || strings.HasPrefix(function, "el0") {
+	if catalog.DefaultModel().Is(catalog.Entry, function) {
 		return render.Row{Function: function, Sentence: "Where the kernel is entered.", Common: true}
 	}
 	return render.Row{Function: function, Sentence: "Where the documented path begins."}
@@ -269,12 +270,8 @@ func firstRow(function string) render.Row {
 
 // common: how every system call comes in, and what schedule does in the end.
 func common(function string) bool {
-	switch function {
-	case "do_syscall_64", "do_syscall_x64", "x64_sys_call", "el0_svc", "do_el0_svc", "el0_svc_common", "invoke_syscall", "__invoke_syscall",
-		"__x64_sys_write", "__arm64_sys_write", "ksys_write", "vfs_write", "__schedule_loop", "__schedule", "trace_sched_switch":
-		return true
-	}
-	return false
+	m := catalog.DefaultModel()
+	return m.Is(catalog.Entry, function) || m.InTable(function) == "write" || m.Is(catalog.Always, function)
 }
 
 func (d *demonstration) outro() {
@@ -328,7 +325,7 @@ func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Sc
 func (d *demonstration) documentedRoutes(head string, s *scenario.Scenario, r *scenario.Result) {
 	d.routes(head, queued(s))
 	d.route(head+" asleep ", d.lab.Kernel.SleepRoute(r.WaiterCall(s.Waiter), s.SleepPath), "")
-	d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Callbacks, s.Branches), s.Source)
+	d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Through, s.Branches), s.Source)
 	d.routes(head, afterwards(s))
 }
 

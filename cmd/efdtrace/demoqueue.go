@@ -5,10 +5,11 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/render"
 	"github.com/efd-go/efd/internal/plain"
 	"github.com/efd-go/efd/internal/scenario"
@@ -28,20 +29,16 @@ type part struct {
 // onEventfd reports whether a scenario's waiter itself sleeps on the queue of an
 // eventfd, in the ordinary way: an epoll has many.
 func onEventfd(s *scenario.Scenario) bool {
-	if s.Worker || len(s.Callbacks) == 0 || s.Waiter == "restart_syscall" {
+	if s.Worker || len(s.Through) == 0 || s.Waiter == "restart_syscall" {
 		return false
 	}
-	switch s.Callbacks[0] {
-	case "ep_poll_callback":
+	switch s.Through[0] {
+	case "epoll":
 		return s.Demo
-	case "autoremove_wake_function":
+	case "sleeper":
 		return s.SleepPath == "eventfd_read"
 	}
-	switch s.Source {
-	case "eventfd_write", "eventfd_read", "eventfd_signal", "aio", "io_uring", "memcg", "kvm_ioeventfd":
-		return len(s.Callbacks) == 1
-	}
-	return false
+	return len(s.Through) == 1 && catalog.DefaultModel().Object(s.Source) == "eventfd"
 }
 
 // queued and afterwards are the parts of a scenario in which one thread waits
@@ -50,11 +47,13 @@ func queued(s *scenario.Scenario) []part {
 	if !onEventfd(s) {
 		return nil
 	}
-	switch s.Callbacks[0] {
-	case "pollwake":
-		return []part{{short: "queued", title: "How pollwake came onto the eventfd's wait queue, earlier in the same call:", path: s.Waiter, entry: s.Waiter, via: []string{"eventfd_poll", "__pollwait", "add_wait_queue"}}}
-	case "ep_poll_callback":
-		return []part{{short: "queued", title: "How ep_poll_callback came onto the eventfd's wait queue, in epoll_ctl:", path: "epoll_ctl", entry: "epoll_ctl", via: []string{"eventfd_poll", "ep_ptable_queue_proc", "add_wait_queue"}}}
+	w := catalog.DefaultModel().Woken(s.Through[0])
+	title := "How " + observe.Callbacks(s.Through)[0] + " came onto the eventfd's wait queue, "
+	switch s.Through[0] {
+	case "poller":
+		return []part{{short: "queued", title: title + "earlier in the same call:", path: s.Waiter, entry: s.Waiter, via: w.Joins}}
+	case "epoll":
+		return []part{{short: "queued", title: title + "in epoll_ctl:", path: "epoll_ctl", entry: "epoll_ctl", via: w.Joins}}
 	}
 	return nil
 }
@@ -63,16 +62,17 @@ func afterwards(s *scenario.Scenario) []part {
 	if !onEventfd(s) {
 		return nil
 	}
-	switch s.Callbacks[0] {
-	case "pollwake":
+	w := catalog.DefaultModel().Woken(s.Through[0])
+	switch s.Through[0] {
+	case "poller":
 		return []part{
-			{short: "again", title: "Then the second scan, which asks the eventfd again and registers nothing:", path: s.Waiter, entry: s.Waiter, via: []string{"eventfd_poll"}, unseen: true},
-			{short: "left", title: "And off the queue, before the call returns:", path: s.Waiter, entry: s.Waiter, via: []string{"poll_freewait", "remove_wait_queue"}},
+			{short: "again", title: "Then the second scan, which asks the eventfd again and registers nothing:", path: s.Waiter, entry: s.Waiter, via: w.Again, unseen: true},
+			{short: "left", title: "And off the queue, before the call returns:", path: s.Waiter, entry: s.Waiter, via: w.Leaves},
 		}
-	case "ep_poll_callback":
-		return []part{{short: "again", title: "Then the ready list is gone through, and the eventfd asked again:", path: "epoll_wait", entry: s.Waiter, via: []string{"eventfd_poll"}, unseen: true}}
-	case "autoremove_wake_function":
-		return []part{{short: "again", title: "Then the counter is looked at again, and taken:", path: s.SleepPath, entry: s.Waiter, via: []string{"eventfd_ctx_do_read"}}}
+	case "epoll":
+		return []part{{short: "again", title: "Then the ready list is gone through, and the eventfd asked again:", path: "epoll_wait", entry: s.Waiter, via: w.Again, unseen: true}}
+	case "sleeper":
+		return []part{{short: "again", title: "Then the counter is looked at again, and taken:", path: s.SleepPath, entry: s.Waiter, via: w.Again}}
 	}
 	return nil
 }
@@ -164,7 +164,7 @@ func (d *demonstration) routes(head string, parts []part) {
 // to see a way.
 func entryOf(edges []ktrace.Edge) string {
 	for _, e := range edges {
-		if strings.HasPrefix(e.Callee, "__x64_sys_") || strings.HasPrefix(e.Callee, "__arm64_sys_") {
+		if catalog.DefaultModel().InTable(e.Callee) != "" {
 			return e.Callee
 		}
 	}

@@ -80,6 +80,8 @@ var data = map[string]string{
 	"proved.txt":     "",
 	"left-out.txt":   "eventfd_write add_wait_queue an example\n",
 	"functions.txt":  "x a\n",
+	"calls.txt":      "",
+	"frames.txt":     "file fs/eventfd.c include/linux/wait.h arch/x86/entry/entry_64.S\nentry eventfd_write next_* entry_SYSCALL_*\nfile - made by a macro\nentry y\n",
 	"parts/none.txt": "part none\n",
 	"paths/write.txt": `path write
 title t
@@ -174,6 +176,8 @@ func TestFindings(t *testing.T) {
 		{"call of a pointer's name", "net/sock.c", "sk->told(sk)", "told(sk)", "is there"},
 		{"left out without a reason", "left-out.txt", "eventfd_write add_wait_queue", "vfs_write add_wait_queue", "eventfd_write calls add_wait_queue"},
 		{"line that moved", "proved.txt", "", "tree 6.18 a tree\neventfd_write wake_up_locked_poll fs/eventfd.c\n  6.18=6\n", "is on line 7"},
+		{"function that is nowhere", "frames.txt", "next_*", "nowhere next_*", "frames.txt:2: nowhere is defined in none of fs/eventfd.c"},
+		{"function that is only called", "frames.txt", "next_*", "nothing_here wake_up_locked_poll next_* waitqueue_active", "waitqueue_active is defined in none"},
 		{"call removed from the source", "fs/eventfd.c", "wake_up_locked_poll(&ctx->wqh, EPOLLIN)", "wake(&ctx->wqh)", "does not call wake_up_locked_poll"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

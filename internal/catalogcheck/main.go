@@ -78,6 +78,7 @@ type checker struct {
 	write, all bool
 	catalog    *catalog.Catalog
 	leftOut    map[call]string
+	named      []catalog.Named           // functions of frames.txt that no path has
 	proofs     map[string]map[string]int // id of a call -> tree -> line
 }
 
@@ -89,6 +90,11 @@ func (c *checker) load() error {
 	if err := c.catalog.Check(); err != nil {
 		return err
 	}
+	m, err := catalog.LoadModel(os.DirFS(c.data))
+	if err != nil {
+		return err
+	}
+	c.named = c.catalog.OffPath(m)
 	c.proofs = map[string]map[string]int{}
 	c.leftOut, err = readLeftOut(filepath.Join(c.data, "left-out.txt"))
 	return err
@@ -107,6 +113,10 @@ func (c *checker) check(sources []source) error {
 		}
 	}
 	fmt.Fprintf(c.out, "%s, %d edges proved\n", plural(len(sources), "tree"), proved)
+	for _, n := range c.nowhere() {
+		findings++
+		fmt.Fprintln(c.out, n)
+	}
 	if findings > 0 {
 		return fmt.Errorf("%s", plural(findings, "finding"))
 	}
@@ -138,11 +148,9 @@ func (c *checker) tree(s source) (proved, findings int) {
 			continue
 		}
 		proved++
-		if c.proofs[cl.ID] == nil {
-			c.proofs[cl.ID] = map[string]int{}
-		}
-		c.proofs[cl.ID][name] = n
+		c.proved(cl.ID, name, n)
 	}
+	c.functions(t, name)
 	for _, cl := range absent {
 		if n, err := t.prove(cl); err == nil {
 			find(cl, "is there (%s:%d), and the catalogue says it is not", cl.File, n)
@@ -171,6 +179,11 @@ func (c *checker) files() map[string]bool {
 	out := map[string]bool{"fs/eventfd.c": true}
 	for _, f := range c.catalog.Files() {
 		out[f] = true
+	}
+	for _, n := range c.named {
+		for _, f := range n.Files {
+			out[f] = true
+		}
 	}
 	for _, names := range tables {
 		for _, n := range names {

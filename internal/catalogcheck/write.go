@@ -16,7 +16,8 @@ import (
 const provedHead = `# Written by catalogcheck -write, and by no hand: where each call is in the
 # reviewed kernel trees. A line names a call (caller, callee, file, and for a
 # pointer its expression and who sets it); below it TREE=LINE, and a sum over
-# both. A call that is changed in the catalogue is not found here and has
+# both; and so does "function NAME" for a function of frames.txt that no path
+# has. A call that is changed in the catalogue is not found here and has
 # to be proved again.
 `
 
@@ -46,18 +47,20 @@ func (c *checker) writeProved(sources []source) error {
 				fmt.Fprintf(c.out, "not proved: %s: %s -> %s is new, and the tree is not here\n", t.Version, cl.Caller, cl.Callee)
 				continue
 			}
-			if c.proofs[cl.ID] == nil {
-				c.proofs[cl.ID] = map[string]int{}
-			}
-			c.proofs[cl.ID][t.Version.String()] = n
+			c.proved(cl.ID, t.Version.String(), n)
 		}
+		c.keep(t)
 	}
 	sort.Slice(columns, func(i, j int) bool { return columns[i].version.Compare(columns[j].version) < 0 })
 	var b strings.Builder
 	for _, col := range columns {
 		fmt.Fprintf(&b, "tree %s %s\n", col.version, col.what)
 	}
-	for _, id := range c.catalog.IDs() {
+	ids := c.catalog.IDs()
+	for i := range c.named {
+		ids = append(ids, c.named[i].ID())
+	}
+	for _, id := range ids {
 		at := c.proofs[id]
 		if len(at) == 0 {
 			continue

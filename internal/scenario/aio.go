@@ -14,7 +14,7 @@ import (
 var aios = []*Scenario{
 	{
 		Name: "aio", System: 4, Title: "a thread sleeps in ppoll on an eventfd, an asynchronous read with IOCB_FLAG_RESFD ends",
-		Source: "aio", Branches: []string{"woke"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
+		Source: "aio", Branches: []string{"woke"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
 		run: runAIO,
 	},
 }

@@ -18,7 +18,7 @@ import (
 var devices = []*Scenario{
 	{
 		Name: "kvm_ioeventfd", System: 6, Title: "a thread sleeps in ppoll on an eventfd, a guest writes to the port that signals it",
-		Source: "kvm_ioeventfd", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll"},
+		Source: "kvm_ioeventfd", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll"},
 		need: missing("KVM", kvm.Available),
 		run: func(t *T) error {
 			e, err := t.EventFD(0, 0)
@@ -37,7 +37,7 @@ var devices = []*Scenario{
 	},
 	{
 		Name: "kvm_ioeventfd_vhost", System: 6, Title: "a guest writes to two ports: one signals the eventfd that vhost waits on, the other that of a thread in ppoll",
-		Source: "kvm_ioeventfd", Callbacks: []string{"vhost_poll_wakeup"}, Worker: true, Without: []string{"kthread"}, // a device owns its worker unless asked otherwise
+		Source: "kvm_ioeventfd", Through: []string{"vhost"}, Worker: true, Without: []string{"kthread"}, // a device owns its worker unless asked otherwise
 		Paths: []string{"eventfd2", "eventfd_signal", "vhost"},
 		need:  missing("KVM and vhost-net", func() error { return errors.Join(kvm.Available(), vhost.Available()) }),
 		run: func(t *T) error {
@@ -65,7 +65,7 @@ var devices = []*Scenario{
 	},
 	{
 		Name: "kvm_irqfd", System: 7, Title: "a write to an eventfd raises an interrupt line of a virtual machine",
-		Source: "eventfd_write", Callbacks: []string{"irqfd_wakeup"}, Worker: true, Paths: []string{"eventfd2", "kvm_irqfd"},
+		Source: "eventfd_write", Through: []string{"irqfd"}, Worker: true, Paths: []string{"eventfd2", "kvm_irqfd"},
 		need: missing("KVM", kvm.Available),
 		run: func(t *T) error {
 			e, err := t.EventFD(0, 0)
@@ -89,7 +89,7 @@ var devices = []*Scenario{
 	},
 	{
 		Name: "vhost", System: 8, Title: "a write to the kick eventfd wakes vhost's worker, which signals the call eventfd of a thread in ppoll",
-		Source: "eventfd_write", Callbacks: []string{"vhost_poll_wakeup"}, Worker: true, Without: []string{"kthread"}, // a device owns its worker unless asked otherwise
+		Source: "eventfd_write", Through: []string{"vhost"}, Worker: true, Without: []string{"kthread"}, // a device owns its worker unless asked otherwise
 		Paths: []string{"eventfd2", "vhost", "eventfd_signal"},
 		need:  missing("vhost-net", vhost.Available),
 		run: func(t *T) error {
@@ -109,7 +109,7 @@ var devices = []*Scenario{
 	},
 	{
 		Name: "input", System: 15, Title: "a thread sleeps in ppoll on a keyboard, a key is pressed",
-		Source: "input", Branches: []string{"uinput"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"input", "ppoll", "poll"},
+		Source: "input", Branches: []string{"uinput"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"input", "ppoll", "poll"},
 		need: missing("uinput", uinput.Available),
 		run: func(t *T) error {
 			k, fd, err := t.keyboard()

@@ -12,19 +12,19 @@ import (
 var epolls = []*Scenario{
 	{
 		Name: "epoll_edge", System: 12, Title: "edge triggered: each write wakes, though nobody has read what the one before it added",
-		Source: "eventfd_write", Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"},
+		Source: "eventfd_write", Waiter: "epoll_pwait", Through: []string{"epoll", "epoll-waiter"},
 		Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake"},
 		run:   runEpollEdge,
 	},
 	{
 		Name: "epoll_exclusive", System: 12, Title: "two epolls watch one eventfd with EPOLLEXCLUSIVE: a write wakes the waiter of the one that came first",
-		Source: "eventfd_write", Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"},
+		Source: "eventfd_write", Waiter: "epoll_pwait", Through: []string{"epoll", "epoll-waiter"},
 		Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake"},
 		run:   runEpollExclusive,
 	},
 	{
 		Name: "epoll_nested", System: 12, Title: "an epoll watches an epoll that watches an eventfd",
-		Source: "eventfd_write", Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_poll_callback", "ep_autoremove_wake_function"},
+		Source: "eventfd_write", Waiter: "epoll_pwait", Through: []string{"epoll", "epoll", "epoll-waiter"},
 		Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_nested", "epoll_wait", "epoll_wake"},
 		run:   runEpollNested,
 	},

@@ -14,27 +14,27 @@ import (
 var epollCtls = []*Scenario{
 	{
 		Name: "epoll_ctl_ready", System: 12, Title: "EPOLL_CTL_ADD of an eventfd that is readable wakes who sleeps in the epoll, and so does EPOLL_CTL_MOD",
-		Source: "epoll_ctl", Waiter: "epoll_pwait", Callbacks: []string{"ep_autoremove_wake_function"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_wait", "epoll_wake"},
+		Source: "epoll_ctl", Waiter: "epoll_pwait", Through: []string{"epoll-waiter"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_wait", "epoll_wake"},
 		run: runEpollCtlReady,
 	},
 	{
 		Name: "epoll_ctl_nested", System: 12, Title: "EPOLL_CTL_ADD of an eventfd that is readable wakes who polls the epoll",
-		Source: "epoll_ctl", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_nested", "ppoll", "poll_wake"},
+		Source: "epoll_ctl", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_nested", "ppoll", "poll_wake"},
 		run: runEpollCtlNested,
 	},
 	{
 		Name: "epoll_level", System: 12, Title: "two threads sleep in one epoll, level triggered: a write wakes the first, and that one the second",
-		Source: "eventfd_write", Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake"},
+		Source: "eventfd_write", Waiter: "epoll_pwait", Through: []string{"epoll", "epoll-waiter"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake"},
 		run: runEpollLevel,
 	},
 	{
 		Name: "epoll_release", System: 12, Title: "an epoll is closed while a thread sleeps in it, and so is one of its eventfds: the thread sleeps on until the other is written to",
-		Source: "eventfd_write", Waiter: "epoll_wait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Paths: []string{"eventfd2", "eventfd_release", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake", "epoll_release"},
+		Source: "eventfd_write", Waiter: "epoll_wait", Through: []string{"epoll", "epoll-waiter"}, Paths: []string{"eventfd2", "eventfd_release", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake", "epoll_release"},
 		run: runEpollRelease,
 	},
 	{
 		Name: "epoll_ioctl", System: 12, Title: "an epoll's busy polling is set and read by ioctl(2), before a thread sleeps in it",
-		Source: "eventfd_write", Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake", "epoll_ioctl"},
+		Source: "eventfd_write", Waiter: "epoll_pwait", Through: []string{"epoll", "epoll-waiter"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake", "epoll_ioctl"},
 		run: runEpollIoctl,
 	},
 }
@@ -104,7 +104,7 @@ func runEpollLevel(t *T) error {
 	if err := t.waitFor(e, epollWait(p, e.FD()), epollCalls...); err != nil {
 		return err
 	}
-	passed := Wake{Source: "epoll_wait", Call: "epoll_pwait", Callbacks: []string{"ep_autoremove_wake_function"}, Waker: t.res.Waiter, Began: t.wake.Began}
+	passed := Wake{Source: "epoll_wait", Call: "epoll_pwait", Through: []string{"epoll-waiter"}, Waker: t.res.Waiter, Began: t.wake.Began}
 	return other.wokenToo(passed)
 }
 

@@ -14,32 +14,32 @@ import (
 var eventfds = []*Scenario{
 	{
 		Name: "eventfd2", System: 1, Title: "an eventfd is made, looked at in fdinfo, duplicated and closed; a write to the duplicate wakes who reads the first",
-		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Callbacks: []string{"autoremove_wake_function"}, Paths: []string{"eventfd2", "eventfd_fdinfo", "eventfd_read", "eventfd_release"},
+		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Through: []string{"sleeper"}, Paths: []string{"eventfd2", "eventfd_fdinfo", "eventfd_read", "eventfd_release"},
 		run: runEventfd2,
 	},
 	{
 		Name: "read_semaphore", System: 2, Title: "a read of a semaphore takes 1 of the 3 that a write added",
-		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Callbacks: []string{"autoremove_wake_function"}, Paths: []string{"eventfd2", "eventfd_read"},
+		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Through: []string{"sleeper"}, Paths: []string{"eventfd2", "eventfd_read"},
 		run: runSemaphore,
 	},
 	{
 		Name: "write_blocked", System: 3, Title: "a write sleeps on a full counter until a read makes room",
-		Source: "eventfd_read", Waiter: "write", SleepPath: "eventfd_write", Callbacks: []string{"autoremove_wake_function"}, Paths: []string{"eventfd2", "eventfd_write"},
+		Source: "eventfd_read", Waiter: "write", SleepPath: "eventfd_write", Through: []string{"sleeper"}, Paths: []string{"eventfd2", "eventfd_write"},
 		run: runWriteBlocked,
 	},
 	{
 		Name: "read_wakes_pollout", System: 2, Title: "a thread sleeps in ppoll for POLLOUT on a full counter, a read makes room",
-		Source: "eventfd_read", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
+		Source: "eventfd_read", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
 		run: runPollOut,
 	},
 	{
 		Name: "write_refused", System: 3, Title: "writes that the kernel refuses wake nobody: 2^64-1 is EINVAL, too much for the counter EAGAIN",
-		Source: "eventfd_read", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_write", "ppoll", "poll_wake"},
+		Source: "eventfd_read", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "eventfd_write", "ppoll", "poll_wake"},
 		run: runWriteRefused,
 	},
 	{
 		Name: "write_zero", System: 3, Title: "a write of 0 wakes a poller, which finds nothing and sleeps again",
-		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
+		Source: "eventfd_write", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
 		run: runWriteZero,
 	},
 }

@@ -13,7 +13,7 @@ import (
 var inotifies = []*Scenario{
 	{
 		Name: "inotify", System: 17, Title: "a thread sleeps in ppoll on an inotify descriptor, a watched file is written to",
-		Source: "inotify", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "inotify", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runInotify,
 	},
 }

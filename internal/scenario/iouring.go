@@ -17,17 +17,17 @@ import (
 var ioUrings = []*Scenario{
 	{
 		Name: "io_uring", System: 5, Title: "a thread sleeps in ppoll on an eventfd that is registered with an io_uring, a request ends",
-		Source: "io_uring", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
+		Source: "io_uring", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
 		run: runIOUring,
 	},
 	{
 		Name: "io_uring_poll", System: 5, Title: "a thread sleeps in ppoll on an eventfd of an io_uring with IORING_SETUP_DEFER_TASKRUN that polls a pipe: the wake of the pipe signals it",
-		Source: "pipe", Waiter: "ppoll", Callbacks: []string{"io_poll_wake", "pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "io_uring", "ppoll", "poll_wake"},
+		Source: "pipe", Waiter: "ppoll", Through: []string{"io_uring", "poller"}, Paths: []string{"eventfd2", "eventfd_signal", "io_uring", "ppoll", "poll_wake"},
 		need: signalsInWake, run: runIOUringPoll,
 	},
 	{
 		Name: "io_uring_poll_task", System: 5, Title: "a thread sleeps in ppoll on an eventfd of an io_uring that polls a pipe: the thread that writes to the pipe then ends the request",
-		Source: "io_uring", Branches: []string{"task-work"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
+		Source: "io_uring", Branches: []string{"task-work"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
 		run: runIOUringPollTask,
 	},
 }

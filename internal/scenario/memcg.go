@@ -18,7 +18,7 @@ import (
 var memcgs = []*Scenario{
 	{
 		Name: "memcg", System: 17, Title: "a thread sleeps in ppoll on an eventfd of cgroup.event_control, a process passes the threshold of memory",
-		Source: "memcg", Branches: []string{"threshold"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
+		Source: "memcg", Branches: []string{"threshold"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "eventfd_signal", "ppoll", "poll_wake"},
 		run: runMemcg,
 	},
 }

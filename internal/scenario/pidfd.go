@@ -15,12 +15,12 @@ const pidfdThread = unix.O_EXCL
 var pidfds = []*Scenario{
 	{
 		Name: "pidfd", System: 17, Title: "a thread sleeps in ppoll on a pidfd, the process ends",
-		Source: "pidfd", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "pidfd", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runPidfd,
 	},
 	{
 		Name: "pidfd_thread", System: 17, Title: "a thread sleeps in ppoll on a pidfd of another thread, that thread ends",
-		Source: "pidfd", Branches: []string{"thread"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "pidfd", Branches: []string{"thread"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runPidfdThread,
 	},
 }

@@ -12,27 +12,27 @@ import (
 var pipes = []*Scenario{
 	{
 		Name: "pipe", System: 17, Title: "a thread sleeps in ppoll on the read end of a pipe, another writes to it",
-		Source: "pipe", Branches: []string{"write"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "pipe", Branches: []string{"write"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runPipe,
 	},
 	{
 		Name: "pipe_space", System: 17, Title: "a thread sleeps in ppoll on the write end of a full pipe, another reads from it",
-		Source: "pipe", Branches: []string{"read"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "pipe", Branches: []string{"read"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runPipeSpace,
 	},
 	{
 		Name: "pipe_read", System: 17, Title: "a thread sleeps in read on an empty pipe, another writes to it",
-		Source: "pipe", Branches: []string{"write"}, Waiter: "read", SleepPath: "pipe", Callbacks: []string{"autoremove_wake_function"},
+		Source: "pipe", Branches: []string{"write"}, Waiter: "read", SleepPath: "pipe", Through: []string{"sleeper"},
 		run: runPipeRead,
 	},
 	{
 		Name: "pipe_write", System: 17, Title: "a thread sleeps in write on a full pipe, another reads from it",
-		Source: "pipe", Branches: []string{"read"}, Waiter: "write", SleepPath: "pipe", Callbacks: []string{"autoremove_wake_function"},
+		Source: "pipe", Branches: []string{"read"}, Waiter: "write", SleepPath: "pipe", Through: []string{"sleeper"},
 		run: runPipeWrite,
 	},
 	{
 		Name: "pipe_close", System: 17, Title: "a thread sleeps in ppoll on a pipe, its only writer closes it: POLLHUP",
-		Source: "pipe", Branches: []string{"close"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "pipe", Branches: []string{"close"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runPipeClose,
 	},
 }

@@ -8,28 +8,28 @@ import "github.com/efd-go/efd"
 var polls = []*Scenario{
 	{
 		Name: "poll", System: 10, Title: "a thread sleeps in poll(2) on an eventfd, another writes to it",
-		Source: "eventfd_write", Waiter: "poll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "poll", "poll_wake"},
+		Source: "eventfd_write", Waiter: "poll", Through: []string{"poller"}, Paths: []string{"eventfd2", "poll", "poll_wake"},
 		need: needCall(nrPoll, "poll", "ppoll"),
 		run:  runPoll,
 	},
 	{
 		Name: "ppoll_many", System: 10, Title: "a thread sleeps in ppoll on 40 eventfds, more than the kernel keeps on its stack; the last one is written to",
-		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
+		Source: "eventfd_write", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
 		run: runPpollMany,
 	},
 	{
 		Name: "ppoll_two", System: 11, Title: "two threads sleep in ppoll on one eventfd: one write wakes both",
-		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
+		Source: "eventfd_write", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
 		run: runPpollTwo,
 	},
 	{
 		Name: "ppoll_mask", System: 10, Title: "a signal that ppoll's mask blocks does not end the sleep; a write does",
-		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
+		Source: "eventfd_write", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "ppoll", "poll_wake"},
 		run: runPpollMask,
 	},
 	{
 		Name: "poll_on_epoll", System: 12, Title: "a thread sleeps in ppoll on an epoll that watches an eventfd, another writes to the eventfd",
-		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"ep_poll_callback", "pollwake"}, Paths: []string{"eventfd2", "epoll_nested", "ppoll", "poll_wake"},
+		Source: "eventfd_write", Waiter: "ppoll", Through: []string{"epoll", "poller"}, Paths: []string{"eventfd2", "epoll_nested", "ppoll", "poll_wake"},
 		run: runPollOnEpoll,
 	},
 }

@@ -13,12 +13,12 @@ import (
 var ptys = []*Scenario{
 	{
 		Name: "pty", System: 15, Title: "a thread sleeps in ppoll on a terminal, a line is typed at the other end of the pty",
-		Source: "pty", Branches: []string{"canonical"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "kworker", Paths: []string{"ppoll", "poll_wake"},
+		Source: "pty", Branches: []string{"canonical"}, Waiter: "ppoll", Through: []string{"poller"}, Context: "kworker", Paths: []string{"ppoll", "poll_wake"},
 		run: runPTY,
 	},
 	{
 		Name: "pty_raw", System: 15, Title: "a thread sleeps in ppoll on a terminal in raw mode, a character is typed at the other end of the pty",
-		Source: "pty", Branches: []string{"raw"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "kworker", Paths: []string{"ppoll", "poll_wake"},
+		Source: "pty", Branches: []string{"raw"}, Waiter: "ppoll", Through: []string{"poller"}, Context: "kworker", Paths: []string{"ppoll", "poll_wake"},
 		run: runPTYRaw,
 	},
 }

@@ -15,7 +15,7 @@ import (
 var restarts = []*Scenario{
 	{
 		Name: "restart_poll", System: 14, Title: "a process that sleeps in poll(2) is stopped and continued: it goes on in restart_syscall",
-		Source: "eventfd_write", Waiter: "restart_syscall", Callbacks: []string{"pollwake"}, Paths: []string{"poll", "poll_restart", "poll_wake"},
+		Source: "eventfd_write", Waiter: "restart_syscall", Through: []string{"poller"}, Paths: []string{"poll", "poll_restart", "poll_wake"},
 		need: needCall(nrPoll, "poll", "ppoll"),
 		run: func(t *T) error {
 			return t.stopped(nrPoll, [6]uintptr{0, 1, 60_000}, unix.SYS_RESTART_SYSCALL)
@@ -23,7 +23,7 @@ var restarts = []*Scenario{
 	},
 	{
 		Name: "restart_ppoll", System: 14, Title: "a process that sleeps in ppoll is stopped and continued: ppoll is made again",
-		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "eventfd_write", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: func(t *T) error {
 			return t.stopped(unix.SYS_PPOLL, [6]uintptr{0, 1}, unix.SYS_PPOLL)
 		},

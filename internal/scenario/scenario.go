@@ -30,7 +30,7 @@ type Scenario struct {
 	Source    string   // documented path of what wakes
 	Waiter    string   // system call that the waiter sleeps in
 	SleepPath string   // documented path of that sleep, "" where the call has its own
-	Callbacks []string // functions of the wait-queue entries on the way, outermost first; none: no wait queue
+	Through   []string // what has the wait-queue entries on the way, outermost first, as calls.txt of the catalogue names it; none: no wait queue
 	Context   string   // of the waking, "" for task
 	Without   []string // branches of Source that cannot be taken
 	Branches  []string // those of the documented paths that its wake takes, where they have several

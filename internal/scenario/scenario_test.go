@@ -131,7 +131,7 @@ func stated(t *testing.T, s *scenario.Scenario, r *scenario.Result) {
 	if len(r.Wakes) == 0 {
 		t.Fatal("no wake is stated")
 	}
-	if own := r.Wakes[0]; own.Source != s.Source || own.Call != s.Waiter || !slices.Equal(own.Callbacks, s.Callbacks) {
+	if own := r.Wakes[0]; own.Source != s.Source || own.Call != s.Waiter || !slices.Equal(own.Through, s.Through) {
 		t.Errorf("the first wake is %+v, not the scenario's own", own)
 	}
 	for _, w := range r.Wakes {

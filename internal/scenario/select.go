@@ -11,18 +11,18 @@ import (
 var selects = []*Scenario{
 	{
 		Name: "select", System: 9, Title: "a thread sleeps in select(2) on an eventfd, another writes to it",
-		Source: "eventfd_write", Waiter: "select", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "select", "poll_wake"},
+		Source: "eventfd_write", Waiter: "select", Through: []string{"poller"}, Paths: []string{"eventfd2", "select", "poll_wake"},
 		need: needCall(nrSelect, "select", "pselect6"),
 		run:  runSelect,
 	},
 	{
 		Name: "pselect6_sets", System: 9, Title: "a thread sleeps in pselect6 on all three sets; a read makes the one in the write set ready",
-		Source: "eventfd_read", Waiter: "pselect6", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "pselect6", "poll_wake"},
+		Source: "eventfd_read", Waiter: "pselect6", Through: []string{"poller"}, Paths: []string{"eventfd2", "pselect6", "poll_wake"},
 		run: runPselect6Sets,
 	},
 	{
 		Name: "pselect6_mask", System: 9, Title: "a signal that pselect6's sixth argument blocks does not end the sleep; a write does",
-		Source: "eventfd_write", Waiter: "pselect6", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "pselect6", "poll_wake"},
+		Source: "eventfd_write", Waiter: "pselect6", Through: []string{"poller"}, Paths: []string{"eventfd2", "pselect6", "poll_wake"},
 		run: runPselect6Mask,
 	},
 }

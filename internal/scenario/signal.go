@@ -123,6 +123,6 @@ func runSignalRead(t *T) error {
 	if err != nil {
 		return err
 	}
-	written := Wake{Source: "eventfd_write", Call: "read", SleepPath: "eventfd_read", Callbacks: []string{"autoremove_wake_function"}}
+	written := Wake{Source: "eventfd_write", Call: "read", SleepPath: "eventfd_read", Through: []string{"sleeper"}}
 	return t.ActAs(written, func() error { return e.Write(1) })
 }

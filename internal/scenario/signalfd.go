@@ -12,7 +12,7 @@ import (
 var signalfds = []*Scenario{
 	{
 		Name: "signalfd", System: 17, Title: "a thread sleeps in ppoll on a signalfd, a signal that it has blocked is sent to it",
-		Source: "signalfd", Branches: []string{"thread"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "signalfd", Branches: []string{"thread"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runSignalfd,
 	},
 }

@@ -15,7 +15,7 @@ import (
 var tcps = []*Scenario{
 	{
 		Name: "tcp", System: 16, Title: "a thread sleeps in ppoll on a TCP connection, data come over loopback",
-		Source: "tcp_receive", Branches: []string{"slow"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		Source: "tcp_receive", Branches: []string{"slow"}, Waiter: "ppoll", Through: []string{"poller"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: func(t *T) error {
 			return t.tcpData(ipv4, func(fd int) error {
 				return t.WaitPpoll(fd, efd.POLLIN, func() error { return t.readBytes(fd, "x") })
@@ -24,7 +24,7 @@ var tcps = []*Scenario{
 	},
 	{
 		Name: "tcp6", System: 16, Title: "a thread sleeps in ppoll on a TCP connection, data come over the loopback of IPv6",
-		Source: "tcp_receive", Branches: []string{"ipv6", "slow"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		Source: "tcp_receive", Branches: []string{"ipv6", "slow"}, Waiter: "ppoll", Through: []string{"poller"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: func(t *T) error {
 			return t.tcpData(ipv6, func(fd int) error {
 				return t.WaitPpoll(fd, efd.POLLIN, func() error { return t.readBytes(fd, "x") })
@@ -33,12 +33,12 @@ var tcps = []*Scenario{
 	},
 	{
 		Name: "tcp_fast", System: 16, Title: "a thread sleeps in ppoll on a TCP connection that has carried data: what comes takes the fast path",
-		Source: "tcp_receive", Branches: []string{"fast"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		Source: "tcp_receive", Branches: []string{"fast"}, Waiter: "ppoll", Through: []string{"poller"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: runTCPFast,
 	},
 	{
 		Name: "tcp_epoll", System: 16, Title: "a thread sleeps in epoll_wait on a TCP connection, data come over loopback",
-		Source: "tcp_receive", Branches: []string{"slow", "sync"}, Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Context: "softirq",
+		Source: "tcp_receive", Branches: []string{"slow", "sync"}, Waiter: "epoll_pwait", Through: []string{"epoll", "epoll-waiter"}, Context: "softirq",
 		Paths: []string{"tcp_poll", "epoll_ctl", "epoll_wait", "epoll_wake"},
 		run: func(t *T) error {
 			return t.tcpData(ipv4, func(fd int) error {
@@ -52,14 +52,14 @@ var tcps = []*Scenario{
 	},
 	{
 		Name: "tcp_accept", System: 16, Title: "a thread sleeps in ppoll on a listening TCP socket, a connection comes over loopback",
-		Source: "tcp_receive", Branches: []string{"accept"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		Source: "tcp_receive", Branches: []string{"accept"}, Waiter: "ppoll", Through: []string{"poller"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: func(t *T) error {
 			return t.tcpAccept(func(fd int) error { return t.WaitPpoll(fd, efd.POLLIN, nil) })
 		},
 	},
 	{
 		Name: "tcp_accept_epoll", System: 16, Title: "a thread sleeps in epoll_wait on a listening TCP socket, a connection comes over loopback",
-		Source: "tcp_receive", Branches: []string{"accept", "sync"}, Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Context: "softirq",
+		Source: "tcp_receive", Branches: []string{"accept", "sync"}, Waiter: "epoll_pwait", Through: []string{"epoll", "epoll-waiter"}, Context: "softirq",
 		Paths: []string{"tcp_poll", "epoll_ctl", "epoll_wait", "epoll_wake"},
 		run: func(t *T) error {
 			return t.tcpAccept(func(fd int) error {
@@ -73,7 +73,7 @@ var tcps = []*Scenario{
 	},
 	{
 		Name: "tcp_fin", System: 16, Title: "a thread sleeps in ppoll on a TCP connection, the peer sends no more",
-		Source: "tcp_receive", Branches: []string{"slow", "fin"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		Source: "tcp_receive", Branches: []string{"slow", "fin"}, Waiter: "ppoll", Through: []string{"poller"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: func(t *T) error {
 			client, server, err := t.tcpPair(ipv4, nil)
 			if err != nil {
@@ -89,7 +89,7 @@ var tcps = []*Scenario{
 	},
 	{
 		Name: "tcp_send_space", System: 16, Title: "a thread sleeps in ppoll for room in a TCP connection's send buffer, the peer reads",
-		Source: "tcp_send_space", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
+		Source: "tcp_send_space", Waiter: "ppoll", Through: []string{"poller"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: runTCPSendSpace,
 	},
 }

@@ -12,7 +12,7 @@ import (
 var timerfds = []*Scenario{
 	{
 		Name: "timerfd", System: 17, Title: "a thread sleeps in ppoll on a timerfd, its timer runs out",
-		Source: "timerfd", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "hardirq", Paths: []string{"ppoll", "poll_wake"},
+		Source: "timerfd", Waiter: "ppoll", Through: []string{"poller"}, Context: "hardirq", Paths: []string{"ppoll", "poll_wake"},
 		run: runTimerfd,
 	},
 }

@@ -13,7 +13,7 @@ import (
 var udps = []*Scenario{
 	{
 		Name: "udp", System: 17, Title: "a thread sleeps in ppoll on a UDP socket, a datagram comes over loopback",
-		Source: "udp", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Context: "softirq", Paths: []string{"ppoll", "poll_wake"},
+		Source: "udp", Waiter: "ppoll", Through: []string{"poller"}, Context: "softirq", Paths: []string{"ppoll", "poll_wake"},
 		run: runUDP,
 	},
 }

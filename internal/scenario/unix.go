@@ -10,17 +10,17 @@ import (
 var unixSockets = []*Scenario{
 	{
 		Name: "unix", System: 17, Title: "a thread sleeps in ppoll on a Unix stream socket, another writes to its peer",
-		Source: "unix", Branches: []string{"stream"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "unix", Branches: []string{"stream"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: func(t *T) error { return t.unixPair(unix.SOCK_STREAM, "SOCK_STREAM") },
 	},
 	{
 		Name: "unix_dgram", System: 17, Title: "a thread sleeps in ppoll on a Unix datagram socket, another writes to its peer",
-		Source: "unix", Branches: []string{"datagram"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "unix", Branches: []string{"datagram"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: func(t *T) error { return t.unixPair(unix.SOCK_DGRAM, "SOCK_DGRAM") },
 	},
 	{
 		Name: "unix_space", System: 17, Title: "a thread sleeps in ppoll for room in a Unix socket's send buffer, the peer reads",
-		Source: "unix", Branches: []string{"space"}, Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"ppoll", "poll_wake"},
+		Source: "unix", Branches: []string{"space"}, Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"ppoll", "poll_wake"},
 		run: runUnixSpace,
 	},
 }

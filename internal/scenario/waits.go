@@ -13,7 +13,7 @@ import (
 var waits = []*Scenario{
 	{
 		Name: "read", System: 2, Demo: true, Title: "a thread sleeps in read on an eventfd, another writes to it",
-		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Callbacks: []string{"autoremove_wake_function"}, Paths: []string{"eventfd2"},
+		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Through: []string{"sleeper"}, Paths: []string{"eventfd2"},
 		run: func(t *T) error {
 			e, err := t.EventFD(0, efd.Blocking)
 			if err != nil {
@@ -27,7 +27,7 @@ var waits = []*Scenario{
 	},
 	{
 		Name: "ppoll", System: 10, Demo: true, Title: "a thread sleeps in ppoll on an eventfd, another writes to it",
-		Source: "eventfd_write", Waiter: "ppoll", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "ppoll", "poll"},
+		Source: "eventfd_write", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "ppoll", "poll"},
 		run: func(t *T) error {
 			e, err := t.EventFD(0, 0)
 			if err != nil {
@@ -42,7 +42,7 @@ var waits = []*Scenario{
 	},
 	{
 		Name: "pselect6", System: 9, Demo: true, Title: "a thread sleeps in pselect6 on an eventfd, another writes to it",
-		Source: "eventfd_write", Waiter: "pselect6", Callbacks: []string{"pollwake"}, Paths: []string{"eventfd2", "pselect6", "select"},
+		Source: "eventfd_write", Waiter: "pselect6", Through: []string{"poller"}, Paths: []string{"eventfd2", "pselect6", "select"},
 		run: func(t *T) error {
 			e, err := t.EventFD(0, 0)
 			if err != nil {
@@ -60,7 +60,7 @@ var waits = []*Scenario{
 	},
 	{
 		Name: "epoll_wait", System: 12, Demo: true, Title: "a thread sleeps in epoll_wait on an eventfd, another writes to it",
-		Source: "eventfd_write", Waiter: "epoll_pwait", Callbacks: []string{"ep_poll_callback", "ep_autoremove_wake_function"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait"},
+		Source: "eventfd_write", Waiter: "epoll_pwait", Through: []string{"epoll", "epoll-waiter"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait"},
 		run: func(t *T) error {
 			e, p, err := t.EventFDInEpoll()
 			if err != nil {

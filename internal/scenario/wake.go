@@ -18,7 +18,7 @@ type Wake struct {
 	Source    string   `json:"source"`              // documented path of what wakes
 	Call      string   `json:"call,omitempty"`      // system call that the waiter sleeps in
 	SleepPath string   `json:"sleep,omitempty"`     // documented path of that sleep, "" where the call has its own
-	Callbacks []string `json:"callbacks,omitempty"` // as in Scenario
+	Through   []string `json:"callbacks,omitempty"` // as in Scenario; recordings of before have the functions of the entries
 	Context   string   `json:"context,omitempty"`   // as in Scenario
 	Worker    bool     `json:"worker,omitempty"`    // as in Scenario
 	Without   []string `json:"without,omitempty"`   // branches of Source that it cannot take
@@ -37,7 +37,7 @@ type Rest struct {
 
 // Own is the wake that the scenario is about, less who and when.
 func (s *Scenario) Own() Wake {
-	return Wake{Source: s.Source, Call: s.Waiter, SleepPath: s.SleepPath, Callbacks: s.Callbacks, Context: s.Context, Worker: s.Worker, Without: s.Without}
+	return Wake{Source: s.Source, Call: s.Waiter, SleepPath: s.SleepPath, Through: s.Through, Context: s.Context, Worker: s.Worker, Without: s.Without}
 }
 
 // begin: from now on the scenario does what wakes the waiter.

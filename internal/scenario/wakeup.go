@@ -14,12 +14,12 @@ import (
 var wakeups = []*Scenario{
 	{
 		Name: "wakeup_same_cpu", System: 18, Title: "a thread wakes one that may run on the waker's own CPU only",
-		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Callbacks: []string{"autoremove_wake_function"}, Paths: []string{"eventfd2", "eventfd_read", "try_to_wake_up"},
+		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Through: []string{"sleeper"}, Paths: []string{"eventfd2", "eventfd_read", "try_to_wake_up"},
 		run: func(t *T) error { return t.wakeOn(1) },
 	},
 	{
 		Name: "wakeup_other_cpu", System: 18, Title: "a thread wakes one that may run on another CPU only",
-		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Callbacks: []string{"autoremove_wake_function"}, Paths: []string{"eventfd2", "eventfd_read", "try_to_wake_up"},
+		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Through: []string{"sleeper"}, Paths: []string{"eventfd2", "eventfd_read", "try_to_wake_up"},
 		run: func(t *T) error { return t.wakeOn(2) },
 	},
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 )
 
@@ -57,7 +58,7 @@ func Open(syms *ksym.Table) (*Text, error) {
 	} else {
 		return nil, berr
 	}
-	if _, err := t.Branches("schedule"); err != nil {
+	if _, err := t.Branches(catalog.DefaultModel().Functions(catalog.Leaf, "sched:sched_switch")[0]); err != nil {
 		// Reading may be refused although opening was not.
 		t.from.close()
 		return nil, &ktrace.AccessError{Tier: "text", Missing: "kernel text cannot be read: " + err.Error(), Err: err}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 // Chain is an observed chain, held against a Doc.
@@ -193,7 +194,7 @@ func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []St
 		var also []string // that this pair did not take
 		if i+1 < len(frames) && isCallback(frames, i) {
 			without = notOnTheWay(caller, Callbacks(frames[:i+1]))
-			also, begun = notInStep(out[begun:]), len(out)
+			also, begun = notInStep(caller, out[begun:]), len(out)
 		}
 		if len(names[i]) == 0 || len(names[i-1]) == 0 {
 			out = append(out, undocumented(caller, callee, names[i], names[i-1], source))
@@ -305,11 +306,6 @@ func join(s []string) string {
 	return out + " or " + s[len(s)-1]
 }
 
-// wakeCore: what walks a wait queue and calls each entry's function.
-func wakeCore(name string) bool {
-	return name == "__wake_up_common" || name == "__wake_up_common_lock"
-}
-
 // Callback returns the wait-queue entry's function that did the waking: the
 // outermost frame that __wake_up_common calls. For an epoll that is
 // ep_poll_callback, the entry on the object's own queue.
@@ -336,44 +332,50 @@ func Callbacks(frames []ktrace.Frame) []string {
 
 // isCallback: the frame is called by what walks a wait queue.
 func isCallback(frames []ktrace.Frame, i int) bool {
-	return wakeCore(BaseName(frames[i+1].Name)) && !wakeCore(BaseName(frames[i].Name))
+	return is(catalog.Walks, frames[i+1].Name) && !is(catalog.Walks, frames[i].Name)
 }
 
 // notOnTheWay are the branches that a callback does not take to those that
 // come after it: an epoll wakes its waiters and those that watch it on two
 // ways, and what is woken at its end tells which of them a chain took.
 func notOnTheWay(callback ktrace.Frame, inner []string) []string {
+	m := catalog.DefaultModel()
+	w := m.Woken(documentedName(callback))
 	switch {
-	case documentedName(callback) != "ep_poll_callback" || len(inner) == 0:
+	case w == nil || len(inner) == 0:
 		return nil
-	case inner[0] == "ep_poll_callback" || inner[0] == "pollwake":
-		return []string{"epoll-waiter", "sync"}
+	case w.Watched(m.Woken(inner[0])):
+		return w.Inward
 	}
-	return []string{"epoll-outer"}
+	return w.Outward
 }
 
-// notInStep is the branch that ep_poll_callback does not take after the walk of
-// the queue that it is on: it wakes synchronously if it was called so.
-func notInStep(walk []Step) []string {
-	branch := []string{"sync"}
+// notInStep are the branches that an epoll's callback does not take after the
+// walk of the queue that it is on: it wakes synchronously if it was called so.
+func notInStep(callback ktrace.Frame, walk []Step) []string {
+	w := catalog.DefaultModel().Woken(documentedName(callback))
+	if w == nil {
+		return nil
+	}
+	branches := w.InStep
 	for _, s := range walk {
 		switch {
-		case !strings.Contains(s.Callee, "wake_up"):
+		case !is(catalog.Wakes, s.Callee):
 		case !shown(s.Verdict):
 			return nil
-		case s.Callee == "__wake_up_sync_key":
-			branch = []string{"epoll-waiter"}
+		case is(catalog.InStep, s.Callee):
+			branches = w.Apart
 		}
 	}
-	return branch
+	return branches
 }
 
+// documentedName is the function of a callback's frame: one that ends in a jump
+// is not directly above the walk of the queue, and what it jumps to is.
 func documentedName(f ktrace.Frame) string {
-	// default_wake_function jumps to try_to_wake_up, which then lies directly
-	// above the walk of the queue (kernels before 5.7 with epoll, before 6.4
-	// with a blocked read).
-	if n := BaseName(f.Name); n != "try_to_wake_up" {
-		return n
+	n := BaseName(f.Name)
+	if callback, ok := catalog.DefaultModel().Of(catalog.End, n); ok {
+		return callback
 	}
-	return "default_wake_function"
+	return n
 }

@@ -37,7 +37,7 @@ type Cut struct {
 // Split drops the tracer's own frames from the leaf and cuts the chain at
 // the entry of an interrupt.
 func Split(stack []ktrace.Frame) Cut {
-	for len(stack) > 0 && isTracer(stack[0].Name) {
+	for len(stack) > 0 && is(catalog.Tracer, stack[0].Name) {
 		stack = stack[1:]
 	}
 	c := Cut{Inner: stack, Context: Task}
@@ -54,7 +54,7 @@ func Split(stack []ktrace.Frame) Cut {
 		return c
 	}
 	for _, f := range stack {
-		if f.Name == "worker_thread" || f.Name == "process_one_work" {
+		if is(catalog.Worker, f.Name) {
 			c.Context = KWorker
 			break
 		}
@@ -71,10 +71,9 @@ func ownSoftIRQ(inner, outer []ktrace.Frame) bool {
 			return false
 		}
 	}
-	known := catalog.DefaultFrames()
 	by := slices.IndexFunc(outer, func(f ktrace.Frame) bool { return !runsSoftIRQs(f.Name) })
-	return by >= 0 && known.Sends[BaseName(outer[by].Name)] &&
-		slices.ContainsFunc(inner, func(f ktrace.Frame) bool { return known.Delivers[BaseName(f.Name)] })
+	return by >= 0 && is(catalog.Sends, outer[by].Name) &&
+		slices.ContainsFunc(inner, func(f ktrace.Frame) bool { return is(catalog.Delivers, f.Name) })
 }
 
 // SplitWaking is Split for the chain of a wake-up. Where no function that
@@ -105,35 +104,14 @@ func near(frames []ktrace.Frame, words ...string) bool {
 	return false
 }
 
-// isTracer: the machinery of the tracepoint or watchpoint that took the chain.
-func isTracer(name string) bool {
-	for _, p := range []string{"__traceiter_", "perf_trace_", "trace_event_raw_event_", "__bpf_trace_", "trace_call_bpf", "perf_tp_event", "perf_swevent", "__perf_event_", "perf_event_", "perf_callchain", "get_perf_callchain", "perf_prepare_sample", "perf_output", "ftrace_"} {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return false
-}
+// is reports whether a function is one of a topic.
+func is(t catalog.Topic, name string) bool { return catalog.DefaultModel().Is(t, BaseName(name)) }
 
-func isSoftIRQ(name string) bool {
-	switch BaseName(name) {
-	case "handle_softirqs", "__do_softirq", "__softirqentry_text_start", "__irq_exit_rcu", "irq_exit_rcu", "irq_exit":
-		return true
-	}
-	return false
-}
+func isSoftIRQ(name string) bool { return is(catalog.SoftIRQ, name) }
 
 // runsSoftIRQs: the machinery between a task that enables softirqs and their
 // work.
-func runsSoftIRQs(name string) bool {
-	switch base := BaseName(name); base {
-	case "do_softirq", "do_softirq_own_stack", "__do_softirq_own_stack", "____do_softirq", "asm_call_irq_on_stack", "call_on_irq_stack", "asm_call_on_stack",
-		"local_bh_enable", "__local_bh_enable_ip", "_local_bh_enable", "rcu_read_unlock_bh":
-		return true
-	default:
-		return isSoftIRQ(base)
-	}
-}
+func runsSoftIRQs(name string) bool { return is(catalog.ToSoftIRQ, name) || isSoftIRQ(name) }
 
 // interrupts reports whether what stands above a frame is the work of an
 // interrupt. On the way back from one a task handles its signals, and dies of
@@ -158,34 +136,14 @@ func isWayBack(name string) bool {
 // isHardIRQ reports whether the function of a frame is on the way in of an
 // interrupt.
 func isHardIRQ(stack []ktrace.Frame, i int) bool {
-	name := stack[i].Name
-	if name == "call_on_irq_stack" && i > 0 && BaseName(stack[i-1].Name) == "____do_softirq" {
-		return false // arm64 has softirqs on that stack too
+	if is(catalog.IRQStack, stack[i].Name) {
+		return i == 0 || !is(catalog.SoftIRQStack, stack[i-1].Name)
 	}
-	if strings.HasPrefix(name, "asm_sysvec_") || strings.HasPrefix(name, "sysvec_") || strings.HasPrefix(name, "smp_") && strings.HasSuffix(name, "_interrupt") {
-		return true
-	}
-	switch BaseName(name) {
-	case "asm_common_interrupt", "common_interrupt", "do_IRQ", "ret_from_intr", "apic_timer_interrupt", "asm_exc_nmi", "nmi",
-		"call_function_single_interrupt", "reschedule_interrupt", "el1h_64_irq", "el1h_64_irq_handler", "el1_interrupt", "el0t_64_irq",
-		"el0t_64_irq_handler", "el0_interrupt", "el1_irq", "el0_irq", "call_on_irq_stack", "do_interrupt_handler":
-		return true
-	}
-	return false
+	return is(catalog.HardIRQ, stack[i].Name)
 }
 
 // isEntry: the way from user space to a system call's body.
-func isEntry(name string) bool {
-	switch BaseName(name) {
-	case "entry_SYSCALL_64", "entry_SYSCALL_64_after_hwframe", "do_syscall_64", "do_syscall_x64", "x64_sys_call",
-		"entry_SYSENTER_compat", "entry_SYSENTER_compat_after_hwframe", "do_SYSENTER_32", "do_fast_syscall_32", "__do_fast_syscall_32",
-		"entry_INT80_compat", "asm_int80_emulation", "do_int80_emulation", "do_int80_syscall_32", "do_syscall_32_irqs_on", "ia32_sys_call",
-		"el0_sync", "el0_sync_handler", "el0t_64_sync", "el0t_64_sync_handler", "el0_svc", "do_el0_svc", "el0_svc_handler",
-		"el0_svc_common", "invoke_syscall", "__invoke_syscall", "system_call", "__do_syscall", "do_syscall":
-		return true
-	}
-	return false
-}
+func isEntry(name string) bool { return is(catalog.Entry, name) }
 
 // Entered returns the function that the kernel's entry called for a system
 // call, as far as the chain has both.
@@ -203,16 +161,8 @@ func Entered(stack []ktrace.Frame) (f ktrace.Frame, ok bool) {
 // Compilers have the functions of both share code: a 64-bit call was seen to go
 // through __ia32_sys_sched_getaffinity.
 func Compat(stack []ktrace.Frame) bool {
-	if slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return f.Name == "do_syscall_64" }) {
-		return false
+	any := func(t catalog.Topic) bool {
+		return slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return is(t, f.Name) })
 	}
-	for _, f := range stack {
-		for _, p := range []string{"__ia32_", "do_int80_", "asm_int80_", "entry_INT80_", "do_SYSENTER_32", "entry_SYSENTER_", "do_fast_syscall_32", "__do_fast_syscall_32",
-			"el0_svc_compat", "do_el0_svc_compat", "el0t_32_", "__arm64_compat_sys_"} {
-			if strings.HasPrefix(f.Name, p) {
-				return true
-			}
-		}
-	}
-	return false
+	return !any(catalog.Wide) && any(catalog.Narrow)
 }

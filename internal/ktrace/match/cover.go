@@ -250,7 +250,7 @@ func (c *covering) always(e ktrace.Edge) bool {
 	if slices.Contains(c.Without, e.Branch) {
 		return false
 	}
-	if e.Branch != "" && !c.taken[e.Branch] && !ownMachine(e.Branch) {
+	if e.Branch != "" && !c.taken[e.Branch] && !ofMachine(e.Branch) {
 		return false
 	}
 	if o, seen := c.seen[callTo(e, 0)]; seen {
@@ -278,8 +278,6 @@ func (c *covering) orphans(name string) bool {
 
 // expected: the edge lies on the way that was taken.
 func (c *covering) expected(e ktrace.Edge) bool { return c.ran[e.Caller] && c.always(e) }
-
-func ownMachine(branch string) bool { return branch == "x86-64" || branch == "arm64" }
 
 // compiledIn says on what ground a callee is known to be a part of its
 // caller's code, "" where it is not.
@@ -381,7 +379,7 @@ func (c *covering) elsewhere(s *Step) {
 	callerTraced, _, _ := c.traceable(s.Caller)
 	byCaller := callerTraced && !c.ran[s.Caller]
 	switch {
-	case slices.Contains(c.Without, s.Branch) && ownMachine(s.Branch):
+	case slices.Contains(c.Without, s.Branch) && ofMachine(s.Branch):
 		s.Verdict, s.Evidence = ktrace.NotTaken, "branch "+s.Branch
 	case (traced || byCaller) && c.src.Missed > 0:
 		s.Verdict, s.Evidence = ktrace.Inconclusive, c.Entries.Tracer.Name+": "+count.Of(c.src.Missed, "record was lost", "records were lost")

@@ -5,6 +5,7 @@ package match
 import (
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 // CutOff reports whether the kernel cut the chain of an event before its way
@@ -15,20 +16,11 @@ func CutOff(ev *ktrace.Event) bool {
 		return false
 	}
 	for i, f := range ev.Stack {
-		if isEntry(f.Name) || isSoftIRQ(f.Name) || isHardIRQ(ev.Stack, i) || isStart(f.Name) {
+		if isEntry(f.Name) || isSoftIRQ(f.Name) || isHardIRQ(ev.Stack, i) || is(catalog.Start, f.Name) {
 			return false
 		}
 	}
 	return true
-}
-
-// isStart: where the chain of a kernel thread begins.
-func isStart(name string) bool {
-	switch BaseName(name) {
-	case "ret_from_fork", "ret_from_fork_asm", "kthread", "process_one_work":
-		return true
-	}
-	return false
 }
 
 // CutBy says at what depth a chain was cut, and by which setting of the kernel.

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 // Doc is the union of the documented paths that may explain one chain: the
@@ -116,7 +117,7 @@ func ownBranch(branch string) bool {
 }
 
 // ofMachine: what the machine decides.
-func ofMachine(branch string) bool { return branch == "x86-64" || branch == "arm64" }
+func ofMachine(branch string) bool { return catalog.DefaultModel().Machine(branch) }
 
 // merge keeps what either of two paths knows of the same call.
 func merge(into *ktrace.Edge, e ktrace.Edge) {
@@ -143,10 +144,6 @@ func BaseName(sym string) string {
 	return sym
 }
 
-// sysPrefixes are the symbols behind SYSCALL_DEFINEn(NAME): the source's
-// sys_NAME is __x64_sys_NAME in a kernel for x86-64.
-var sysPrefixes = []string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__s390x_sys_", "__riscv_sys_", "__se_sys_", "__do_sys_", "__se_compat_sys_"}
-
 // sourceNames are the names under which the documentation may have a symbol:
 // as it is, without suffixes, and sys_NAME.
 func sourceNames(sym string) []string {
@@ -159,7 +156,7 @@ func sourceNames(sym string) []string {
 	if fn, ok := strings.CutSuffix(base, "_after_hwframe"); ok {
 		names = append(names, fn)
 	}
-	for _, p := range sysPrefixes {
+	for _, p := range catalog.DefaultModel().SourcePrefixes() {
 		if rest, ok := strings.CutPrefix(base, p); ok {
 			names = append(names, "sys_"+rest)
 		}
@@ -210,7 +207,7 @@ func (d *Doc) symbols(name string) (syms []string, ok bool) {
 	}
 	syms = d.syms.Variants(name)
 	if rest, isSys := strings.CutPrefix(name, "sys_"); isSys && len(syms) == 0 {
-		for _, p := range sysPrefixes {
+		for _, p := range catalog.DefaultModel().SourcePrefixes() {
 			syms = append(syms, d.syms.Variants(p+rest)...)
 		}
 	}

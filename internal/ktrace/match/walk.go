@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 // Step is one documented edge of a chain, with what became of it; or a pair
@@ -258,7 +259,7 @@ func symbolFor(f ktrace.Frame, name string) string {
 // isSysBody: __x64_sys_write is no compiler's variant of sys_write, it is
 // what SYSCALL_DEFINE makes of it.
 func isSysBody(sym, name string) bool {
-	for _, p := range sysPrefixes {
+	for _, p := range catalog.DefaultModel().SourcePrefixes() {
 		if len(sym) > len(p) && sym[:len(p)] == p && "sys_"+sym[len(p):] == name {
 			return true
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
@@ -81,7 +82,7 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 	if c.Path != "" && cut.Context == match.Task {
 		// A write may have an irqfd read the counter.
 		callbacks := match.Callbacks(cut.Inner)
-		d := p.k.Doc(append([]string{c.Path}, callbackPaths(callbacks)...), notWoken(c.Path, "", callbacks))
+		d := p.k.Doc(WakePaths(c.Path, "", callbacks), notWoken(c.Path, "", callbacks))
 		if what, _ := d.Aside(cut.Inner, false); d != nil && what == "" {
 			c.Chain = p.k.match(d, ev)
 		}
@@ -171,29 +172,20 @@ func ReleasesLock(ev *ktrace.Event) bool {
 // ChangePath names the documented path of the call that an eventfd was changed
 // in, "" where there is none.
 func ChangePath(ev *ktrace.Event) string {
+	m := catalog.DefaultModel()
 	for _, f := range slices.Backward(ev.Stack) {
-		switch n := match.BaseName(f.Name); n {
-		case "eventfd_read", "eventfd_write", "eventfd_release":
-			return n
-		case "ep_eventpoll_release", "eventpoll_release_file":
-			return "epoll_release" // an epoll that goes leaves the queue
+		if path, ok := m.Of(catalog.Changed, match.BaseName(f.Name)); ok {
+			return path
 		}
 	}
-	switch name := ChainSyscall(ev.Stack); name {
-	case "poll", "ppoll", "select", "pselect6", "epoll_ctl":
-		return name
-	case "restart_syscall":
-		return "poll_restart"
-	}
-	return ""
+	return AllocPath(ev)
 }
 
 // AllocPath names the documented path of the call that memory was allocated in,
 // "" where there is none.
 func AllocPath(ev *ktrace.Event) string {
-	switch name := ChainSyscall(ev.Stack); name {
-	case "eventfd2", "epoll_ctl", "epoll_create1", "poll", "ppoll", "select", "pselect6":
-		return name
+	if paths := catalog.DefaultModel().Call(ChainSyscall(ev.Stack)).Paths; len(paths) > 0 {
+		return paths[0]
 	}
 	return ""
 }
@@ -203,11 +195,12 @@ func whatChanged(ev *ktrace.Event) string {
 	if ev.Field == "count" {
 		return "changed the counter of"
 	}
+	m := catalog.DefaultModel()
 	for _, f := range ev.Stack {
-		switch match.BaseName(f.Name) {
-		case "add_wait_queue", "add_wait_queue_exclusive", "add_wait_queue_priority", "add_wait_queue_priority_exclusive":
+		switch name := match.BaseName(f.Name); {
+		case m.Is(catalog.Queues, name):
 			return "was put on the wait queue of"
-		case "remove_wait_queue":
+		case m.Is(catalog.Unqueues, name):
 			return "was taken off the wait queue of"
 		}
 	}
@@ -216,7 +209,9 @@ func whatChanged(ev *ktrace.Event) string {
 
 // asksFdinfo: somebody reads what /proc says of an eventfd.
 func asksFdinfo(stack []ktrace.Frame) bool {
-	return slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return match.BaseName(f.Name) == "eventfd_show_fdinfo" })
+	return slices.ContainsFunc(stack, func(f ktrace.Frame) bool {
+		return catalog.DefaultModel().Is(catalog.ShowsFdinfo, match.BaseName(f.Name))
+	})
 }
 
 // startedBy reports whether a process is followed, or was started by one that

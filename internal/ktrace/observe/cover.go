@@ -3,13 +3,20 @@
 package observe
 
 import (
+	"strings"
+
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
 // Points are the documented places in which the events of perf lie.
 func Points() map[string]string {
-	return map[string]string{"trace_sched_waking": "sched:sched_waking", "trace_sched_switch": "sched:sched_switch"}
+	out := map[string]string{}
+	for _, tracepoint := range []string{waking, switching} {
+		_, name, _ := strings.Cut(tracepoint, ":")
+		out["trace_"+name] = tracepoint
+	}
+	return out
 }
 
 // Taken is what was observed of some calls that took the same paths: call

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
@@ -70,12 +71,11 @@ func begins(ev *ktrace.Event, now *Trace) string {
 	if ev.IRQ != "" {
 		return ""
 	}
+	m := catalog.DefaultModel()
 	for _, name := range append([]string{ev.Stack[0].Name}, ev.Stack[0].Aliases...) {
 		name = match.BaseName(name)
-		for _, p := range callEntries {
-			if rest, ok := strings.CutPrefix(name, p); ok {
-				return rest
-			}
+		if call := m.InTable(name); call != "" {
+			return call
 		}
 		// The body of one, which need not be a function of its own.
 		if rest, ok := strings.CutPrefix(name, "__do_sys_"); ok && (now == nil || now.name != rest) {
@@ -84,9 +84,6 @@ func begins(ev *ktrace.Event, now *Trace) string {
 	}
 	return ""
 }
-
-// callEntries start the names of what the kernel's table of system calls holds.
-var callEntries = []string{"__x64_sys_", "__arm64_sys_", "__riscv_sys_"}
 
 // settled reports whether nothing more of a call is to come.
 func (c *Call) settled(now int64) bool {

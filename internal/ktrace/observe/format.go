@@ -6,59 +6,16 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
-
-// argKind is how an argument is shown. What pointers point at was not recorded.
-type argKind uint8
-
-const (
-	number argKind = iota
-	pointer
-	eventfdFlags
-	epollFlags
-	epollOp
-)
-
-// signature is how a call's arguments are shown.
-func signature(name string) []argKind {
-	switch name {
-	case "eventfd":
-		return []argKind{number}
-	case "eventfd2":
-		return []argKind{number, eventfdFlags}
-	case "epoll_create":
-		return []argKind{number}
-	case "epoll_create1":
-		return []argKind{epollFlags}
-	case "epoll_ctl":
-		return []argKind{number, epollOp, number, pointer}
-	case "epoll_wait":
-		return []argKind{number, pointer, number, number}
-	case "epoll_pwait":
-		return []argKind{number, pointer, number, number, pointer, number}
-	case "epoll_pwait2":
-		return []argKind{number, pointer, number, pointer, pointer, number}
-	case "poll":
-		return []argKind{pointer, number, number}
-	case "ppoll":
-		return []argKind{pointer, number, pointer, pointer, number}
-	case "select":
-		return []argKind{number, pointer, pointer, pointer, pointer}
-	case "pselect6":
-		return []argKind{number, pointer, pointer, pointer, pointer, pointer}
-	case "read", "write":
-		return []argKind{number, pointer, number}
-	}
-	return nil
-}
 
 // FormatCall prints a call as far as its registers tell it. It is "" for a
 // call that is none of those that wait for descriptors or make them.
 func (k *Kernel) FormatCall(c *Call) string {
 	name := SyscallName(k.Arch, c.Nr)
-	sig := signature(name)
+	sig := catalog.DefaultModel().Call(name).Args
 	if sig == nil {
 		return ""
 	}
@@ -69,16 +26,16 @@ func (k *Kernel) FormatCall(c *Call) string {
 	for i, kind := range sig {
 		v := c.Args[i]
 		switch kind {
-		case pointer:
+		case "pointer":
 			args[i] = "NULL"
 			if v != 0 {
 				args[i] = "0x" + fmt.Sprintf("%x", v)
 			}
-		case eventfdFlags:
+		case "eventfd-flags":
 			args[i] = uapi.EventfdFlags.Strace(v)
-		case epollFlags:
+		case "epoll-flags":
 			args[i] = uapi.EpollCreateFlags.Strace(v)
-		case epollOp:
+		case "epoll-op":
 			args[i] = uapi.EpollCtlOps.Strace(v)
 		default:
 			args[i] = fmt.Sprint(int32(v))

@@ -47,7 +47,7 @@ func (k *Kernel) findFunctions() []string {
 		catalog.Default().Path(n, k.Version, asked)
 	}
 	for _, nr := range k.Numbers() {
-		for _, p := range callEntries {
+		for _, p := range catalog.DefaultModel().TablePrefixes() {
 			names[p+SyscallName(k.Arch, nr)] = true
 		}
 	}

@@ -3,11 +3,13 @@
 package observe
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
@@ -29,38 +31,15 @@ type Judged struct {
 	Sleeping, Waked *Way // both calls as the function tracer saw them too, nil where it saw nothing of the call
 }
 
-// sources tell by a function on the chain what it was that woke: the object's
-// own code, innermost first where one lies above another.
-var sources = []struct{ function, path string }{
-	{"hrtimer_wakeup", "timeout"},
-	{"timerfd_tmrproc", "timerfd"},
-	{"eventfd_write", "eventfd_write"},
-	{"eventfd_read", "eventfd_read"},
-	{"ioeventfd_write", "kvm_ioeventfd"},
-	{"aio_complete", "aio"}, {"iocb_put", "aio"}, {"aio_complete_rw", "aio"}, {"aio_poll_complete_work", "aio"},
-	{"io_eventfd_do_signal", "io_uring"}, {"io_eventfd_ops", "io_uring"}, {"io_eventfd_signal", "io_uring"}, {"__io_eventfd_signal", "io_uring"}, {"io_eventfd_flush_signal", "io_uring"}, {"io_cqring_ev_posted", "io_uring"}, {"__io_commit_cqring_flush", "io_uring"},
-	{"mem_cgroup_threshold", "memcg"}, {"__mem_cgroup_threshold", "memcg"}, {"memcg1_check_events", "memcg"},
-	{"vfio_msihandler", "vfio"},
-	{"eventfd_signal", "eventfd_signal"}, {"eventfd_signal_mask", "eventfd_signal"},
-	{"anon_pipe_write", "pipe"}, {"pipe_write", "pipe"}, {"anon_pipe_read", "pipe"}, {"pipe_read", "pipe"},
-	{"tcp_check_space", "tcp_send_space"}, {"__tcp_check_space", "tcp_send_space"}, {"tcp_new_space", "tcp_send_space"}, {"sk_stream_write_space", "tcp_send_space"},
-	{"tcp_v4_rcv", "tcp_receive"}, {"tcp_v6_rcv", "tcp_receive"}, {"tcp_v4_do_rcv", "tcp_receive"}, {"tcp_v6_do_rcv", "tcp_receive"}, {"tcp_rcv_established", "tcp_receive"},
-	{"unix_stream_sendmsg", "unix"}, {"unix_dgram_sendmsg", "unix"},
-	{"udp_queue_rcv_skb", "udp"}, {"udp_queue_rcv_one_skb", "udp"}, {"__udp_enqueue_schedule_skb", "udp"}, {"udp_unicast_rcv_skb", "udp"},
-	{"complete_signal", "signal"},
-	{"__send_signal_locked", "signalfd"}, {"__send_signal", "signalfd"}, {"posixtimer_queue_sigqueue", "signalfd"}, {"posixtimer_send_sigqueue", "signalfd"}, {"send_sigqueue", "signalfd"},
-	{"do_notify_pidfd", "pidfd"}, {"do_notify_parent", "pidfd"},
-	{"flush_to_ldisc", "pty"}, {"n_tty_receive_buf_common", "pty"},
-	{"fsnotify_insert_event", "inotify"}, {"fsnotify", "inotify"}, {"inotify_handle_inode_event", "inotify"},
-	{"evdev_pass_values", "input"}, {"evdev_events", "input"}, {"input_event", "input"},
-	{"do_epoll_ctl", "epoll_ctl"}, {"do_epoll_ctl_file", "epoll_ctl"}, {"do_epoll_wait", "epoll_wait"}, {"ep_send_events", "epoll_wait"},
-}
-
 // WakeSource names the documented path of what woke, by the functions on the
 // chain, "" where none is known.
 func WakeSource(inner []ktrace.Frame) string {
+	m := catalog.DefaultModel()
 	// An io_uring that polls passes the wake of another object on.
-	polled := func(f ktrace.Frame) bool { return match.BaseName(f.Name) == "io_poll_wake" }
+	polled := func(f ktrace.Frame) bool {
+		kind, _ := m.Of(catalog.Callback, match.BaseName(f.Name))
+		return kind == "io_uring"
+	}
 	if i := slices.IndexFunc(inner, polled); i >= 0 {
 		if source := WakeSource(inner[i+1:]); source != "" {
 			return source
@@ -73,129 +52,117 @@ func WakeSource(inner []ktrace.Frame) string {
 			names[match.BaseName(a)] = true
 		}
 	}
-	for _, s := range sources {
-		if names[s.function] {
-			return s.path
+	for _, s := range m.Groups(catalog.Source) {
+		if slices.ContainsFunc(s.Functions, func(f string) bool { return names[f] }) {
+			return s.Name
 		}
 	}
 	return ""
 }
 
+// through reports whether a wake went through the entry of a kind of waiter.
+func through(callbacks []string, kind string) bool {
+	m := catalog.DefaultModel()
+	return slices.ContainsFunc(callbacks, func(c string) bool {
+		w := m.Woken(c)
+		return w != nil && w.Kind == kind
+	})
+}
+
+// Callbacks are the functions of the wait-queue entries of some kinds of waiters.
+func Callbacks(kinds []string) []string {
+	out := slices.Clone(kinds)
+	for i, kind := range kinds {
+		if f := catalog.DefaultModel().Functions(catalog.Callback, kind); len(f) > 0 {
+			out[i] = f[0]
+		}
+	}
+	return out
+}
+
 // WakePaths are the documented paths that apply to a wake of a thread in the
-// system call waiter: the source's own and the callback's.
+// system call waiter: the source's own and those of the waiters on the way.
 func WakePaths(source, waiter string, callbacks []string) []string {
 	if source == "" {
 		return nil
 	}
 	out := []string{source}
-	add := func(name string) {
-		if !slices.Contains(out, name) {
-			out = append(out, name)
+	m := catalog.DefaultModel()
+	for _, w := range m.Waiters() {
+		passed := (waiter == "" || w.Calls == nil) && through(callbacks, w.Kind)
+		on := passed || m.Call(waiter).Waiter == w || slices.Contains(w.Own, source)
+		if on && w.Path != "" && !slices.Contains(out, w.Path) {
+			out = append(out, w.Path)
 		}
-	}
-	switch waiter {
-	case "poll", "ppoll", "select", "pselect6", "restart_syscall":
-		add("poll_wake")
-	case "epoll_wait", "epoll_pwait", "epoll_pwait2":
-		add("epoll_wake")
-	case "":
-		if slices.Contains(callbacks, "pollwake") {
-			add("poll_wake")
-		}
-	}
-	if source == "epoll_ctl" || source == "epoll_wait" {
-		add("epoll_wake") // an epoll's own queue is woken, by no callback
-	}
-	for _, path := range callbackPaths(callbacks) {
-		add(path)
 	}
 	return out
-}
-
-// callbackPaths are the documented paths that go on from wait-queue callbacks.
-func callbackPaths(callbacks []string) (paths []string) {
-	for _, c := range []struct{ callback, path string }{{"ep_poll_callback", "epoll_wake"}, {"irqfd_wakeup", "kvm_irqfd"}, {"vhost_poll_wakeup", "vhost"}, {"io_poll_wake", "io_uring"}} {
-		if slices.Contains(callbacks, c.callback) {
-			paths = append(paths, c.path)
-		}
-	}
-	return paths
 }
 
 // notWoken are the branches of a wake's path that end in other kinds of
 // waiters than a thread in this system call. Left in, they would excuse a
-// frame that is missing: a blocked reader's wake has no pollwake.
+// frame that is missing: a blocked reader's wake has no callback of a poll.
 func notWoken(source, waiter string, callbacks []string) []string {
-	sleepers := []string{"blocked", "sleeper", "socket-sleeper", "tty-sleeper"} // in a read or write of the object itself
-	out := []string{"irqfd", "vhost", "virqfd"}
+	m := catalog.DefaultModel()
+	to := m.Call(waiter).Waiter
 	switch {
-	case slices.Contains(callbacks, "irqfd_wakeup"):
-		return append(sleepers, "vhost", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync")
-	case slices.Contains(callbacks, "vhost_poll_wakeup"):
-		return append(sleepers, "irqfd", "poller", "epoll", "epoll-waiter", "epoll-outer", "sync")
+	case waiter == "":
+		to = m.Waiter("unknown")
+	case to == nil:
+		to = m.Waiter("sleeper")
 	}
-	nested := 0
-	if source == "epoll_ctl" { // it wakes as ep_poll_callback does
-		nested++
-	}
+	epolls := 0
 	for _, c := range callbacks {
-		if c == "ep_poll_callback" {
-			nested++
+		w := m.Woken(c)
+		if w != nil && w.Ends() {
+			return w.Without
+		}
+		if w != nil && w.Passes != "" {
+			epolls++
 		}
 	}
-	poller := []string{"poller"}
-	epoll := []string{"epoll", "epoll-waiter", "sync"}
-	switch waiter {
-	case "poll", "ppoll", "select", "pselect6", "restart_syscall":
-		out = append(append(out, sleepers...), "epoll-waiter")
-		if nested == 0 { // a poll on an epoll goes through the epoll's callback
-			out = append(out, "epoll", "sync", "epoll-outer")
-		}
-	case "epoll_wait", "epoll_pwait", "epoll_pwait2":
-		out = append(append(out, sleepers...), poller...)
-		if nested < 2 {
-			out = append(out, "epoll-outer")
-		}
-	case "":
-	default:
-		out = append(append(append(out, "epoll-outer"), poller...), epoll...)
+	if m.PassedOn(source) {
+		epolls++
 	}
-	return out
+	return append(slices.Clone(to.Without), to.Below(epolls)...)
 }
 
 // sleepPaths are the documented paths of a sleep in a system call.
 func sleepPaths(name string, stack []ktrace.Frame) []string {
 	paths := callPaths(name, stack)
-	if polls(name) && slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return match.BaseName(f.Name) == "n_tty_poll" }) {
+	if polls(name) && slices.ContainsFunc(stack, func(f ktrace.Frame) bool {
+		return catalog.DefaultModel().Is(catalog.SleepsInPoll, match.BaseName(f.Name))
+	}) {
 		paths = append(paths, "pty") // a terminal's poll sleeps itself
 	}
 	return paths
 }
 
 func callPaths(name string, stack []ktrace.Frame) []string {
+	m := catalog.DefaultModel()
+	if c := m.Call(name); c.Waiter != nil {
+		return c.Paths
+	}
 	switch name {
-	case "poll", "ppoll", "select", "pselect6":
-		return []string{name}
-	case "epoll_wait", "epoll_pwait", "epoll_pwait2":
-		return []string{"epoll_wait"}
-	case "restart_syscall":
-		return []string{"poll_restart", "poll"}
 	case "read", "readv", "write", "writev":
 		for _, f := range stack {
-			switch match.BaseName(f.Name) {
-			case "eventfd_read", "eventfd_write":
-				return []string{match.BaseName(f.Name)}
+			if path, ok := m.Of(catalog.Changed, match.BaseName(f.Name)); ok {
+				return []string{path}
 			}
 		}
 	}
 	return nil
 }
 
-// leaves are the functions that the scheduler's tracepoints fire in.
-var (
-	wakeLeaf  = []string{"try_to_wake_up"}
-	sleepLeaf = []string{"__schedule", "schedule"}
+// The tracepoints of the scheduler.
+const (
+	waking    = "sched:sched_waking"
+	switching = "sched:sched_switch"
 )
+
+// leaves are the functions that a tracepoint fires in.
+func leaves(tracepoint string) []string {
+	return catalog.DefaultModel().Functions(catalog.Leaf, tracepoint)
+}
 
 // Judge holds a wake against the documented paths of this kernel that its
 // chains point to.
@@ -237,7 +204,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	}
 	j.Without = append(notWoken(source, waiter, w.Callbacks), without...)
 	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
-		j.WakeChain = k.match(d, &w.Waking, wakeLeaf...)
+		j.WakeChain = k.match(d, &w.Waking, leaves(waking)...)
 	}
 	j.SleepPaths = []string{sleepPath}
 	if sleepPath == "" {
@@ -249,7 +216,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	d := k.Doc(j.SleepPaths, nil)
 	j.SleepAside, _ = d.Aside(match.Split(sleep).Inner, true)
 	if d != nil && len(sleep) > 0 && j.SleepAside == "" {
-		j.SleepChain = k.match(d, w.Sleep.Chain, sleepLeaf...)
+		j.SleepChain = k.match(d, w.Sleep.Chain, leaves(switching)...)
 	}
 	return j
 }
@@ -276,22 +243,23 @@ func waitsIn(callbacks []string) string {
 	if len(callbacks) == 0 {
 		return ""
 	}
-	switch callbacks[len(callbacks)-1] {
-	case "pollwake":
-		return "ppoll"
-	case "ep_autoremove_wake_function":
-		return "epoll_wait"
-	case "autoremove_wake_function", "default_wake_function":
-		if len(callbacks) > 1 && callbacks[len(callbacks)-2] == "ep_poll_callback" {
-			return "epoll_wait"
+	m := catalog.DefaultModel()
+	w := m.Woken(callbacks[len(callbacks)-1])
+	if w != nil && w.Sleeps && len(callbacks) > 1 {
+		if by := m.Woken(callbacks[len(callbacks)-2]); by != nil && by.Passes != "" {
+			w = m.Waiter(by.Passes)
 		}
 	}
-	return ""
+	if w == nil || len(w.Calls) == 0 {
+		return ""
+	}
+	return w.Calls[0]
 }
 
 // sameKind reports whether two calls leave the same callback on a wait queue.
 func sameKind(a, b string) bool {
-	return polls(a) && polls(b) && strings.HasPrefix(a, "epoll_") == strings.HasPrefix(b, "epoll_")
+	m := catalog.DefaultModel()
+	return polls(a) && m.Call(a).Waiter == m.Call(b).Waiter
 }
 
 // WakeeFD is the descriptor that the woken thread waits on, -1 where its call
@@ -361,7 +329,7 @@ func (k *Kernel) WakeRoute(source, waiter string, callbacks, branches []string) 
 	if d == nil {
 		return nil
 	}
-	return fromBody(d.Route(branches, append(slices.Clone(callbacks), "try_to_wake_up")...))
+	return fromBody(d.Route(branches, append(Callbacks(callbacks), leaves(waking)...)...))
 }
 
 // SleepRoute is the documented way from a system call to the scheduler.
@@ -379,7 +347,7 @@ func (k *Kernel) SleepRoute(name, sleepPath string) []ktrace.Edge {
 	if len(roots) == 0 {
 		roots = d.Roots()
 	}
-	return fromBody(d.RouteFrom(roots, nil, k.Entry(name), "schedule"))
+	return fromBody(d.RouteFrom(roots, nil, k.Entry(name), leaves(switching)[0]))
 }
 
 // Entry is the function that the kernel's table has for a system call, or for
@@ -388,17 +356,15 @@ func (k *Kernel) Entry(name string) string {
 	if name == "epoll_wait" && len(syscallNumbers(k.Arch, name)) == 0 {
 		name = "epoll_pwait"
 	}
-	if k.Arch == "arm64" {
-		return "__arm64_sys_" + name
-	}
-	return "__x64_sys_" + name
+	prefix := catalog.DefaultModel().Arch(k.Arch).Prefix
+	return cmp.Or(prefix, "sys_") + name
 }
 
 // fromBody drops the way from user space to the system call's own function,
 // which is the same for all.
 func fromBody(edges []ktrace.Edge) []ktrace.Edge {
 	for i, e := range edges {
-		if strings.HasPrefix(e.Caller, "__x64_sys_") || strings.HasPrefix(e.Caller, "__arm64_sys_") {
+		if catalog.DefaultModel().InTable(e.Caller) != "" {
 			return edges[i:]
 		}
 	}

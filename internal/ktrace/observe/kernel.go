@@ -114,14 +114,14 @@ func builtFor(arch string, paths []*ktrace.Path) []*ktrace.Path {
 // groundFor is what a ground says of one architecture: its parts, split by
 // "; ", each name theirs, or go on with that of the part before.
 func groundFor(arch, ground string) string {
-	machines := map[string]string{"amd64": "x86-64", "arm64": "arm64"}
+	branch := catalog.DefaultModel().Arch(arch).Branch
 	var own []string
 	of := ""
 	for _, part := range strings.Split(ground, "; ") {
 		if machine, _, ok := strings.Cut(part, ": "); ok {
 			of = machine
 		}
-		if of != "" && of == machines[arch] {
+		if of != "" && of == branch {
 			own = append(own, part)
 		}
 	}
@@ -129,12 +129,4 @@ func groundFor(arch, ground string) string {
 }
 
 // otherArchs are the branches that only other architectures take.
-func otherArchs(arch string) []string {
-	switch arch {
-	case "amd64":
-		return []string{"arm64"}
-	case "arm64":
-		return []string{"x86-64"}
-	}
-	return []string{"x86-64", "arm64"}
-}
+func otherArchs(arch string) []string { return catalog.DefaultModel().Others(arch) }

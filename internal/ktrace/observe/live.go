@@ -12,6 +12,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/access"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/source"
@@ -313,13 +314,5 @@ func (s *Session) Ended() <-chan struct{} { return s.ended }
 // Numbers are those of the calls that a wake can be about, and of those that
 // change descriptors.
 func (k *Kernel) Numbers() []int {
-	var out []int
-	for _, c := range numbers(k.Arch) {
-		switch c.name {
-		case "futex", "ioctl", "fcntl", "nanosleep", "clock_nanosleep", "wait4", "waitid", "socket", "fork", "vfork":
-			continue
-		}
-		out = append(out, c.nr)
-	}
-	return out
+	return catalog.DefaultModel().Arch(k.Arch).Numbers(func(c *catalog.Call) bool { return !c.Quiet })
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 // Objects says what the descriptors of processes are. What /proc says is
@@ -137,13 +138,8 @@ func (o *Objects) keep(k fdKey, ob *object) {
 
 // made: an eventfd or an epoll was made; that much the events tell.
 func (o *Objects) made(ev *ktrace.Event) {
-	kind := ""
-	switch SyscallName(o.arch, ev.Nr) {
-	case "eventfd", "eventfd2":
-		kind = "eventfd"
-	case "epoll_create", "epoll_create1":
-		kind = "epoll"
-	default:
+	kind := catalog.DefaultModel().Call(SyscallName(o.arch, ev.Nr)).Makes
+	if kind == "" {
 		return
 	}
 	if ev.Ret < 0 {
@@ -181,14 +177,14 @@ func (o *Objects) event(ev *ktrace.Event) {
 		return
 	}
 	name := SyscallName(o.arch, ev.Nr)
-	switch name {
-	case "close":
-		o.drop(ev.PID, int(int32(ev.Args[0])), ev.Time)
-	case "dup2", "dup3":
-		o.drop(ev.PID, int(int32(ev.Args[1])), ev.Time)
-	case "close_range", "execve", "execveat":
+	switch closes := catalog.DefaultModel().Call(name).Closes; closes {
+	case "":
+	case "all":
 		o.dropAll(ev.PID, ev.Time)
-	case "epoll_ctl":
+	default:
+		o.drop(ev.PID, int(int32(ev.Args[closes[0]-'0'])), ev.Time)
+	}
+	if name == "epoll_ctl" {
 		o.epolls.enter(ev)
 	}
 	if o.tables.call(name, ev) {

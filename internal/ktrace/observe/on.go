@@ -5,6 +5,8 @@ package observe
 import (
 	"slices"
 	"strings"
+
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 // ask asks what a wake may have happened on: what the waker's descriptor is,
@@ -34,7 +36,7 @@ const maxRegistered = 16
 // registered is what an epoll watches, nil where that is not all known.
 func (p *Pipeline) registered(j *Judged, epoll int) (out []*object) {
 	set := p.objects.epolls.of(fdKey{j.Wakee.PID, 0, epoll})
-	if len(set) > maxRegistered || len(j.Callbacks) != 2 || j.Callbacks[0] != "ep_poll_callback" {
+	if len(set) > maxRegistered || len(j.Callbacks) != 2 || !through(j.Callbacks[:1], "epoll") {
 		return nil
 	}
 	for fd := range set {
@@ -60,7 +62,7 @@ func (p *Pipeline) name(h *held) {
 	if len(h.j.WakePaths) > 0 {
 		source = h.j.WakePaths[0]
 	}
-	if slices.Contains(h.j.Callbacks, "io_poll_wake") {
+	if through(h.j.Callbacks, "io_uring") {
 		return // an io_uring waits for what was woken, and the sleeper for the io_uring's
 	}
 	if source == "eventfd_write" || source == "eventfd_read" {
@@ -76,11 +78,11 @@ func (p *Pipeline) name(h *held) {
 		if what == "" {
 			return // it may be the one
 		}
-		if kind := kindOf(source); kind == "" || strings.HasPrefix(what, kind+" ") {
+		if kind := objectOf(source); kind == "" || strings.HasPrefix(what, kind+" ") {
 			found = append(found, ob)
 		}
 	}
-	if len(found) == 1 && (len(h.on) == 1 || kindOf(source) != "") {
+	if len(found) == 1 && (len(h.on) == 1 || objectOf(source) != "") {
 		h.j.Object, h.j.EventFD = found[0].name(now), found[0].number(now)
 	}
 }
@@ -105,14 +107,11 @@ func (h *held) eventfd(now int64, split bool) string {
 	return "eventfd (id " + h.ob.id + ")"
 }
 
-// kindOf is what /proc calls the files whose queues a documented path wakes, ""
+// objectOf is what /proc calls the files whose queues a documented path wakes, ""
 // where it does not tell.
-func kindOf(source string) string {
-	switch source {
-	case "pipe":
-		return "pipe"
-	case "unix", "udp", "tcp_receive", "tcp_send_space":
-		return "socket"
+func objectOf(source string) string {
+	if kind := catalog.DefaultModel().Object(source); kind != "eventfd" {
+		return kind
 	}
-	return ""
+	return "" // its queue may be that of another object, to which the eventfd belongs
 }

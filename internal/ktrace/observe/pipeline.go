@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
@@ -90,7 +91,7 @@ func NewPipeline(k *Kernel, o Options) *Pipeline {
 	p.objects = newObjects(k.Arch, nil)
 	p.t.OnWake, p.t.OnUnwoken = p.wake, p.sleptOn
 	p.t.noArgs = o.NoArgs
-	p.t.final = syscallNumbers(k.Arch, "exit", "exit_group")
+	p.t.final = catalog.DefaultModel().Arch(k.Arch).Numbers(func(c *catalog.Call) bool { return c.Ends })
 	if o.Witness != nil {
 		p.t.callName = func(nr int) string { return SyscallName(k.Arch, nr) }
 	}
@@ -211,27 +212,14 @@ func (p *Pipeline) Flush(until int64) {
 }
 
 // polls: the calls that wait for descriptors.
-func polls(name string) bool {
-	switch name {
-	case "poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2", "restart_syscall":
-		return true
-	}
-	return false
-}
+func polls(name string) bool { return catalog.DefaultModel().Call(name).Waiter != nil }
 
 // concerns: the wake of a waiter for descriptors, or by an eventfd.
 func concerns(j *Judged) bool {
 	if polls(j.WakeeSyscall) || j.Stale && waitsIn(j.Callbacks) != "" {
 		return true
 	}
-	if len(j.WakePaths) == 0 {
-		return false
-	}
-	switch j.WakePaths[0] {
-	case "eventfd_write", "eventfd_read", "eventfd_signal", "aio", "io_uring", "kvm_ioeventfd", "memcg", "vfio":
-		return len(j.Callbacks) > 0
-	}
-	return false
+	return len(j.WakePaths) > 0 && catalog.DefaultModel().Object(j.WakePaths[0]) == "eventfd" && len(j.Callbacks) > 0
 }
 
 func (p *Pipeline) wake(w *Wake) {
@@ -239,7 +227,7 @@ func (p *Pipeline) wake(w *Wake) {
 	// An interrupt on top of an observed thread wakes whom it wakes.
 	ours := p.follows(w.Wakee.PID) || w.Context == match.Task && p.follows(w.Waker.PID)
 	// Without calls the wait-queue entry tells of what kind of waiter it is.
-	poller := !p.o.Calls && len(p.calling) == 0 && (slices.Contains(j.Callbacks, "pollwake") || slices.Contains(j.Callbacks, "ep_poll_callback"))
+	poller := !p.o.Calls && len(p.calling) == 0 && (through(j.Callbacks, "poller") || through(j.Callbacks, "epoll"))
 	if !ours || !concerns(j) && !poller {
 		p.Ignored++
 		if w.Lost && j.WakeeSyscall == "" && p.follows(w.Wakee.PID) {
@@ -276,16 +264,12 @@ func (k *Kernel) isCall(c *Call, name string) bool {
 	if c == nil || c.Doubtful {
 		return false
 	}
-	return SyscallName(k.Arch, c.Nr) == name || numbers(k.Arch) == nil
+	return SyscallName(k.Arch, c.Nr) == name || !catalog.DefaultModel().Arch(k.Arch).Known()
 }
 
 // byDescriptor: the call's first argument is the descriptor that it wakes on.
 func byDescriptor(name string) bool {
-	switch name {
-	case "write", "read", "writev", "readv", "pwrite64", "pread64", "pwritev", "preadv", "pwritev2", "preadv2", "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg":
-		return true
-	}
-	return false
+	return catalog.DefaultModel().Call(name).On
 }
 
 // release tells of what is held, in the order of time, as far as the

@@ -10,6 +10,7 @@ import (
 
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
@@ -34,8 +35,8 @@ func (p *Pipeline) waited(u *Unwoken) bool {
 		stack = u.Chain.Stack
 	}
 	return polls(p.k.syscall(&u.Side, stack)) || slices.ContainsFunc(stack, func(f ktrace.Frame) bool {
-		n := match.BaseName(f.Name)
-		return n == "eventfd_read" || n == "eventfd_write"
+		path, _ := catalog.DefaultModel().Of(catalog.Changed, match.BaseName(f.Name))
+		return path == "eventfd_read" || path == "eventfd_write"
 	})
 }
 

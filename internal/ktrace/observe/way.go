@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
@@ -66,9 +67,8 @@ func (p *Pipeline) judgeCall(c *Call) {
 // madePaths are the documented paths of calls that make or change what others
 // wait for.
 func madePaths(name string) []string {
-	switch name {
-	case "eventfd2", "epoll_create1", "epoll_ctl":
-		return []string{name}
+	if c := catalog.DefaultModel().Call(name); c.Waiter == nil {
+		return c.Paths
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
 // Test tells the edges of a path that a call took.
@@ -65,7 +66,7 @@ func Entered(p *ktrace.Path, call string, on Test) Test {
 func IsErrno(way string) bool { return way[0] == 'E' }
 
 func isEntry(function string) bool {
-	return strings.HasPrefix(function, "__x64_sys_") || strings.HasPrefix(function, "__arm64_sys_")
+	return catalog.DefaultModel().InTable(function) != ""
 }
 
 // Only leaves the edges to the named functions and those on the way to them.

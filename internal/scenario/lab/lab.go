@@ -122,7 +122,7 @@ type Trial struct {
 
 // Paths names the documented paths that a scenario takes.
 func Paths(s *scenario.Scenario) []string {
-	out := append(observe.WakePaths(s.Source, s.Waiter, s.Callbacks), s.Paths...)
+	out := append(observe.WakePaths(s.Source, s.Waiter, s.Through), s.Paths...)
 	return slices.DeleteFunc(append(out, s.SleepPath, s.Waiter), func(p string) bool { return p == "" })
 }
 

@@ -37,7 +37,7 @@ func TestRoutesAreThoseThatRan(t *testing.T) {
 			chain *match.Chain
 			route []ktrace.Edge
 		}{
-			"woken":  {w.WakeChain, p.kernel.WakeRoute(s.Source, s.Waiter, s.Callbacks, s.Branches)},
+			"woken":  {w.WakeChain, p.kernel.WakeRoute(s.Source, s.Waiter, s.Through, s.Branches)},
 			"asleep": {w.SleepChain, p.kernel.SleepRoute(p.trial.Result.WaiterCall(s.Waiter), s.SleepPath)},
 		} {
 			if c.chain == nil && what == "asleep" && s.Worker {

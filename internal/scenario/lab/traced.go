@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/scenario"
@@ -59,7 +60,7 @@ func (l *Lab) resume(s *scenario.Scenario, r *scenario.Result) error {
 func (l *Lab) cover(t *Trial) []match.Step {
 	src := &match.Sources{Points: observe.Points(), Unseen: l.unseen(t), Lost: t.Lost()}
 	if len(t.Watched) > 0 {
-		for _, f := range watchPoints {
+		for _, f := range catalog.DefaultModel().Functions(catalog.Watched, "") {
 			src.Points[f] = "watchpoint"
 		}
 	}

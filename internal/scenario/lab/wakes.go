@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/efd-go/efd/internal/count"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/scenario"
@@ -69,7 +70,7 @@ func (l *Lab) find(t *Trial, wakes []*observe.Wake) {
 
 // fits reports whether a wake is the one that the scenario stated.
 func (t *Trial) fits(want *scenario.Wake, j *observe.Judged) bool {
-	if want.Worker && !slices.Equal(j.Callbacks, want.Callbacks) {
+	if want.Worker && !sameKinds(j.Callbacks, want.Through) {
 		return false
 	}
 	context := match.Context(want.Context)
@@ -107,18 +108,26 @@ func stale(want *scenario.Wake, j *observe.Judged) bool {
 
 // sameCall: epoll has three system calls, and a library has the choice.
 func sameCall(a, b string) bool {
-	epoll := []string{"epoll_wait", "epoll_pwait", "epoll_pwait2"}
-	return a == b || slices.Contains(epoll, a) && slices.Contains(epoll, b)
+	m := catalog.DefaultModel()
+	w := m.Call(a).Waiter
+	return a == b || w != nil && w.Sleeps && w == m.Call(b).Waiter
 }
 
-// SameCallbacks lets a sleeping thread's own function be that of another
-// kernel: it was default_wake_function in read before 6.4 and in epoll before
-// 5.7, and autoremove_wake_function in epoll before 6.0.
-func SameCallbacks(got, want []string) bool {
-	own := []string{"default_wake_function", "autoremove_wake_function", "ep_autoremove_wake_function"}
+// SameWaiters compares the callbacks of a wake with the kinds of waiters, or
+// the callbacks, that were stated. A sleeping thread's own function may be that
+// of another kernel.
+func SameWaiters(got, want []string) bool {
+	m := catalog.DefaultModel()
 	return slices.EqualFunc(got, want, func(g, w string) bool {
-		return g == w || slices.Contains(own, g) && slices.Contains(own, w)
+		a, b := m.Woken(g), m.Woken(w)
+		return g == w || a != nil && b != nil && (a == b || a.Sleeps && b.Sleeps)
 	})
+}
+
+// sameKinds is SameWaiters for a wake that may be another's: it is of the very kind.
+func sameKinds(got, want []string) bool {
+	m := catalog.DefaultModel()
+	return slices.EqualFunc(got, want, func(g, w string) bool { return g == w || m.Woken(g) != nil && m.Woken(g) == m.Woken(w) })
 }
 
 // conclude says what is wrong with one stated wake, "" and OK where
@@ -135,8 +144,8 @@ func (s *Stated) conclude(lost uint64) (Status, string) {
 		return Inconclusive, fmt.Sprintf("thread %d was woken by something else: %s", s.Waiter, s.Other.Describe())
 	case s.Seen == nil:
 		return Inconclusive, fmt.Sprintf("no wake-up of thread %d was recorded", s.Waiter)
-	case !SameCallbacks(s.Seen.Callbacks, s.Callbacks):
-		return Failed, fmt.Sprintf("thread %d was woken through %s, and the scenario states %s", s.Waiter, through(s.Seen.Callbacks), through(s.Callbacks))
+	case !SameWaiters(s.Seen.Callbacks, s.Through):
+		return Failed, fmt.Sprintf("thread %d was woken through %s, and the scenario states %s", s.Waiter, through(s.Seen.Callbacks), through(observe.Callbacks(s.Through)))
 	case s.Seen.WakeChain == nil:
 		return Inconclusive, "no path is documented for this wake-up"
 	case s.Seen.SleepChain == nil && s.Seen.NoSleep() != "":

@@ -76,10 +76,6 @@ func (l *Lab) matchAlloc(ev *ktrace.Event, paths ...string) *match.Chain {
 	return nil
 }
 
-// watchPoints are the functions that change what is watched: the counter, and
-// the wait queue under its lock.
-var watchPoints = []string{"add_wait_queue", "remove_wait_queue", "eventfd_ctx_do_read"}
-
 // watched are the changes by their path.
 func (l *Lab) watched(t *Trial) []observe.Taken {
 	var names []string

@@ -9,9 +9,9 @@ package alloc
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
@@ -33,14 +33,6 @@ func Tracepoints() []string { return []string{Kmalloc, Cache, Page} }
 
 // Is reports whether a source is one of them.
 func Is(source string) bool { return slices.Contains(Tracepoints(), source) }
-
-// allocating are the functions whose allocations are wanted, with those that
-// they may be compiled into.
-var allocating = []string{
-	"do_eventfd", "__do_sys_eventfd2", "__se_sys_eventfd2", "__x64_sys_eventfd2", "__arm64_sys_eventfd2", "__x64_sys_eventfd", "__arm64_sys_eventfd",
-	"ep_insert", "ep_alloc", "do_epoll_ctl", "do_epoll_ctl_file", "do_epoll_create", "ep_ptable_queue_proc",
-	"poll_get_entry", "__pollwait", "core_sys_select",
-}
 
 // Source observes the allocations of some threads. It implements source.Source.
 type Source struct{ rings *perf.Rings }
@@ -106,7 +98,7 @@ func specs(syms *ksym.Table) ([]*perf.Spec, error) {
 			if _, err := f.Need("call_site"); err != nil {
 				return nil, err
 			}
-			if spec.Filter = syms.CallSites(allocating...); spec.Filter == "" {
+			if spec.Filter = syms.CallSites(allocating()...); spec.Filter == "" {
 				continue
 			}
 		}
@@ -116,10 +108,17 @@ func specs(syms *ksym.Table) ([]*perf.Spec, error) {
 	return out, nil
 }
 
+// allocating are the functions whose allocations are wanted, with those that
+// they may be compiled into.
+func allocating() []string {
+	m := catalog.DefaultModel()
+	return slices.Concat(m.Functions(catalog.MakesEventfd, ""), m.Functions(catalog.Registers, ""))
+}
+
 // wanted drops the pages that were allocated for anything else.
 func wanted(e *ktrace.Event) bool {
 	return e.Kind == ktrace.Alloc && (e.Source != Page || slices.ContainsFunc(e.Stack, func(f ktrace.Frame) bool {
-		return strings.HasPrefix(f.Name, "poll_get_entry") || f.Name == "__pollwait"
+		return catalog.DefaultModel().Is(catalog.PollPages, f.Name)
 	}))
 }
 

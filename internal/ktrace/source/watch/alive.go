@@ -7,10 +7,10 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"golang.org/x/sys/unix"
@@ -96,7 +96,7 @@ func askEventfds(dir string) {
 func (s *Source) asks(smp *perf.Sample) bool { return asksFdinfo(s.stacks.Frames(smp.Chain)) }
 
 func asksFdinfo(stack []ktrace.Frame) bool {
-	return slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return strings.HasPrefix(f.Name, "eventfd_show_fdinfo") })
+	return slices.ContainsFunc(stack, func(f ktrace.Frame) bool { return catalog.DefaultModel().Is(catalog.ShowsFdinfo, f.Name) })
 }
 
 // doubt has all eventfds proved again once records were lost: that of an end

@@ -63,7 +63,7 @@ func needSymbols(syms *ksym.Table) error {
 		return nil
 	}
 	return &ktrace.AccessError{
-		Tier: "watch", Missing: "the address of an eventfd is known from its allocation in do_eventfd, and " + e.Missing,
+		Tier: "watch", Missing: "the address of an eventfd is known from its allocation, and " + e.Missing,
 		Change: e.Change, Root: e.Root, Err: e.Err,
 	}
 }

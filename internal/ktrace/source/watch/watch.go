@@ -24,6 +24,7 @@ import (
 
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
@@ -136,10 +137,6 @@ func prepare(c Config) (*Source, error) {
 // Layout says where the offsets of the watched fields are known from.
 func (s *Source) Layout() string { return s.layout.from }
 
-// makers are the functions in which the allocation of an eventfd may end up,
-// depending on what the compiler put into what.
-var makers = []string{"do_eventfd", "__do_sys_eventfd2", "__do_sys_eventfd", "__se_sys_eventfd2", "__se_sys_eventfd", "__x64_sys_eventfd2", "__x64_sys_eventfd", "__arm64_sys_eventfd2", "__s390x_sys_eventfd2", "sys_eventfd2", "sys_eventfd"}
-
 func (s *Source) openAlloc() error {
 	fs, err := tracefs.Open()
 	if err != nil {
@@ -162,7 +159,7 @@ func (s *Source) openAlloc() error {
 	}
 	spec := perf.Tracepoint("kmem:kmalloc", made)
 	spec.Chain = true
-	if spec.Filter = s.syms.CallSites(makers...); spec.Filter == "" {
+	if spec.Filter = s.syms.CallSites(catalog.DefaultModel().Functions(catalog.MakesEventfd, "")...); spec.Filter == "" {
 		return &ktrace.AccessError{Tier: "watch", Missing: "this kernel has no function that makes eventfds under a known name"}
 	}
 	spec.Decode = func(smp *perf.Sample, e *ktrace.Event) bool {
