@@ -39,6 +39,8 @@ type habits struct {
 	badClose badClose
 	open     open
 	made     bool // the log has its start
+	shape    uint32
+	shaped   bool // shape is that of what stands before its lines
 }
 
 // traits are what the log shows of one file.
@@ -181,6 +183,7 @@ func (x *Explainer) diagnose(rec *strace.Record) {
 	}
 	switch kind {
 	case doesWait:
+		x.sameOrigin(rec, th)
 		x.waited(rec, th)
 		x.asked(rec, th)
 		return
@@ -329,8 +332,7 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 	}
 	if isAccept(c) {
 		f.traits.noRoom = noRoom{}
-		h.take(fd)
-		x.accepted(rec, th, fd)
+		h.accepted(fd, th.pid, f)
 		x.undrained(rec, th, f, 1, true)
 		return
 	}

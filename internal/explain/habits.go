@@ -24,17 +24,27 @@ func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, loo
 	h.idle.see(x, rec)
 	h.idleName = c.Name
 	about := cause{code: "spin-zero-timeout", about: th}
-	if h.idle.count < loopRuns && x.raised.known[about] == nil {
+	if h.idle.count < x.idleRuns() && x.raised.known[about] == nil {
 		return true
 	}
 	x.idleLoop(rec, th, epfd, &h.idle)
 	return true
 }
 
+// idleRuns is how many looks in a row make a loop. An event loop that has work
+// of its own looks now and then, many times: where the log has its start, more
+// are wanted.
+func (x *Explainer) idleRuns() int {
+	if x.diagnosis.sawMaking {
+		return 8 * loopRuns
+	}
+	return loopRuns
+}
+
 func (x *Explainer) idleLoop(rec *strace.Record, th *thread, epfd int, e *evidence) {
 	about := cause{code: "spin-zero-timeout", about: th}
 	if w := x.raised.known[about]; w != nil {
-		if e.count >= loopRuns {
+		if e.count >= x.idleRuns() {
 			w.see(x, rec)
 		}
 		return
@@ -167,7 +177,12 @@ func add(list *[]int, v int) {
 }
 
 // accepted is an accept that found a connection.
-func (x *Explainer) accepted(rec *strace.Record, th *thread, fd int) {}
+func (h *habits) accepted(fd, pid int, f *file) {
+	if h.took(fd) {
+		add(&f.traits.herd.tasks, pid)
+	}
+	h.take(fd)
+}
 
 // inVain is an accept that found none. After a wait that handed the listener
 // out, somebody else was faster.

@@ -212,7 +212,7 @@ var mistakes = []mistake{
 		if mended {
 			ms = 1
 		}
-		for range turns {
+		for range 8 * turns {
 			poll(ms, unix.PollFd{Fd: int32(e), Events: unix.POLLIN})
 		}
 	}},
