@@ -3,7 +3,6 @@
 package efd
 
 import (
-	"fmt"
 	"os"
 	"time"
 )
@@ -40,5 +39,5 @@ func (o *Observation) Lost() int {
 }
 
 func (o *Observation) fail(method string, err error) error {
-	return fmt.Errorf("efd: Observation.%s: %w", method, err)
+	return &callError{text: "Observation." + method, err: err}
 }

@@ -3,7 +3,6 @@
 package efd
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -55,7 +54,7 @@ func (w Wake) waker() string {
 		if w.Waker.TID == 0 {
 			return "a kworker"
 		}
-		return fmt.Sprintf("kworker %d", w.Waker.TID)
+		return sprintf("kworker %d", w.Waker.TID)
 	case match.SoftIRQ, match.HardIRQ:
 		if w.Waker.TID != 0 {
 			return by + ", in a " + string(c) + ","
@@ -73,7 +72,7 @@ func thread(tid int) string {
 	if tid <= 0 {
 		return "a thread"
 	}
-	return fmt.Sprintf("thread %d", tid)
+	return sprintf("thread %d", tid)
 }
 
 // short is a duration with two or three digits.
