@@ -47,6 +47,9 @@ func main() {
 	if *short {
 		*mutants /= 20
 	}
+	if signal.Ignored(unix.SIGHUP) { // as under nohup: what is attacked would ignore it too
+		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
+	}
 	dir, err := os.MkdirTemp("", "efd-adversary-")
 	if err != nil {
 		fatal(err)
