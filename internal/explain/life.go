@@ -234,7 +234,7 @@ func (x *Explainer) received(rec *strace.Record, th *thread) {
 		}
 		was := f.lastFD
 		d := x.state.open(th.table, fd.N, f)
-		if d.opened = rec.Line; f.call != "SCM_RIGHTS" {
+		if f.call != "SCM_RIGHTS" {
 			f.lastFD = was
 		}
 		d.flags(saysCloexec(c))

@@ -65,10 +65,6 @@ func (s *state) unshare(th *thread) {
 // flags sets whether a descriptor is close-on-exec.
 func (d *descriptor) flags(cloexec, known bool) { d.cloexec, d.flagged = cloexec, known }
 
-// since is the line from which on the log has this descriptor, 0 if it was there
-// before.
-func (d *descriptor) since() int { return max(d.duped, d.opened) }
-
 // mail is what was sent to a socket by SCM_RIGHTS and has not been received.
 // When something was received that the log has sent later, the next is not it.
 type mail struct {

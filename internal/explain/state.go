@@ -51,7 +51,6 @@ type descriptor struct {
 	asked   int  // line of the last select that asks it
 	cloexec bool // known to be close-on-exec
 	flagged bool // the log has the call that set that
-	opened  int  // line of the call that made it, 0 if the log does not have it
 	place   aged.Node[*descriptor]
 }
 
@@ -196,7 +195,7 @@ func (s *state) open(t *table, fd int, f *file) *descriptor {
 	if old := t.get(fd); old != nil {
 		s.drop(old)
 	}
-	d := &descriptor{table: t, fd: fd, file: f, opened: f.made}
+	d := &descriptor{table: t, fd: fd, file: f}
 	d.place.Of = d
 	t.set(fd, d)
 	f.open++

@@ -164,7 +164,7 @@ func (t *texter) finish(x *Explainer, r *strace.Reader) {
 	for _, s := range lost {
 		t.line("lost: ", plain.Text(s))
 	}
-	if s := Unread(r); s != "" {
+	if s := Unread(r); s != "" && !t.o.OwnLog {
 		t.line("unread: ", s)
 	}
 }
