@@ -348,8 +348,13 @@ func Counter(arg []byte, order binary.ByteOrder) (uint64, bool) {
 	if !ok || cut || len(b) != 8 {
 		return 0, false
 	}
-	return order.Uint64(b), true
+	if order.Uint16(oneFirst) == 1 { // a call through order would have buf on the heap
+		return binary.LittleEndian.Uint64(b), true
+	}
+	return binary.BigEndian.Uint64(b), true
 }
+
+var oneFirst = []byte{1, 0}
 
 // Order is the byte order of the machine that a struct epoll_event was printed
 // on: its member u32 is the first half of u64. It is nil if the halves are the
