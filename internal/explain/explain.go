@@ -92,6 +92,7 @@ type Explainer struct {
 	note   Note
 	told   Note // scratch: a story
 	state  state
+	native nativeNames
 	fds    []fdMask // scratch
 
 	raised    raised

@@ -23,6 +23,7 @@ type fold struct {
 	as   int            // the line that the last ones are like, 0 for none
 	more int            // how many
 	key  []byte
+	last []byte // key of the folded line before
 }
 
 // maxSentences bounds what is remembered.
@@ -36,7 +37,11 @@ func (t *texter) folds(n *Note, line int) bool {
 		t.unfold()
 		return false
 	}
-	f.key = n.appendPaths(append(f.key[:0], n.Summary...))
+	f.key, f.last = n.appendPaths(append(f.last[:0], n.Summary...)), f.key
+	if f.as != 0 && bytes.Equal(f.key, f.last) {
+		f.more++
+		return true
+	}
 	as := f.said[string(f.key)]
 	if as == 0 || as != f.as {
 		t.unfold()

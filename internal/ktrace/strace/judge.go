@@ -14,8 +14,6 @@ const (
 )
 
 var (
-	signalMark  = []byte("--- ")
-	exitMark    = []byte("+++ ")
 	resumeMark  = []byte("<... ")
 	personality = []byte("[ Process PID=")
 	ownWords    = []byte("strace: ")
