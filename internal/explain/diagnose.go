@@ -63,8 +63,6 @@ type traits struct {
 	used      bool      // by a call that is no wait
 	mapped    bool      // its data is taken without a system call
 	lastRead  transferred
-	polledBy  int  // the thread that waits for it, -1 several
-	written   bool // through an own writer
 }
 
 type transferred struct {

@@ -218,7 +218,6 @@ type self struct {
 	pid     int // of the writer
 	wrote   uint64
 	foreign bool // somebody else wrote, or waited
-	valued  bool // the log shows all values
 	given   bool // to the writer, since it wrote
 }
 

@@ -593,11 +593,6 @@ func (x *Explainer) firstHalf(rec *strace.Record) {
 	}
 }
 
-func (th *thread) quietUnlessSpin(name string) {
-	if name != "epoll_wait" && name != "epoll_pwait" && name != "epoll_pwait2" {
-	}
-}
-
 // ioctl finds calls that give eventfds to KVM or vhost, and epoll's own. strace
 // prints the structure of none of the former, so that any eventfd may be the one.
 func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
