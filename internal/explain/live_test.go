@@ -44,7 +44,7 @@ func record(t *testing.T, m *mistake, mended bool, options ...string) string {
 	if mended {
 		name += " mended"
 	}
-	cmd.Env = append(os.Environ(), "EFD_MISTAKE="+name, "GOMAXPROCS=1")
+	cmd.Env = append(os.Environ(), "EFD_MISTAKE="+name, "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1") // no SIGURG ends a wait
 	var said strings.Builder
 	cmd.Stderr = &said
 	testenv.Start(t, cmd)
