@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/efd-go/efd/internal/testenv"
 )
 
 const spins = "7 poll([{fd=3, events=POLLIN}], 1, 0) = 0 (Timeout)\n"
@@ -121,9 +122,9 @@ func TestLineByLine(t *testing.T) {
 		}
 	}
 	feed.Close()
-	for range lines {
+	for testenv.Receive(t, lines, "the end of the output") != "" {
 	}
-	if err := <-done; err != nil {
+	if err := testenv.Receive(t, done, "the end of Text"); err != nil {
 		t.Fatal(err)
 	}
 }
