@@ -87,7 +87,7 @@ func TestObserveSync(t *testing.T) {
 	}
 }
 
-// While a function runs that is told of a wake, Sync waits, what is not read
+// While an OnWake function runs, Sync waits, what is not read
 // meanwhile is lost, and Lost has it once Sync has returned.
 func TestObserveSyncWaitsForOnWake(t *testing.T) {
 	var begun, returned atomic.Bool
@@ -139,7 +139,7 @@ func TestObserveSyncWaitsForOnWake(t *testing.T) {
 	}
 }
 
-// A function that is told of wakes cannot wait for itself.
+// An OnWake function cannot wait for itself.
 func TestObserveSyncOnWake(t *testing.T) {
 	var made atomic.Pointer[efd.Observation]
 	errs := make(chan error, 2)
@@ -155,7 +155,7 @@ func TestObserveSyncOnWake(t *testing.T) {
 	pingPong(t, 5, observedFD(t), observedFD(t))
 	for _, method := range []string{"Stop", "Sync"} {
 		err := testenv.Receive(t, errs, method+" within OnWake")
-		if err == nil || !strings.HasPrefix(err.Error(), "efd: Observation."+method+": called by a function") {
+		if err == nil || !strings.HasPrefix(err.Error(), "efd: Observation."+method+": called by an OnWake function") {
 			t.Errorf("%s within OnWake = %v", method, err)
 		}
 	}

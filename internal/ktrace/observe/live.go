@@ -69,13 +69,13 @@ type Session struct {
 	until atomic.Int64 // all events up to it will have been read
 	last  error
 
-	mu       sync.Mutex
-	barriers []*barrier
-	stopping atomic.Bool  // Stop was called
-	reader   atomic.Int64 // the thread that reads, and calls the functions of Options
-	upTo     atomic.Int64 // the time up to which events were fed
-	telling  atomic.Int64 // since when a function of Options runs, 0: none does
-	failed   error        // of the reading, once ended is closed
+	mu         sync.Mutex
+	barriers   []*barrier
+	stopping   atomic.Bool  // Stop was called
+	reader     atomic.Int64 // the thread that reads, and calls the functions of Options
+	upTo       atomic.Int64 // the time up to which events were fed
+	delivering atomic.Int64 // since when an OnWake function runs; 0 for none
+	failed     error        // of the reading, once ended is closed
 }
 
 // How often the rings are read. An eventfd goes unwatched from its making to

@@ -15,17 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// barrier is a time up to which everything is to be told.
+// barrier is a time up to which every record is to be delivered.
 type barrier struct {
 	at     int64
-	sync   bool          // wakes are to be told as well, and not only read
+	sync   bool          // wakes are to be delivered too, and not only read
 	counts bool          // what was lost up to it is counted
-	passed chan struct{} // closed once all is told
-	left   string        // what was not told when the records were read last; guarded by Session.mu
+	passed chan struct{} // closed once everything is delivered
+	left   string        // the rest, when the records were read last; guarded by Session.mu
 }
 
-// Sync returns once every record up to the call was told of, and every function
-// that gets one has returned. Its errors are os.ErrClosed after Stop, and
+// Sync returns once every record up to the call was delivered, and every
+// function that was given one has returned. Its errors are os.ErrClosed after Stop, and
 // os.ErrDeadlineExceeded, with what is missing, if the limit passes and no
 // record of before the call is read in it.
 //
@@ -46,7 +46,7 @@ func (s *Session) Sync(limit time.Duration) error {
 		select {
 		case <-b.passed:
 			return nil
-		case <-s.ended: // everything was told when it ended
+		case <-s.ended: // everything was delivered when it ended
 			return s.failed
 		case <-timer.C:
 		}
@@ -59,11 +59,10 @@ func (s *Session) Sync(limit time.Duration) error {
 	}
 }
 
-// onReader refuses a call by a function that is told of records: it would wait
-// for itself.
+// onReader refuses a call by an OnWake function: it would wait for itself.
 func (s *Session) onReader() error {
 	if int64(unix.Gettid()) == s.reader.Load() {
-		return errors.New("called by a function that is told of wakes, and everything waits until that returns")
+		return errors.New("called by an OnWake function, which every record waits for")
 	}
 	return nil
 }
@@ -84,7 +83,7 @@ func (s *Session) drop(b *barrier) {
 	s.barriers = slices.DeleteFunc(s.barriers, func(o *barrier) bool { return o == b })
 }
 
-// late says what a barrier waits for.
+// late describes the records that a barrier waits for.
 func (s *Session) late(b *barrier) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,14 +94,14 @@ func (s *Session) late(b *barrier) string {
 	if upTo := s.upTo.Load(); upTo != 0 {
 		text = fmt.Sprintf("the records are read up to %v before the call", time.Duration(b.at-upTo).Round(time.Millisecond))
 	}
-	if since := s.telling.Load(); since != 0 {
-		text += fmt.Sprintf(", and a function that is told of them has not returned for %v", time.Duration(source.Now()-since).Round(time.Millisecond))
+	if since := s.delivering.Load(); since != 0 {
+		text += fmt.Sprintf(", and an OnWake function has not returned for %v", time.Duration(source.Now()-since).Round(time.Millisecond))
 	}
 	return text
 }
 
-// pass ends the waits at the barriers up to which everything is told. All
-// records up to upTo were fed. It is called by the reader alone.
+// pass ends the waits at the barriers up to which everything is delivered. All
+// records up to upTo were fed. Only the reader calls it.
 func (s *Session) pass(o *Options, upTo int64) error {
 	s.upTo.Store(upTo)
 	s.mu.Lock()
@@ -133,7 +132,7 @@ func (s *Session) pass(o *Options, upTo int64) error {
 	return nil
 }
 
-// count takes what was lost and no record of a ring tells of yet.
+// count takes the losses that no record of a ring reports yet.
 func (s *Session) count(o *Options) error {
 	if err := s.src.Account(); err != nil {
 		return err
@@ -151,9 +150,9 @@ func (s *Session) count(o *Options) error {
 	return nil
 }
 
-// settle tells of the wakes up to a time whose threads will not be seen to run,
-// and says what else up to then is not told yet, "" for nothing. A thread that
-// has not run for patience is not waited for.
+// settle delivers the wakes up to a time whose threads will not be seen to run,
+// and describes the records up to then that are still held, "" for none. It does
+// not wait for a thread that has not run for patience.
 func (p *Pipeline) settle(at int64) (left string) {
 	runs := func(w *Wake) bool { return p.o.Calls && p.follows(w.Wakee.PID) && w.Time > p.t.now-patience }
 	waiting := p.t.settle(at, runs)
@@ -196,13 +195,13 @@ func (t *Tracker) settle(at int64, runs func(*Wake) bool) (waiting int) {
 	return waiting
 }
 
-// timed notes when a function of the options runs.
+// timed records when an OnWake function runs.
 func (s *Session) timed(o *Options) {
-	if tell := o.OnWake; tell != nil {
+	if onWake := o.OnWake; onWake != nil {
 		o.OnWake = func(j *Judged) {
-			s.telling.Store(source.Now())
-			defer s.telling.Store(0)
-			tell(j)
+			s.delivering.Store(source.Now())
+			defer s.delivering.Store(0)
+			onWake(j)
 		}
 	}
 }

@@ -15,28 +15,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A wake whose thread does not come to run is told of once it has had its time,
+// A wake whose thread does not come to run is delivered once it has had its time,
 // and its sleep is not one that nothing ended.
 func TestSettle(t *testing.T) {
-	var told []*Judged
-	p := NewPipeline(&Kernel{Arch: "amd64", Version: ktrace.Version{Major: 6, Minor: 18}, Catalog: catalog.Default()}, Options{Calls: true, OnWake: func(j *Judged) { told = append(told, j) }})
+	var delivered []*Judged
+	p := NewPipeline(&Kernel{Arch: "amd64", Version: ktrace.Version{Major: 6, Minor: 18}, Catalog: catalog.Default()}, Options{Calls: true, OnWake: func(j *Judged) { delivered = append(delivered, j) }})
 	sleep := asleep(10, int64(time.Second))
 	p.Feed([]ktrace.Event{{Kind: ktrace.SysEnter, Time: 1, PID: 5, TID: 7, Nr: 271}, sleep[0], wake(15)}, nil)
 	p.Passed(20)
-	if left := p.settle(14); left != "" || len(told) != 0 {
-		t.Errorf("before the wake: %q is left, %d wakes told", left, len(told))
+	if left := p.settle(14); left != "" || len(delivered) != 0 {
+		t.Errorf("before the wake: %q is left, %d wakes delivered", left, len(delivered))
 	}
-	if left := p.settle(20); !strings.HasPrefix(left, "1 wake up to the call waits for the woken thread") || len(told) != 0 {
-		t.Errorf("%q is left, %d wakes told", left, len(told))
+	if left := p.settle(20); !strings.HasPrefix(left, "1 wake up to the call waits for the woken thread") || len(delivered) != 0 {
+		t.Errorf("%q is left, %d wakes delivered", left, len(delivered))
 	}
 	p.Passed(20 + patience)
-	if left := p.settle(20); left != "" || len(told) != 1 || told[0].Latency() != -1 {
-		t.Errorf("%q is left, %d wakes told", left, len(told))
+	if left := p.settle(20); left != "" || len(delivered) != 1 || delivered[0].Latency() != -1 {
+		t.Errorf("%q is left, %d wakes delivered", left, len(delivered))
 	}
 	p.Feed(sleep[1:], nil)
 	p.Flush(2 * int64(time.Second))
-	if len(told) != 1 || p.Unwoken != 0 || p.Lost != 0 {
-		t.Errorf("%d wakes told, %d sleeps without one, %d lost", len(told), p.Unwoken, p.Lost)
+	if len(delivered) != 1 || p.Unwoken != 0 || p.Lost != 0 {
+		t.Errorf("%d wakes delivered, %d sleeps without one, %d lost", len(delivered), p.Unwoken, p.Lost)
 	}
 }
 
@@ -62,11 +62,11 @@ func TestSyncLimit(t *testing.T) {
 	}
 	pollOnce(t)
 	synced := make(chan error, 1)
-	go func() { synced <- s.Sync(testenv.Limit()) }() // has the wake told, since no running is recorded
+	go func() { synced <- s.Sync(testenv.Limit()) }() // has the wake delivered, as no running is recorded
 	testenv.Receive(t, entered, "the wake")
 	err = s.Sync(50 * time.Millisecond)
 	if !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "waited 50ms: the records are read up to ") ||
-		!strings.Contains(err.Error(), "a function that is told of them has not returned for ") {
+		!strings.Contains(err.Error(), "an OnWake function has not returned for ") {
 		t.Errorf("Sync = %v", err)
 	}
 	close(release)
