@@ -13,7 +13,7 @@ import (
 func (x *Explainer) sayEvents(list []byte, ep *file) (edge bool) {
 	n := &x.note
 	edge = true
-	shown := 0
+	all, odd, start, fds := 0, 0, len(n.Summary), len(n.FDs)
 	strace.EpollItems(list, func(it strace.EpollItem) {
 		r := ep.registered(it.Data)
 		kind := ""
@@ -22,21 +22,46 @@ func (x *Explainer) sayEvents(list []byte, ep *file) (edge bool) {
 			edge = edge && (r.edge || r.once)
 		}
 		n.ask(kind)
-		if shown++; shown > maxSaid {
-			return
+		if oddEvents(it.Events) {
+			odd++
 		}
-		n.say(", ")
-		if r != nil {
-			n.sayFile(r.file, r.fd)
-			n.fd(r.fd)
-		} else {
-			n.sayData(it)
+		if all++; all <= maxSaid {
+			n.sayItem(it, r)
 		}
-		n.say(" ")
-		n.sayMask(it.Events, true)
 	})
-	n.sayMore(shown - maxSaid)
+	if all > maxSaid && odd > 0 { // these have their places first
+		n.Summary, n.FDs = n.Summary[:start], n.FDs[:fds]
+		others := maxSaid - min(odd, maxSaid)
+		odd = maxSaid - others
+		for _, first := range [2]bool{true, false} {
+			places := &others
+			if first {
+				places = &odd
+			}
+			strace.EpollItems(list, func(it strace.EpollItem) {
+				if *places > 0 && oddEvents(it.Events) == first {
+					*places--
+					n.sayItem(it, ep.registered(it.Data))
+				}
+			})
+		}
+	}
+	n.sayMore(all - maxSaid)
 	return edge
+}
+
+// sayItem names what epoll_wait handed out for a registration, nil if that is
+// not known.
+func (n *Note) sayItem(it strace.EpollItem, r *registration) {
+	n.say(", ")
+	if r != nil {
+		n.sayFile(r.file, r.fd)
+		n.fd(r.fd)
+	} else {
+		n.sayData(it)
+	}
+	n.say(" ")
+	n.sayMask(it.Events, true)
 }
 
 // sayData writes data of an unknown registration. A small number is most often

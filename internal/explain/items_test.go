@@ -74,3 +74,37 @@ func TestClosedMember(t *testing.T) {
 		t.Errorf("closed during the call: %q", got)
 	}
 }
+
+// TestNamedFirst: where there is no place for all, the members that are ready,
+// odd or not open are named first; numbers below 0 are counted.
+func TestNamedFirst(t *testing.T) {
+	const six = "[{fd=3, events=POLLIN}, {fd=4, events=POLLIN}, {fd=5, events=POLLIN}, {fd=6, events=POLLIN}, {fd=7, events=POLLIN}, {fd=8, events=0}], 6, -1) = "
+	items := func(masks ...string) string {
+		var all []string
+		for i, m := range masks {
+			all = append(all, fmt.Sprintf("{events=%s, data={u32=%d, u64=%d}}", m, i+3, i+3))
+		}
+		return fmt.Sprintf("epoll_wait(9, [%s], 8, 0) = %d\n", strings.Join(all, ", "), len(masks))
+	}
+	for _, c := range []struct{ name, log, want string }{
+		{"all have a place", "poll([{fd=3, events=POLLIN}, {fd=4, events=POLLIN}], 2, -1) = 1 ([{fd=4, revents=POLLHUP}])\n", "waits for fd 3 (POLLIN), fd 4 (POLLIN), without limit: 1 ready, 4 POLLHUP"},
+		{"an error unasked", "poll(" + six + "1 ([{fd=8, revents=POLLERR}])\n", "waits for fd 8 (0), fd 3 (POLLIN), fd 4 (POLLIN), fd 5 (POLLIN) and 2 more, without limit: 1 ready, 8 POLLERR"},
+		{"ready behind odd", "poll(" + six + "2 ([{fd=6, revents=POLLIN}, {fd=7, revents=POLLIN|POLLHUP}])\n", "waits for fd 7 (POLLIN), fd 6 (POLLIN), fd 8 (0), fd 3 (POLLIN) and 2 more, without limit: 2 ready, 6 POLLIN, 7 POLLIN|POLLHUP"},
+		{"closed", "close(7) = 0\npoll(" + six + "-1 EINTR (Interrupted system call)\n", "waits for fd 7 (POLLIN), fd 8 (0), fd 3 (POLLIN), fd 4 (POLLIN) and 2 more"},
+		{"answers", "poll(" + six + "6 ([{fd=3, revents=POLLIN}, {fd=4, revents=POLLIN}, {fd=5, revents=POLLIN}, {fd=6, revents=POLLIN}, {fd=7, revents=POLLNVAL}, {fd=8, revents=POLLERR}])\n",
+			": 6 ready, 7 POLLNVAL, 8 POLLERR, 3 POLLIN, 4 POLLIN and 2 more"},
+		{"a bit without a name", "poll(" + six + "5 ([{fd=3, revents=POLLIN}, {fd=4, revents=POLLIN}, {fd=5, revents=POLLIN}, {fd=6, revents=POLLIN}, {fd=7, revents=POLLIN|0x4000}])\n", ": 5 ready, 7 POLLIN|0x4000, 3 POLLIN"},
+		{"negative numbers", "poll([{fd=-1}, {fd=-1}, {fd=-1}, {fd=3, events=POLLIN}, {fd=-1}, {fd=5, events=POLLIN}], 6, -1) = 1 ([{fd=5, revents=POLLNVAL}])\n",
+			"waits for fd 3 (POLLIN), fd 5 (POLLIN), 4 negative numbers skipped, without limit: 1 ready, 5 POLLNVAL"},
+		{"one of them", "poll([{fd=-1}, {fd=3, events=POLLIN}], 2, 0) = 0 (Timeout)\n", "looks at fd 3 (POLLIN), 1 negative number skipped: nothing"},
+		{"nothing else", "poll([{fd=-1}], 1, 0) = 0 (Timeout)\n", "looks at nothing (a negative number is skipped): nothing"},
+		{"nothing else, twice", "poll([{fd=-1}, {fd=-5}], 2, 0) = 0 (Timeout)\n", "looks at nothing (2 negative numbers are skipped): nothing"},
+		{"epoll", items("EPOLLIN", "EPOLLIN", "EPOLLIN", "EPOLLIN", "EPOLLIN", "EPOLLERR|EPOLLHUP"), ": 6 ready, data 8 (perhaps fd 8) EPOLLERR|EPOLLHUP, data 3 (perhaps fd 3) EPOLLIN, data 4 (perhaps fd 4) EPOLLIN, data 5 (perhaps fd 5) EPOLLIN and 2 more"},
+		{"epoll, all odd", items("EPOLLHUP", "EPOLLHUP", "EPOLLHUP", "EPOLLHUP", "EPOLLHUP", "EPOLLIN"), "data 6 (perhaps fd 6) EPOLLHUP and 2 more"},
+		{"epoll, all named", items("EPOLLIN", "EPOLLHUP"), ": 2 ready, data 3 (perhaps fd 3) EPOLLIN, data 4 (perhaps fd 4) EPOLLHUP"},
+	} {
+		if got := lastSentence(t, c.log); !strings.Contains(got, c.want) {
+			t.Errorf("%s:\n%s got %q\nwant %q", c.name, c.log, got, c.want)
+		}
+	}
+}

@@ -17,6 +17,8 @@ type fdMask struct {
 	events  []byte
 	revents []byte
 	elided  bool // strace prints 32 members, and this one in the answer alone
+	kind    string
+	rank    int
 }
 
 // maxSaid is how many members of a set a sentence names.
@@ -192,36 +194,108 @@ func (n *Note) sayNone(limit int64, known bool) {
 // sayMembers names the members of a poll, which are count in all.
 func (x *Explainer) sayMembers(rec *strace.Record, th *thread, fds []fdMask, count int64) {
 	n := &x.note
-	for i, m := range fds {
-		if m.fd.N >= 0 {
-			d := x.state.use(th, m.fd)
-			if rec.Type != strace.Unfinished {
-				d.file.polled++
-			}
-			n.fd(m.fd.N)
-			if m.revents == nil || !strace.Has(m.revents, "POLLNVAL", 0x20) {
-				n.path(pollPath(d.file.kind))
-				n.ask(d.file.pollKind())
-			}
-			if i == 0 {
-				n.Kind = d.file.kind
-			}
-			if i < maxSaid && !m.elided {
-				n.comma(i)
-				n.sayFD(d.file.kind, m.fd.N)
-				n.say(" (")
-				n.sayMask(m.events, false)
-				n.say(")")
-			}
-		} else if i < maxSaid {
-			n.comma(i)
-			n.say("nothing (a negative number is skipped)")
+	negative := 0
+	for i := range fds {
+		m := &fds[i]
+		if m.fd.N < 0 {
+			negative++
+			continue
 		}
+		d := x.state.use(th, m.fd)
+		if rec.Type != strace.Unfinished {
+			d.file.polled++
+		}
+		n.fd(m.fd.N)
+		if m.revents == nil || !strace.Has(m.revents, "POLLNVAL", 0x20) {
+			n.path(pollPath(d.file.kind))
+			n.ask(d.file.pollKind())
+		}
+		if i == 0 {
+			n.Kind = d.file.kind
+		}
+		m.kind, m.rank = d.file.kind, m.rankOf(d)
 	}
 	if count <= int64(len(fds)) || count > 1<<20 {
 		count = int64(len(fds))
 	}
-	n.sayMore(int(count) - maxSaid)
+	count -= int64(negative)
+	last := rankElided // all that have a place are named in their order
+	if count <= maxSaid {
+		last = 1
+	}
+	said := 0
+	for rank := range last {
+		for i := range fds {
+			m := &fds[i]
+			if m.fd.N < 0 || m.elided || last > 1 && m.rank != rank || said == maxSaid {
+				continue
+			}
+			n.comma(said)
+			n.sayFD(m.kind, m.fd.N)
+			n.say(" (")
+			n.sayMask(m.events, false)
+			n.say(")")
+			said++
+		}
+	}
+	n.sayMore(int(count) - said)
+	n.saySkipped(negative, count > 0)
+}
+
+// saySkipped says how many numbers below 0 stand in an array, with others or
+// alone.
+func (n *Note) saySkipped(negative int, others bool) {
+	switch {
+	case negative == 0:
+	case others && negative == 1:
+		n.say(", 1 negative number skipped")
+	case others:
+		n.say(", ")
+		n.sayInt(int64(negative))
+		n.say(" negative numbers skipped")
+	case negative == 1:
+		n.say("nothing (a negative number is skipped)")
+	default:
+		n.say("nothing (")
+		n.sayInt(int64(negative))
+		n.say(" negative numbers are skipped)")
+	}
+}
+
+// The order in which members are named where there is no place for all.
+const (
+	rankOdd     = iota // POLLERR, POLLHUP, POLLNVAL, or what has no name
+	rankReady          // with what was asked for
+	rankClosed         // not open, as far as the log shows
+	rankUnasked        // for no event
+	rankOther
+	rankElided // strace does not say what is asked of it
+)
+
+func (m *fdMask) rankOf(d *descriptor) int {
+	switch {
+	case m.elided:
+		return rankElided
+	case m.revents != nil && oddEvents(m.revents):
+		return rankOdd
+	case m.revents != nil:
+		return rankReady
+	case d.closed != 0:
+		return rankClosed
+	case len(m.events) == 0 || string(m.events) == "0":
+		return rankUnasked
+	}
+	return rankOther
+}
+
+// oddEvents reports whether a mask has an event that comes unasked, or one
+// without a name.
+func oddEvents(mask []byte) bool {
+	const named = evIn | evPri | evOut | evNorm | evWnorm | evRdhup | 0x80 | 0x200 | 0x400 | evOnce | evEdge | 1<<28 | 1<<29
+	if v, ok := strace.Int(strace.Value(mask)); ok {
+		return events(v)&^named != 0
+	}
+	return bytes.Contains(mask, []byte("0x")) || eventsOf(mask)&(evErr|evHup|evNval) != 0
 }
 
 func (n *Note) comma(i int) {
@@ -238,22 +312,30 @@ func (n *Note) sayMore(more int) {
 	}
 }
 
+// sayAnswers names the members that are ready, the odd ones first if there is
+// no place for all.
 func (x *Explainer) sayAnswers(fds []fdMask) {
 	n := &x.note
-	shown := 0
-	for _, m := range fds {
-		if m.revents == nil {
-			continue
+	ready, said := 0, 0
+	for i := range fds {
+		if fds[i].revents != nil {
+			ready++
 		}
-		if shown++; shown > maxSaid {
-			continue
-		}
-		n.say(", ")
-		n.sayInt(int64(m.fd.N))
-		n.say(" ")
-		n.sayMask(m.revents, false)
 	}
-	n.sayMore(shown - maxSaid)
+	for _, odd := range [2]bool{true, false} {
+		for i := range fds {
+			m := &fds[i]
+			if m.revents == nil || said == maxSaid || ready > maxSaid && oddEvents(m.revents) != odd || ready <= maxSaid && odd {
+				continue
+			}
+			n.say(", ")
+			n.sayInt(int64(m.fd.N))
+			n.say(" ")
+			n.sayMask(m.revents, false)
+			said++
+		}
+	}
+	n.sayMore(ready - said)
 }
 
 // pollPath is the documented path of a file's poll operation.
