@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -75,6 +76,14 @@ func TestDocsAreFresh(t *testing.T) {
 		if _, ok := pages[e.Name()]; !ok {
 			t.Errorf("%s is no lesson's page", e.Name())
 		}
+	}
+}
+
+// The lessons are the same if they are the first that a process does.
+func TestDocsAreFreshAlone(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDocsAreFresh$")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
