@@ -62,10 +62,23 @@ func TestOpenUntil(t *testing.T) {
 	}
 }
 
-// TestFirstHalves: a first half of an epoll_wait does not show whether it waits.
+// TestFirstHalves: a first half does not show whether it waits if it lacks the
+// time-out, and never whether it returns: that is said at the end, if it did not.
 func TestFirstHalves(t *testing.T) {
-	if got := lastSentence(t, "7 epoll_wait(4,  <unfinished ...>\n"); !strings.HasPrefix(got, "calls epoll_wait on epoll 4;") {
+	const half = "7 epoll_wait(4,  <unfinished ...>\n"
+	if got := lastSentence(t, half); got != "calls epoll_wait on epoll 4 [epoll_wait]" {
 		t.Errorf("got %q", got)
+	}
+	const polls = "7 poll([{fd=3, events=POLLIN}], 1, 10 <unfinished ...>\n"
+	if got := lastSentence(t, polls); got != "waits for fd 3 (POLLIN), at most 10 ms [poll: registered]" {
+		t.Errorf("got %q", got)
+	}
+	const never = "thread 7 is in epoll_wait (line 1)"
+	if got := text(t, half, Options{FD: -1}); !strings.Contains(got, never) {
+		t.Errorf("of a call that never returns: %s", got)
+	}
+	if got := text(t, half+"7 <... epoll_wait resumed>[], 8, 10) = 0\n", Options{FD: -1}); strings.Contains(got, never) || strings.Contains(got, "not returned") {
+		t.Errorf("of a call that returns: %s", got)
 	}
 }
 

@@ -87,8 +87,6 @@ func (n *Note) sayFile(f *file, fd int) {
 // sayOutcome ends the sentence of a call that waits.
 func (n *Note) sayOutcome(c *strace.Call) {
 	switch n.Outcome {
-	case Going:
-		n.say("; it has not returned here")
 	case KilledIn:
 		n.say("; its thread is killed in it")
 	case Signalled:

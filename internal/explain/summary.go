@@ -5,6 +5,8 @@ package explain
 import (
 	"bufio"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
 	"github.com/efd-go/efd/internal/plain"
@@ -14,31 +16,101 @@ import (
 const found = "found: "
 
 // summary lists at the end of a log what was found, the most serious first.
-// now are the warnings that the end itself completed, of which nothing was said
-// so far.
-func (t *texter) summary(all, now []*Warning) {
-	late := map[*Warning]bool{}
-	for _, w := range now {
-		late[w] = true
-	}
-	for _, w := range all {
-		s := w.entry()
-		if late[w] && w.Remedy != "" {
-			s += "; " + w.Remedy
-		}
-		t.line(found, plain.Text(s))
+func (t *texter) summary(all []*Warning) {
+	for _, group := range alike(all) {
+		t.line(found, plain.Text(entry(group)), plain.Text(remedy(group)))
 	}
 	if len(all) > 0 {
 		t.line("efdtrace explain -code CODE says more of each")
 	}
 }
 
-// entry is a warning in the list at the end.
-func (w *Warning) entry() string {
-	if w.Code == "waits-for" { // its words name the line
-		return w.Code + ": " + w.Text
+func remedy(group []*Warning) string {
+	if r := group[0].Remedy; r != "" {
+		return "; " + r
 	}
-	return w.Code + ": " + w.Text + " (" + w.where() + ")"
+	return ""
+}
+
+// entry is a group of warnings in the list at the end.
+func entry(group []*Warning) string {
+	w := group[0]
+	s := w.Code + ": " + together(group)
+	if w.Code == "waits-for" { // its words name the line
+		return s
+	}
+	return s + " (" + w.where() + ")"
+}
+
+// alike puts warnings into groups that differ in nothing but the descriptor:
+// the same lines and times show them.
+func alike(all []*Warning) (groups [][]*Warning) {
+next:
+	for _, w := range all {
+		for i, g := range groups {
+			if len(g) < maxTogether && g[0].sameAs(w) && together(append(slices.Clone(g), w)) != "" {
+				groups[i] = append(g, w)
+				continue next
+			}
+		}
+		groups = append(groups, []*Warning{w})
+	}
+	return groups
+}
+
+// maxTogether bounds the descriptors that one paragraph names.
+const maxTogether = 32
+
+func (w *Warning) sameAs(o *Warning) bool {
+	return w.Code == o.Code && w.Code != "waits-for" && w.Epoll == o.Epoll && w.FD >= 0 && o.FD >= 0 && w.FD != o.FD &&
+		w.Count == o.Count && w.first == o.first && w.last == o.last && slices.Equal(w.Lines, o.Lines)
+}
+
+// together is the text of a group: what the texts begin and end with stands
+// once. It is "" if that is the lesser part of them.
+func together(group []*Warning) string {
+	first := group[0].Text
+	if len(group) == 1 {
+		return first
+	}
+	front, back := len(first), len(first)
+	for _, w := range group[1:] {
+		i, j := 0, 0
+		for i < min(front, len(w.Text)) && w.Text[i] == first[i] {
+			i++
+		}
+		for j < min(back, len(w.Text)) && w.Text[len(w.Text)-1-j] == first[len(first)-1-j] {
+			j++
+		}
+		front, back = i, j
+	}
+	front = wordBefore(first[:front])
+	if i := strings.IndexByte(first[len(first)-back:], ' '); i >= 0 {
+		back -= i
+	} else {
+		back = 0
+	}
+	rest := first[len(first)-back:]
+	var names []string
+	for _, w := range group {
+		if front+back >= len(w.Text) || len(w.Text) > 2*(front+back) {
+			return ""
+		}
+		name := w.Text[front : len(w.Text)-back]
+		if strings.Contains(name, " was ") || strings.Contains(name, " is ") {
+			return "" // each is a sentence of its own
+		}
+		names = append(names, name)
+	}
+	last := len(names) - 1
+	return first[:front] + strings.Join(names[:last], ", ") + " and " + names[last] + " each" + rest
+}
+
+// wordBefore is where the last whole word of s begins: "fd" of "epoll 7 found
+// fd 1".
+func wordBefore(s string) int {
+	s = s[:strings.LastIndexByte(s, ' ')+1]
+	return strings.LastIndexByte(strings.TrimRight(s, " "), ' ') + 1
 }
 
 // all reads a log to its end.
@@ -64,14 +136,14 @@ func textWarnings(w io.Writer, r *strace.Reader, x *Explainer, o *Options) error
 		return err
 	}
 	out := bufio.NewWriter(w)
-	for _, each := range x.Warnings() {
-		s := plain.Text(each.entry())
+	for _, group := range alike(x.Warnings()) {
+		s, code, remedy := plain.Text(entry(group)), group[0].Code, group[0].Remedy
 		if o.Color {
-			s = "\x1b[33m" + each.Code + "\x1b[0m" + s[len(each.Code):]
+			s = "\x1b[33m" + code + "\x1b[0m" + s[len(code):]
 		}
 		out.WriteString(s + "\n")
-		if each.Remedy != "" {
-			out.WriteString("    " + each.Remedy + "\n")
+		if remedy != "" {
+			out.WriteString("    " + remedy + "\n")
 		}
 	}
 	return out.Flush()

@@ -154,13 +154,13 @@ func (t *texter) raw(b []byte) {
 }
 
 func (t *texter) finish(x *Explainer, r *strace.Reader) {
-	stories, warnings, lost := x.Finish(r.Dropped())
+	stories, _, lost := x.Finish(r.Dropped())
 	if t.o.PID == 0 && t.o.FD < 0 {
 		for _, s := range stories {
 			t.line("story: ", plain.Text(s))
 		}
 	}
-	t.summary(x.Warnings(), warnings)
+	t.summary(x.Warnings())
 	for _, s := range lost {
 		t.line("lost: ", plain.Text(s))
 	}
@@ -175,8 +175,8 @@ func (t *texter) note(n *Note) {
 		t.fold.learn(n, t.b)
 		t.say(t.b)
 	}
-	for _, w := range n.Warnings {
-		t.warning(w.String())
+	for _, group := range alike(n.Warnings) {
+		t.warning(group[0].Code + ": " + together(group) + remedy(group))
 	}
 	for _, s := range n.Stories {
 		t.line("story: ", plain.Text(s))
