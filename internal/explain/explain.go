@@ -40,6 +40,7 @@ type Note struct {
 	zero    bool  // it returned that nothing is ready
 	coarse  bool  // the log counts seconds
 	follows bool  // the line after may bound its length
+	bare    int   // where in Summary the length begins, 0 where it is not said
 	began   begin
 }
 
@@ -49,7 +50,7 @@ func (n *Note) reset() {
 	n.Later, n.When = n.Later[:0], ""
 	n.Kind, n.Outcome, n.Elapsed, n.Runtime = "", Unknown, -1, false
 	n.Ways, n.asked, n.call, n.why = n.Ways[:0], n.asked[:0], "", ""
-	n.span, n.limit, n.zero, n.coarse, n.follows, n.began = anySpan, noLimit, false, false, false, begin{}
+	n.span, n.limit, n.zero, n.coarse, n.follows, n.bare, n.began = anySpan, noLimit, false, false, false, 0, begin{}
 }
 
 // Outcome is how a call ended, as far as the log says.

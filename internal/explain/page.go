@@ -16,69 +16,161 @@ import (
 // to a width, in the characters that the reader's terminal has.
 
 // fold is what has been said of which line, and the lines in a row of which the
-// same is to be said.
+// same is to be said: of one line, or of some in turn.
 type fold struct {
-	said map[string]int // the line of which a sentence was said first
-	at   int            // line of the note that is to be printed
-	as   int            // the line that the last ones are like, 0 for none
-	more int            // how many
-	key  []byte
-	last []byte // key of the folded line before
+	said   map[string]int // the line of which a sentence was said first
+	at     int            // line of the note that is to be printed
+	recent []int          // of the sentences before, the lines of which they were said first
+	cycle  []int          // the lines that the last ones are like in turn, nil for none
+	n      int            // how many
+	most   int64          // the longest of them took, -1 if one is not known
+	key    []byte
 }
 
 // maxSentences bounds what is remembered.
 const maxSentences = 4096
 
+// maxCycle bounds the lines that come in turn.
+const maxCycle = 8
+
+// foldKey is what is said of a call, apart from its length.
+func (f *fold) foldKey(n *Note) []byte {
+	s := n.Summary
+	if n.bare > 0 {
+		s = s[:n.bare]
+	}
+	f.key = n.appendPaths(append(f.key[:0], s...))
+	return f.key
+}
+
+// foldable reports whether only the length of a call is left to be said when the
+// line after it is known.
+func (n *Note) foldable() bool {
+	if len(n.Summary) == 0 || len(n.Warnings)+len(n.Stories) > 0 {
+		return false
+	}
+	return !n.follows || n.Outcome != TimedOut && !(n.zero && n.limit < 0)
+}
+
 // folds reports whether there is to be said of line what has been said before,
 // and counts it.
-func (t *texter) folds(n *Note, line int) bool {
+func (t *texter) folds(n *Note) bool {
 	f := &t.fold
-	if !t.o.Fold || n.follows || len(n.Summary) == 0 || len(n.Warnings)+len(n.Stories) > 0 || t.o.EachPath {
+	if !t.o.Fold || t.o.EachPath || !n.foldable() {
 		t.unfold()
 		return false
 	}
-	f.key, f.last = n.appendPaths(append(f.last[:0], n.Summary...)), f.key
-	if f.as != 0 && bytes.Equal(f.key, f.last) {
-		f.more++
-		return true
-	}
-	as := f.said[string(f.key)]
-	if as == 0 || as != f.as {
+	as := f.said[string(f.foldKey(n))]
+	switch p := len(f.cycle); {
+	case as == 0:
 		t.unfold()
-	}
-	if as == 0 {
 		return false
+	case p > 0 && f.cycle[f.n%p] == as:
+	case p > 1 && f.n == 1 && f.cycle[0] == as: // it is the same again, not in turn
+		f.cycle = f.cycle[:1]
+	default:
+		t.unfold()
+		i := len(f.recent) - 1
+		for i >= 0 && f.recent[i] != as {
+			i--
+		}
+		if i >= 0 {
+			f.cycle = append(f.cycle, f.recent[i:]...)
+		} else {
+			f.cycle = append(f.cycle, as)
+		}
 	}
-	f.as = as
-	f.more++
+	f.n++
+	f.remember(as)
 	return true
 }
 
-// learn remembers what is said of a line.
-func (f *fold) learn(n *Note, sentence []byte) {
-	if f.at == 0 || len(f.said) >= maxSentences {
-		return
-	}
-	if f.said == nil {
-		f.said = map[string]int{}
-	}
-	if f.said[string(sentence)] == 0 {
-		f.said[string(sentence)] = f.at
+// length takes the length of a folded call into account.
+func (f *fold) length(n *Note) {
+	switch {
+	case n.span.most < 0 || n.Outcome == AtOnce || n.Outcome == TimedOut || f.most < 0 && f.n > 1:
+		f.most = -1
+	default:
+		f.most = max(f.most, n.span.most)
 	}
 }
 
-// unfold says which line the last ones are like.
-func (t *texter) unfold() {
-	f := &t.fold
-	if f.as == 0 {
+func (f *fold) remember(line int) {
+	if len(f.recent) == maxCycle {
+		f.recent = append(f.recent[:0], f.recent[1:]...)
+	}
+	f.recent = append(f.recent, line)
+}
+
+// learn remembers what is said of a line.
+func (f *fold) learn(n *Note) {
+	if f.at == 0 {
 		return
 	}
-	if f.more > 1 {
-		t.line("as line ", strconv.Itoa(f.as), ", ", strconv.Itoa(f.more), " more")
-	} else {
-		t.line("as line ", strconv.Itoa(f.as))
+	first := f.said[string(f.foldKey(n))]
+	if first == 0 {
+		if first = f.at; len(f.said) < maxSentences {
+			if f.said == nil {
+				f.said = map[string]int{}
+			}
+			f.said[string(f.key)] = first
+		}
 	}
-	f.as, f.more = 0, 0
+	f.remember(first)
+}
+
+// unfold says which lines the last ones are like.
+func (t *texter) unfold() {
+	f := &t.fold
+	p := len(f.cycle)
+	if p == 0 {
+		return
+	}
+	b := append(t.b[:0], "as "...)
+	times, rest := f.n/p, f.n%p
+	switch {
+	case p == 1:
+		b = appendLines(b, f.cycle)
+		if f.n > 1 {
+			b = append(strconv.AppendInt(append(b, ", "...), int64(f.n), 10), " more"...)
+		}
+	case times == 0:
+		b = appendLines(b, f.cycle[:rest])
+	default:
+		b = appendLines(b, f.cycle)
+		if times > 1 {
+			b = append(strconv.AppendInt(append(b, ", "...), int64(times), 10), " more times"...)
+		}
+		if rest > 0 {
+			b = appendLines(append(b, ", then as "...), f.cycle[:rest])
+		}
+	}
+	if f.most > 0 {
+		b = appendTime(append(b, "; none takes more than "...), f.most)
+	}
+	t.b = b
+	t.say(b)
+	f.cycle, f.n, f.most = f.cycle[:0], 0, 0
+}
+
+// appendLines writes "line 3" or "lines 3, 4 and 5".
+func appendLines(b []byte, lines []int) []byte {
+	b = append(b, "line"...)
+	if len(lines) > 1 {
+		b = append(b, 's')
+	}
+	for i, l := range lines {
+		switch {
+		case i == 0:
+			b = append(b, ' ')
+		case i == len(lines)-1:
+			b = append(b, " and "...)
+		default:
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(b, int64(l), 10)
+	}
+	return b
 }
 
 // hanging begins the second and later lines of a sentence.

@@ -88,6 +88,7 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 		r.Live(func() { t.w.Flush() }, func(time.Duration) bool { return o.Soon != nil && !o.Soon() })
 	}
 	var held *Note // to be completed by the line after, or printed behind its frames
+	folded := false
 	for first := true; ; first = false {
 		rec, err := r.Next()
 		if first && err == nil {
@@ -104,7 +105,11 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 			if err == nil {
 				x.follow(held, rec)
 			}
-			t.note(held)
+			if folded {
+				t.fold.length(held)
+			} else {
+				t.note(held)
+			}
 			held = nil
 		}
 		if err == io.EOF {
@@ -118,17 +123,21 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 		if !o.keep(rec, n) {
 			continue
 		}
-		if n != nil && t.folds(n, rec.Line) {
-			t.raw(rec.Raw)
-			continue
-		}
+		folded = n != nil && t.folds(n)
 		t.raw(rec.Raw)
 		if n == nil {
 			continue
 		}
-		t.fold.at = rec.Line
+		if t.fold.at = rec.Line; folded && !n.follows {
+			t.fold.length(n)
+			continue
+		}
 		if !o.Flush || r.More() || o.Soon != nil && o.Soon() {
 			held = n
+			continue
+		}
+		if folded {
+			t.fold.length(n)
 			continue
 		}
 		t.note(n)
@@ -172,7 +181,7 @@ func (t *texter) finish(x *Explainer, r *strace.Reader) {
 func (t *texter) note(n *Note) {
 	if len(n.Summary) > 0 {
 		t.b = n.appendPaths(append(t.b[:0], plain.Lines(n.Summary)...))
-		t.fold.learn(n, t.b)
+		t.fold.learn(n)
 		t.say(t.b)
 	}
 	for _, group := range alike(n.Warnings) {

@@ -159,6 +159,7 @@ func (n *Note) sayLength() {
 		n.saySpan(s)
 		n.say(": ", wrong, ", or the thread was kept from running")
 	case (n.Outcome == Unknown || n.Outcome == Signalled || n.Outcome == Slept) && s.most >= 0:
+		n.bare = len(n.Summary)
 		n.say("; takes ")
 		n.saySpan(s)
 	}
