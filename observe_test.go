@@ -173,7 +173,7 @@ func TestObserveWakesOnly(t *testing.T) {
 
 func TestObserveWatches(t *testing.T) {
 	knownCalls(t)
-	testenv.Alone(t, "watchpoints")
+	testenv.Exclusive(t, "watchpoints")
 	o := startObserve(t, efd.WatchEventfds())
 	a, b, c := observedFD(t), observedFD(t), observedFD(t)
 	// Its watchpoint is there once a write to it is seen. What was done is

@@ -258,7 +258,7 @@ func (s *PollSet) Remove(c syscall.Conn) error {
 	free := m.remove()
 	core.mu.Unlock()
 	if free {
-		m.letGo()
+		m.release()
 	}
 	runtime.KeepAlive(s)
 	return nil
@@ -358,8 +358,8 @@ func (m *member) retire() (free bool) {
 	return true
 }
 
-// letGo undoes pin and watch.
-func (m *member) letGo() {
+// release undoes pin and watch.
+func (m *member) release() {
 	if m.d != nil {
 		m.d.unwatch(m)
 	}
@@ -637,9 +637,9 @@ func (c *pollCore) endChanged(n int, err error, poked bool) (again bool, _ int, 
 	c.mu.Unlock()
 	for _, m := range retired {
 		if m.d == nil && !m.bare {
-			go m.letGo() // which may sleep, and the waiter has other things to do
+			go m.release() // which may sleep, and the waiter has other things to do
 		} else {
-			m.letGo()
+			m.release()
 		}
 	}
 	return err == nil && n == 0 && poked, n, err
@@ -739,7 +739,7 @@ func (c *pollCore) close() error {
 	}
 	c.mu.Unlock()
 	for _, m := range free {
-		m.letGo()
+		m.release()
 	}
 	return nil
 }

@@ -50,8 +50,8 @@ func timeCall(name string) string {
 // timespec32 is struct old_timespec32.
 type timespec32 struct{ sec, nsec int32 }
 
-// narrow is t for the old ABI. 68 years is as far as that goes.
-func (t *timespec) narrow(to *timespec32) *timespec32 {
+// toTime32 converts t for the time32 ABI, which ends at 68 years.
+func (t *timespec) toTime32(to *timespec32) *timespec32 {
 	if t == nil {
 		return nil
 	}
@@ -71,7 +71,7 @@ func sysPpoll(fds *PollFD, size int, ts *timespec, mask *SigSet) (int, unix.Errn
 	limit := unsafe.Pointer(ts)
 	var old timespec32
 	if oldTime() {
-		nr, limit = nrPpollOld, unsafe.Pointer(ts.narrow(&old))
+		nr, limit = nrPpollOld, unsafe.Pointer(ts.toTime32(&old))
 		defer ts.widen(&old)
 	}
 	n, _, errno := syscall.Syscall6(nr, uintptr(unsafe.Pointer(fds)), uintptr(size), uintptr(limit),
@@ -85,7 +85,7 @@ func sysPselect6(nfds int, r, w, x *fdWord, ts *timespec, arg *sigsetArg) (int, 
 	limit := unsafe.Pointer(ts)
 	var old timespec32
 	if oldTime() {
-		nr, limit = nrPselect6Old, unsafe.Pointer(ts.narrow(&old))
+		nr, limit = nrPselect6Old, unsafe.Pointer(ts.toTime32(&old))
 		defer ts.widen(&old)
 	}
 	n, _, errno := syscall.Syscall6(nr, uintptr(nfds), uintptr(unsafe.Pointer(r)), uintptr(unsafe.Pointer(w)),

@@ -80,7 +80,7 @@ func TestEnvironmentIsNoFinding(t *testing.T) {
 	if err := observe.Observable(runtime.GOARCH); err != nil {
 		t.Skip(err)
 	}
-	testenv.Beside(t, "watchpoints")
+	testenv.Shared(t, "watchpoints")
 	for _, conditions := range environments(t) {
 		status, stdout, stderr := ended(t, in(conditions, "verify", "ppoll"))
 		// How many descriptors it takes depends on how much can be observed here.
@@ -122,7 +122,7 @@ func TestPtraceRefused(t *testing.T) {
 
 // TestInterrupted: the status of an interrupt is 130 in every command.
 func TestInterrupted(t *testing.T) {
-	testenv.Beside(t, "watchpoints")
+	testenv.Shared(t, "watchpoints")
 	for _, args := range [][]string{{"demo"}, {"verify"}, {"learn", "-all"}} {
 		cmd := efdtrace(t, "", args...)
 		out, err := cmd.StdoutPipe()

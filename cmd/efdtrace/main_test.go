@@ -18,7 +18,7 @@ func TestFullOutputIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	testenv.Beside(t, "watchpoints")
+	testenv.Shared(t, "watchpoints")
 	for _, args := range [][]string{
 		{"path", "ppoll"}, {"path", "-list"}, {"path", "-json", "ppoll"}, {"doctor"}, {"doctor", "-json"}, {"demo", "ppoll"},
 		{"verify", "-list"}, {"verify", "ppoll"}, {"verify", "-json", "ppoll"}, {"learn"}, {"learn", "counter"},

@@ -73,7 +73,7 @@ func withOutput(args []string, file string) []string {
 // TestFIFOWithoutReader: a signal ends the wait for a FIFO's reader, and no
 // program was started for it.
 func TestFIFOWithoutReader(t *testing.T) {
-	testenv.Beside(t, "watchpoints")
+	testenv.Shared(t, "watchpoints")
 	signals := []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}
 	for i, args := range fifoCommands(t) {
 		sig := signals[i%len(signals)]

@@ -120,7 +120,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	}
 	ctx, unnotify := untilSignal()
 	defer unnotify()
-	signals := endings()
+	signals := notifySignals()
 	defer signal.Stop(signals)
 	var file *outFile
 	if o.out != "" {
@@ -197,7 +197,7 @@ const textMemory = 40 << 20
 func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {
 	k, table, err := observe.ThisKernel()
 	if err != nil {
-		return nil, access.Complete(err)
+		return nil, access.AllMissing(err)
 	}
 	v.kernel = k
 	// Without it only what was reviewed before is known of jumps and inlining.

@@ -31,7 +31,7 @@ func invoke(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	}
 	defer in.Close()
 	if slices.Contains([]string{"demo", "doctor", "learn", "verify"}, args[0]) {
-		testenv.Beside(t, "watchpoints")
+		testenv.Shared(t, "watchpoints")
 	}
 	status = run(&env{stdin: in, stdout: &out, stderr: &errs}, args)
 	return status, out.String(), errs.String()

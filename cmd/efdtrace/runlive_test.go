@@ -449,7 +449,7 @@ func nothingLeft(t *testing.T) {
 func needWatch(t *testing.T) {
 	t.Helper()
 	needPerf(t)
-	testenv.Alone(t, "watchpoints")
+	testenv.Exclusive(t, "watchpoints")
 	testenv.Require(t, "watch", watch.Probe())
 }
 

@@ -218,7 +218,7 @@ func (l *timeline) finish(k *observe.Kernel, lost uint64) *render.Timeline {
 		w := &t.Wakes[i]
 		w.WakerCall, w.WakeeCall = callAt(t.Calls, byThread[w.Waker.TID], w.Time, w.Waker.Syscall), callAt(t.Calls, byThread[w.Wakee.TID], w.Time, w.Wakee.Syscall)
 		if w.WakeeCall >= 0 {
-			l.ended[i].tell(&t.Calls[w.WakeeCall])
+			l.ended[i].annotate(&t.Calls[w.WakeeCall])
 		}
 	}
 	for j := range t.Paths {
@@ -233,9 +233,9 @@ func (l *timeline) finish(k *observe.Kernel, lost uint64) *render.Timeline {
 	return t
 }
 
-// tell gives a call what its wake told. A call may have had several: the first
+// annotate gives a call what its wake told. A call may have had several: the first
 // tells how it fell asleep, unless one has a sentence on it.
-func (s *slept) tell(c *render.Call) {
+func (s *slept) annotate(c *render.Call) {
 	if c.Path < 0 || s.summary != "" {
 		c.Path = s.path
 	}

@@ -93,7 +93,7 @@ func verify(e *env, args []string) int {
 	}
 	scenarios, err := scenarios(false, fs.Args())
 	if err == nil {
-		err = checkKept(*out, *format)
+		err = checkSink(*out, *format)
 	}
 	if err == nil && *anonymous && (*out == "" || *format != "" && *format != "recording") {
 		err = errors.New("-anonymous is for a recording: -o FILE")
@@ -119,7 +119,7 @@ func verify(e *env, args []string) int {
 	}
 	v := newVerification(e, *noTracer)
 	defer v.lab.Close()
-	k, err := newKept(e, v.lab, file, *format, recordOptions(*anonymous), scenarios)
+	k, err := newSink(e, v.lab, file, *format, recordOptions(*anonymous), scenarios)
 	if err != nil {
 		file.abandon()
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)

@@ -79,7 +79,7 @@ func (v *verification) count(t *lab.Trial, s *scenarioJSON) {
 	if t.Wake == nil {
 		return
 	}
-	c := match.Coverage(t.Edges())
+	c := match.CoverageOf(t.Edges())
 	s.Coverage = &coveredJSON{c.Taken, c.Edges, c.Shown}
 	v.out.Coverage.Taken += c.Taken
 	v.out.Coverage.Other += c.Borrowed
@@ -89,7 +89,7 @@ func (v *verification) count(t *lab.Trial, s *scenarioJSON) {
 	if v.lab.Tracer() == "" {
 		return
 	}
-	w, apart := match.Witness(t.Edges())
+	w, apart := match.TracerCoverage(t.Edges())
 	s.Witness = &witnessedJSON{w.Edges, w.Shown}
 	v.out.Witness.Edges += w.Edges
 	v.out.Witness.Saw += w.Shown

@@ -50,7 +50,7 @@ func TestProbe(t *testing.T) {
 
 // A watchpoint that opens and never fires is no watchpoint.
 func TestProbeOfADeafProcessor(t *testing.T) {
-	testenv.Beside(t, "watchpoints")
+	testenv.Shared(t, "watchpoints")
 	found, missing := probed(t, (*exec.Cmd).Run)
 	if !slices.Contains(found, "watch") {
 		t.Skipf("needs watchpoints that fire: %s", missing)

@@ -172,7 +172,9 @@ func runWriteZero(t *T) error {
 	if err := t.WaitPpoll(e.FD(), efd.POLLIN, nil); err != nil {
 		return err
 	}
-	err = t.Do(func() error { return t.Stir(t.scenario.Own(), func() error { return e.Write(0) }, ppollCalls...) })
+	err = t.Do(func() error {
+		return t.SpuriousWake(t.scenario.Own(), func() error { return e.Write(0) }, ppollCalls...)
+	})
 	if err != nil {
 		return err
 	}

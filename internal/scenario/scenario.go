@@ -48,7 +48,7 @@ type Result struct {
 	Waiter, Waker  int    // thread ids; Waker also makes the set-up's calls
 	Began, Ended   int64  // of all that wakes, CLOCK_MONOTONIC nanoseconds; the waiter slept at Began
 	Wakes          []Wake // the first is the one that the scenario is about
-	Rests          []Rest
+	StillAsleep    []SleepingThread
 	Calls          []Line
 	Object         string         // what was waited on: "eventfd 5 (id 12)"
 	FDs            map[int]string // descriptors that were open, and what they are

@@ -139,7 +139,7 @@ func stated(t *testing.T, s *scenario.Scenario, r *scenario.Result) {
 			t.Errorf("wake %+v of a run from %d to %d", w, r.Began, r.Ended)
 		}
 	}
-	for _, rest := range r.Rests {
+	for _, rest := range r.StillAsleep {
 		if slices.ContainsFunc(r.Wakes, func(w scenario.Wake) bool {
 			return w.Waiter == rest.TID && w.Began < rest.To && w.Ended > rest.From
 		}) {

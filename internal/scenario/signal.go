@@ -118,7 +118,7 @@ func runSignalRead(t *T) error {
 		return err
 	}
 	err = t.Do(func() error {
-		return t.Stir(t.scenario.Own(), func() error { return t.signal(harmless) }, unix.SYS_READ)
+		return t.SpuriousWake(t.scenario.Own(), func() error { return t.signal(harmless) }, unix.SYS_READ)
 	})
 	if err != nil {
 		return err

@@ -24,10 +24,10 @@ type Wake struct {
 	Without   []string `json:"without,omitempty"`   // branches of Source that it cannot take
 }
 
-// Rest is a thread that an act leaves asleep. The scenario itself has looked
+// SleepingThread is a thread that an act leaves asleep. The scenario itself has looked
 // that it is so: the thread slept in its call before and after, and had given
 // up the CPU as often.
-type Rest struct {
+type SleepingThread struct {
 	TID      int    `json:"tid"`
 	Call     string `json:"call"`
 	From     int64  `json:"from"` // CLOCK_MONOTONIC nanoseconds
@@ -64,10 +64,10 @@ func (t *T) state(w Wake) {
 	t.res.Wakes = append(t.res.Wakes, w)
 }
 
-// Stir does on the current thread what wakes the waiter and does not end its
+// SpuriousWake does on the current thread what wakes the waiter and does not end its
 // call: it sleeps in one of the system calls again. own is what to state of
 // that wake.
-func (t *T) Stir(own Wake, wake func() error, nr ...int) error {
+func (t *T) SpuriousWake(own Wake, wake func() error, nr ...int) error {
 	t.act(true)
 	defer t.act(false)
 	t.begin(own)
@@ -158,7 +158,7 @@ func (w *waiter) rests(act func() error, nr ...int) error {
 	if err != nil {
 		return err
 	}
-	r := Rest{TID: w.tid, Call: t.scenario.Waiter, From: monotonic(), Switches: before}
+	r := SleepingThread{TID: w.tid, Call: t.scenario.Waiter, From: monotonic(), Switches: before}
 	if err := act(); err != nil {
 		return err
 	}
@@ -170,6 +170,6 @@ func (w *waiter) rests(act func() error, nr ...int) error {
 		return err
 	}
 	r.To = monotonic()
-	t.res.Rests = append(t.res.Rests, r)
+	t.res.StillAsleep = append(t.res.StillAsleep, r)
 	return nil
 }

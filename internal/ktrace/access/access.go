@@ -255,7 +255,7 @@ func (r *Report) facts(how string) {
 			fact("traced by", "process "+strings.TrimSpace(v)+": a tracer such as strace changes who sleeps when")
 		}
 	}
-	fact("idle CPUs", blindText())
+	fact("idle CPUs", silentText())
 }
 
 // capabilities names those that matter here, of the process's effective ones.

@@ -13,7 +13,7 @@ import (
 
 // Chain is an observed chain, held against a Doc.
 type Chain struct {
-	Cut
+	IRQSplit
 	Steps    []Step // outermost first
 	Callback string // the wait-queue entry's function next above the wake, "" where none is on the chain
 	// Begin is how many frames of Inner lie inside the documented part,
@@ -36,7 +36,7 @@ func (c *Chain) Findings() []Step {
 // event fires in ("try_to_wake_up" for a waking): a chain that does not end
 // in one of them has lost its inner end.
 func (d *Doc) Match(ev *ktrace.Event, leaf ...string) *Chain {
-	c := &Chain{Cut: Split(ev.Stack)}
+	c := &Chain{IRQSplit: Split(ev.Stack)}
 	frames := toLeaf(c.Inner, leaf)
 	c.Inner = frames
 	c.Callback = Callback(frames)
@@ -163,7 +163,7 @@ func (d *Doc) noRoot(frames []ktrace.Frame, begin int) Step {
 // enter judges the way from the kernel's entry to the first frame, through a
 // system call's function that left no frame itself.
 func (d *Doc) enter(entry, f ktrace.Frame, names []string, source string) []Step {
-	var best *walk
+	var best *derivation
 	for _, r := range d.roots {
 		in := ktrace.Edge{Caller: BaseName(entry.Name), Callee: r, Kind: ktrace.Pointer, Pointer: "sys_call_table[]", Proved: true, Note: "the system call's own function"}
 		for _, n := range names {
@@ -172,7 +172,7 @@ func (d *Doc) enter(entry, f ktrace.Frame, names []string, source string) []Step
 				continue
 			}
 			c := d.missing([]ktrace.Edge{in}, w.edges[0])
-			v := &walk{edges: append([]ktrace.Edge{in}, w.edges...), causes: append([]cause{c}, w.causes...), bad: w.bad}
+			v := &derivation{edges: append([]ktrace.Edge{in}, w.edges...), causes: append([]cause{c}, w.causes...), bad: w.bad}
 			if !c.excused() {
 				v.bad++
 			}
@@ -200,7 +200,7 @@ func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []St
 			out = append(out, undocumented(caller, callee, names[i], names[i-1], source))
 			continue
 		}
-		var best *walk
+		var best *derivation
 		var chosen string
 		for _, a := range names[i] {
 			for _, b := range names[i-1] {
@@ -351,14 +351,14 @@ func notOnTheWay(callback ktrace.Frame, inner []string) []string {
 }
 
 // notInStep are the branches that an epoll's callback does not take after the
-// walk of the queue that it is on: it wakes synchronously if it was called so.
-func notInStep(callback ktrace.Frame, walk []Step) []string {
+// derivation of the queue that it is on: it wakes synchronously if it was called so.
+func notInStep(callback ktrace.Frame, derivation []Step) []string {
 	w := catalog.DefaultModel().Woken(documentedName(callback))
 	if w == nil {
 		return nil
 	}
 	branches := w.InStep
-	for _, s := range walk {
+	for _, s := range derivation {
 		switch {
 		case !is(catalog.Wakes, s.Callee):
 		case !shown(s.Verdict):

@@ -22,8 +22,8 @@ const (
 	Unknown Context = "unknown"
 )
 
-// Cut is a chain divided where an interrupt came in.
-type Cut struct {
+// IRQSplit is a chain divided where an interrupt came in.
+type IRQSplit struct {
 	Inner   []ktrace.Frame // leaf first: what ran on the CPU
 	Outer   []ktrace.Frame // what it interrupted, or the thread's start; not judged
 	Context Context
@@ -36,11 +36,11 @@ type Cut struct {
 
 // Split drops the tracer's own frames from the leaf and cuts the chain at
 // the entry of an interrupt.
-func Split(stack []ktrace.Frame) Cut {
+func Split(stack []ktrace.Frame) IRQSplit {
 	for len(stack) > 0 && is(catalog.Tracer, stack[0].Name) {
 		stack = stack[1:]
 	}
-	c := Cut{Inner: stack, Context: Task}
+	c := IRQSplit{Inner: stack, Context: Task}
 	for i, f := range stack {
 		soft, hard := isSoftIRQ(f.Name), interrupts(stack, i)
 		if !soft && !hard {
@@ -79,10 +79,10 @@ func ownSoftIRQ(inner, outer []ktrace.Frame) bool {
 // SplitWaking is Split for the chain of a wake-up. Where no function that
 // wakes stands at its leaf, it is the chain of something else that ran on the
 // same CPU: what an interrupt hit, say.
-func SplitWaking(ev *ktrace.Event) Cut {
+func SplitWaking(ev *ktrace.Event) IRQSplit {
 	c := SplitEvent(ev)
 	if c.Context != Unknown && !near(c.Inner, "wake", "ttwu") {
-		return Cut{Outer: ev.Stack, Context: Unknown, Interrupted: true}
+		return IRQSplit{Outer: ev.Stack, Context: Unknown, Interrupted: true}
 	}
 	return c
 }

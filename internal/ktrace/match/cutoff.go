@@ -33,9 +33,9 @@ func CutBy(ev *ktrace.Event) string {
 
 // SplitEvent is Split of an event's chain. Of one that was cut off it says
 // nothing.
-func SplitEvent(ev *ktrace.Event) Cut {
+func SplitEvent(ev *ktrace.Event) IRQSplit {
 	if CutOff(ev) {
-		return Cut{Outer: ev.Stack, Context: Unknown, Interrupted: true}
+		return IRQSplit{Outer: ev.Stack, Context: Unknown, Interrupted: true}
 	}
 	return Split(ev.Stack)
 }

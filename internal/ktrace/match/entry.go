@@ -117,7 +117,7 @@ func (d *Doc) entered(ev *ktrace.Event, names []string, before string) []Step {
 			return steps
 		}
 	}
-	var best *walk
+	var best *derivation
 	for _, a := range d.known(caller) {
 		for _, b := range names {
 			if w := d.find(a, b); w != nil && w.better(best) {

@@ -92,10 +92,10 @@ func TestTracerSees(t *testing.T) {
 				t.Errorf("%s: %s -> %s: %s (%s), want %s", name, w.caller, w.callee, s.Verdict, s.Evidence, w.verdict)
 			}
 		}
-		if f, apart := Witness(steps); f.Edges != 4 || f.Shown != 4 || len(apart) != 1 || apart[0].Callee != "poll_initwait" {
+		if f, apart := TracerCoverage(steps); f.Edges != 4 || f.Shown != 4 || len(apart) != 1 || apart[0].Callee != "poll_initwait" {
 			t.Errorf("%s: witness %+v, apart %d", name, f, len(apart))
 		}
-		if f := Coverage(steps); f.Edges != len(p.Edges) || f.Shown != len(p.Edges) {
+		if f := CoverageOf(steps); f.Edges != len(p.Edges) || f.Shown != len(p.Edges) {
 			t.Errorf("%s: coverage %+v", name, f)
 		}
 	}
@@ -122,7 +122,7 @@ func TestRemovedEntryIsNotSeen(t *testing.T) {
 					t.Errorf("%s: %s removed: %s -> %s is %s (%s)", name, gone, s.Caller, s.Callee, s.Verdict, s.Evidence)
 				}
 			}
-			if c := Coverage(steps); c.Shown == c.Taken {
+			if c := CoverageOf(steps); c.Shown == c.Taken {
 				t.Errorf("%s: %s removed: coverage is whole", name, gone)
 			}
 		}

@@ -83,15 +83,15 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 		// A write may have an irqfd read the counter.
 		callbacks := match.Callbacks(cut.Inner)
 		d := p.k.Doc(WakePaths(c.Path, "", callbacks), notWoken(c.Path, "", callbacks))
-		if what, _ := d.Aside(cut.Inner, false); d != nil && what == "" {
+		if what, _ := d.Unrelated(cut.Inner, false); d != nil && what == "" {
 			c.Chain = p.k.match(d, ev)
 		}
 	}
-	h := &held{change: c, ob: p.watched[ev.Object]}
+	h := &pending{change: c, ob: p.watched[ev.Object]}
 	if h.ob != nil {
 		h.until = max(h.ob.asked, h.ob.idAsked)
 	}
-	p.held = append(p.held, h)
+	p.pending = append(p.pending, h)
 }
 
 // releases reports whether the event is the end of what the thread's last one
@@ -120,7 +120,7 @@ type locker struct{ object, tid int }
 func sameFunction(a, b ktrace.Frame) bool { return a.Name == b.Name }
 
 // tell tells of a change.
-func (p *Pipeline) tell(h *held) {
+func (p *Pipeline) tell(h *pending) {
 	p.Changes++
 	h.change.Object = "an eventfd"
 	if h.ob != nil {
@@ -145,7 +145,7 @@ func (p *Pipeline) without(s *Session) {
 
 // Unobservable says what could not be observed, and why.
 func (p *Pipeline) Unobservable() []string {
-	out := slices.Concat(p.Without, p.execs.unseen(), p.narrow.unseen())
+	out := slices.Concat(p.Without, p.execs.unseen(), p.compatTasks.unseen())
 	for _, source := range slices.Sorted(maps.Keys(p.LostBy)) {
 		if cpu, ok := perf.OfCPU(source); ok {
 			out = append(out, fmt.Sprintf("what ran on CPU %d: it went offline or came online meanwhile", cpu))

@@ -214,7 +214,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 		j.SleepPaths = nil
 	}
 	d := k.Doc(j.SleepPaths, nil)
-	j.SleepAside, _ = d.Aside(match.Split(sleep).Inner, true)
+	j.SleepAside, _ = d.Unrelated(match.Split(sleep).Inner, true)
 	if d != nil && len(sleep) > 0 && j.SleepAside == "" {
 		j.SleepChain = k.match(d, w.Sleep.Chain, leaves(switching)...)
 	}
@@ -226,7 +226,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 // have passed the threshold of another eventfd.
 func (k *Kernel) wakeAside(j *Judged, source, waiter string, inner []ktrace.Frame) string {
 	d := k.Doc(WakePaths(source, waiter, j.Callbacks), nil)
-	what, n := d.Aside(inner, false)
+	what, n := d.Unrelated(inner, false)
 	if what == "" {
 		return source
 	}

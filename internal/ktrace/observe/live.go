@@ -92,11 +92,11 @@ func Start(o Options) (*Session, error) {
 		return nil, err
 	}
 	if err := access.Permitted(); err != nil {
-		return nil, access.Complete(err)
+		return nil, access.AllMissing(err)
 	}
 	k, table, err := ThisKernel()
 	if err != nil {
-		return nil, access.Complete(err)
+		return nil, access.AllMissing(err)
 	}
 	if o.Trace && o.Calls {
 		o.Functions, o.NoFunctions = k.OpenFunctions(table, TraceReading)
@@ -128,7 +128,7 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 		if o.Functions != nil {
 			o.Functions.Close()
 		}
-		return nil, access.Complete(err)
+		return nil, access.AllMissing(err)
 	}
 	s := &Session{Kernel: k, NoChain: access.Chains(), NoTrace: o.NoFunctions, perf: src, done: make(chan struct{}), ended: make(chan struct{}), reads: make(chan struct{})}
 	if o.Functions != nil {
@@ -242,7 +242,7 @@ func (s *Session) feed(o *Options, events []ktrace.Event, losses []ktrace.Loss) 
 		}
 	}
 	s.p.Feed(events, losses)
-	upTo := s.src.UpTo()
+	upTo := s.src.Watermark()
 	if upTo != source.End {
 		s.p.Passed(upTo)
 	}
@@ -255,8 +255,8 @@ func (s *Session) feed(o *Options, events []ktrace.Event, losses []ktrace.Loss) 
 	return nil
 }
 
-// stopPatience is how long Stop lets the reader catch up.
-const stopPatience = 2 * time.Second
+// stopTimeout is how long Stop lets the reader catch up.
+const stopTimeout = 2 * time.Second
 
 // Stop ends the observation, and returns once every wake was told.
 func (s *Session) Stop() (*Pipeline, error) {
@@ -270,7 +270,7 @@ func (s *Session) Stop() (*Pipeline, error) {
 		b := s.barrier(false)
 		select {
 		case <-b.passed:
-		case <-time.After(stopPatience):
+		case <-time.After(stopTimeout):
 			s.drop(b)
 		case <-s.ended:
 		}

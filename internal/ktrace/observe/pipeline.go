@@ -39,18 +39,18 @@ type Pipeline struct {
 	t         *Tracker
 	lostSoFar atomic.Uint64 // Lost, for other goroutines
 
-	unwoken map[int]int  // the same by the CPU on which the threads ran again
-	idle    map[int]bool // CPUs of whose idle task there is a record of a wake
-	cutOff  int          // wakes whose call chain the kernel cut
-	cutBy   string       // of the latest, where and by what
-	doubted int          // wakes near losses, of threads of which no record says what they waited in
-	objects *Objects
-	pollers goPollers
-	execs   execs
-	narrow  narrow
-	follows func(pid int) bool // whether a process is one of those observed
-	calling map[int]bool       // processes that made calls: only calls of those observed are recorded
-	held    []*held
+	unwoken     map[int]int  // the same by the CPU on which the threads ran again
+	idle        map[int]bool // CPUs of whose idle task there is a record of a wake
+	cutOff      int          // wakes whose call chain the kernel cut
+	cutBy       string       // of the latest, where and by what
+	doubted     int          // wakes near losses, of threads of which no record says what they waited in
+	objects     *Objects
+	pollers     goPollers
+	execs       execs
+	compatTasks compatTasks
+	follows     func(pid int) bool // whether a process is one of those observed
+	calling     map[int]bool       // processes that made calls: only calls of those observed are recorded
+	pending     []*pending
 
 	making  map[int]int     // TID → key of the eventfd that it allocated and whose call has not ended
 	watched map[int]*object // by the key of the allocation
@@ -61,9 +61,9 @@ type Pipeline struct {
 	stacks  map[chainKey]uint32
 }
 
-// held is a wake that waits until what /proc said of its descriptor is known
+// pending is a wake that waits until what /proc said of its descriptor is known
 // to be right, or a call that waits behind one: all is told of in order.
-type held struct {
+type pending struct {
 	j      *Judged
 	call   *Call
 	change *Change
@@ -74,7 +74,7 @@ type held struct {
 
 // at is the time by which a held one is told in order: of a waking, of a
 // change, and of a call's end.
-func (h *held) at() int64 {
+func (h *pending) at() int64 {
 	switch {
 	case h.call != nil:
 		return cmp.Or(h.call.Exit, h.call.Enter)
@@ -96,7 +96,7 @@ func NewPipeline(k *Kernel, o Options) *Pipeline {
 		p.t.callName = func(nr int) string { return SyscallName(k.Arch, nr) }
 	}
 	if o.OnCall != nil {
-		p.t.OnCall = func(c *Call) { p.held = append(p.held, &held{call: c}) }
+		p.t.OnCall = func(c *Call) { p.pending = append(p.pending, &pending{call: c}) }
 	}
 	return p
 }
@@ -150,8 +150,8 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 	for i := range events {
 		if p.execs.event(p.k.Arch, &events[i]) {
 			p.pollers.forget(events[i].PID)
-			p.narrow.forget(events[i].PID)
-		} else if p.narrow.event(&events[i], p.objects.now != nil) {
+			p.compatTasks.forget(events[i].PID)
+		} else if p.compatTasks.event(&events[i], p.objects.now != nil) {
 			p.execs.left(events[i].PID) // under a number of 32 bits, which is not recorded
 			continue
 		}
@@ -238,7 +238,7 @@ func (p *Pipeline) wake(w *Wake) {
 	if match.CutOff(&w.Waking) {
 		p.cutOff, p.cutBy = p.cutOff+1, j.NoWaker()
 	}
-	h := &held{j: j}
+	h := &pending{j: j}
 	if j.Stale {
 		w.Lost, w.Wakee.Call = true, nil
 		if j.WakeeSyscall == "" {
@@ -252,8 +252,8 @@ func (p *Pipeline) wake(w *Wake) {
 		w.Runtime = p.pollers.is(w.Wakee.PID, int(int32(c.Args[0])))
 	}
 	p.ask(h)
-	p.held = append(p.held, h)
-	if len(p.held) > 1<<12 {
+	p.pending = append(p.pending, h)
+	if len(p.pending) > 1<<12 {
 		p.release(source.End) // without what is not known for certain yet
 	}
 }
@@ -280,9 +280,9 @@ func (p *Pipeline) release(now int64) {
 	if now != source.End {
 		first = p.t.woken(now-patience, p.follows)
 	}
-	slices.SortStableFunc(p.held, func(a, b *held) int { return cmp.Compare(a.at(), b.at()) })
+	slices.SortStableFunc(p.pending, func(a, b *pending) int { return cmp.Compare(a.at(), b.at()) })
 	n := 0
-	for _, h := range p.held {
+	for _, h := range p.pending {
 		if h.until > now || h.at() > first || now != source.End && !p.traced(h) {
 			break
 		}
@@ -303,7 +303,7 @@ func (p *Pipeline) release(now int64) {
 			p.o.OnWake(h.j)
 		}
 	}
-	p.held = slices.Delete(p.held, 0, n)
+	p.pending = slices.Delete(p.pending, 0, n)
 }
 
 // tracePatience is how long a wake waits for the end of both calls, of which
@@ -312,7 +312,7 @@ const tracePatience = int64(100 * time.Millisecond)
 
 // traced reports whether the function tracer has told all of the calls that a
 // wake is about, or of a call.
-func (p *Pipeline) traced(h *held) bool {
+func (p *Pipeline) traced(h *pending) bool {
 	switch {
 	case h.call != nil:
 		return h.call.settled(p.t.now) || p.t.now > h.call.Enter+tracePatience

@@ -160,7 +160,7 @@ func (p *Pipeline) settle(at int64) (left string) {
 		return count.Of(waiting, "wake") + " up to the call " + count.Word(waiting, "waits", "wait") + " for the woken thread to run"
 	}
 	p.release(p.t.now)
-	for _, h := range p.held {
+	for _, h := range p.pending {
 		if h.at() <= at {
 			waiting++
 		}

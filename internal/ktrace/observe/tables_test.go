@@ -137,7 +137,7 @@ func TestOnWhat(t *testing.T) {
 		{"eventfd_write", "eventfd 3", []string{"eventfd 9"}, "eventfd 9 (id 5)", ""},
 		{"pty", "dev/ptmx 3", []string{"dev/pts/1 4"}, "dev/pts/1 4 (id 5)", "dev/ptmx 3 (id 5)"},
 	} {
-		h := &held{j: &Judged{Wake: &Wake{}, WakePaths: []string{c.source}}, ob: named(c.waker)}
+		h := &pending{j: &Judged{Wake: &Wake{}, WakePaths: []string{c.source}}, ob: named(c.waker)}
 		for _, o := range c.on {
 			h.on = append(h.on, named(o))
 		}

@@ -290,7 +290,7 @@ func (t *Tracker) Event(ev *ktrace.Event) {
 			}
 		}
 	case ktrace.FuncEntry:
-		t.entered(ev)
+		t.functionEntry(ev)
 	case ktrace.SysExit:
 		t.exit(ev)
 	case ktrace.Switch:
@@ -384,10 +384,10 @@ func (t *Tracker) leave(ev *ktrace.Event) {
 // EXIT_DEAD and EXIT_ZOMBIE.
 const exited = 0x10 | 0x20
 
-// lastRites is how long a thread in its last call is kept: it wakes others
+// exitGrace is how long a thread in its last call is kept: it wakes others
 // there. That it left the CPU for good is not recorded where the events are
 // its own, which the kernel takes away before.
-const lastRites = int64(time.Second)
+const exitGrace = int64(time.Second)
 
 // maxEnding bounds the calls that may be a thread's last. Beyond it the threads
 // stay until others take their place.
@@ -396,7 +396,7 @@ const maxEnding = 1 << 13
 // bury forgets the threads whose last call is long ago.
 func (t *Tracker) bury() {
 	n := 0
-	for ; n < len(t.ending) && t.ending[n].Enter < t.now-lastRites; n++ {
+	for ; n < len(t.ending) && t.ending[n].Enter < t.now-exitGrace; n++ {
 		c := t.ending[n]
 		if th := t.threads[c.TID]; th != nil && th.call == c && th.asleep == nil && th.pending == nil {
 			t.end(c.TID, th)
@@ -434,7 +434,7 @@ type cutKey struct {
 
 // cut is what the chain of a waking tells.
 type cut struct {
-	match.Cut
+	match.IRQSplit
 	callbacks []string
 	callback  string
 }
@@ -443,7 +443,7 @@ func (t *Tracker) cut(ev *ktrace.Event) cut {
 	key := cutKey{chainOf(ev.Stack), ev.Truncated}
 	c, ok := t.cuts[key]
 	if !ok {
-		c.Cut = match.SplitWaking(ev)
+		c.IRQSplit = match.SplitWaking(ev)
 		c.callbacks, c.callback = match.Callbacks(c.Inner), match.Callback(c.Inner)
 		if len(t.cuts) >= maxMatched {
 			clear(t.cuts)

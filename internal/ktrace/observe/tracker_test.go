@@ -15,7 +15,7 @@ func TestEndedThreadsAreForgotten(t *testing.T) {
 	const exit, read, threads = 60, 0, 1000
 	tid, now := 1000, int64(0)
 	for range threads {
-		tid, now = tid+1, now+int64(lastRites)/100
+		tid, now = tid+1, now+int64(exitGrace)/100
 		p.t.Event(&ktrace.Event{Kind: ktrace.SysEnter, Time: now, PID: 1, TID: tid, Nr: exit})
 	}
 	p.t.Event(&ktrace.Event{Kind: ktrace.SysEnter, Time: 1, PID: 1, TID: 7, Nr: read}) // long ago, and not the last

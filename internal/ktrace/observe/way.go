@@ -82,7 +82,7 @@ func (p *Pipeline) way(t traced) *Way {
 	}
 	entries := tr.entries
 	if !t.softirq {
-		entries = slices.DeleteFunc(slices.Clone(entries), func(e entered) bool { return e.softirq })
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e traceEntry) bool { return e.softirq })
 	}
 	key := wayKey{paths: strings.Join(t.Paths, " "), without: strings.Join(t.Without, " "), entries: p.keyOf(entries), missed: p.missed(t.call), lost: t.lost, partial: p.partial(t.call)}
 	if len(t.Chains) > 0 {
@@ -110,7 +110,7 @@ const unwatched = "no tracepoint lies in it or below it"
 func (p *Pipeline) partial(c *Call) string {
 	switch {
 	case c.Trace.more:
-		return fmt.Sprintf("more functions were entered in the call than the %d that are kept", maxEntered)
+		return fmt.Sprintf("more functions were entered in the call than the %d that are kept", maxTraceEntries)
 	case !c.settled(p.t.now):
 		return "the call had not ended yet"
 	case c.Doubtful:
@@ -137,7 +137,7 @@ func (p *Pipeline) missed(c *Call) (n uint64) {
 const maxStacks = 1 << 13
 
 // keyOf tells sequences of stacks apart: sources share those that are alike.
-func (p *Pipeline) keyOf(entries []entered) string {
+func (p *Pipeline) keyOf(entries []traceEntry) string {
 	if len(p.stacks)+len(entries) > maxStacks {
 		clear(p.stacks)
 		clear(p.ways)
@@ -155,7 +155,7 @@ func (p *Pipeline) keyOf(entries []entered) string {
 	return string(b)
 }
 
-func events(tid int, entries []entered) []*ktrace.Event {
+func events(tid int, entries []traceEntry) []*ktrace.Event {
 	out := make([]*ktrace.Event, len(entries))
 	for i, e := range entries {
 		out[i] = &ktrace.Event{Kind: ktrace.FuncEntry, TID: tid, Stack: e.stack}

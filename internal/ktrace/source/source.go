@@ -48,9 +48,9 @@ func Now() int64 {
 
 // Merged is several sources read as one.
 type Merged struct {
-	of   []Source
-	held []ktrace.Event // that other sources may still have something before
-	upTo int64
+	of        []Source
+	held      []ktrace.Event // that other sources may still have something before
+	watermark int64
 }
 
 // Merge joins sources. Closing the result closes them all.
@@ -61,17 +61,17 @@ func (m *Merged) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 	if len(m.of) == 1 {
 		return m.readOnly(m.of[0], until, buf)
 	}
-	m.upTo = until
+	m.watermark = until
 	for _, s := range m.of {
 		var err error
 		if m.held, err = s.Read(until, m.held); err != nil {
 			return buf, err
 		}
-		if b, ok := s.(Behind); ok && b.Behind() {
-			m.upTo = min(m.upTo, b.UpTo())
+		if b, ok := s.(Backlogged); ok && b.Backlogged() {
+			m.watermark = min(m.watermark, b.Watermark())
 		}
 	}
-	m.held, buf = Cut(m.held, m.upTo, buf)
+	m.held, buf = Cut(m.held, m.watermark, buf)
 	return buf, nil
 }
 
@@ -92,9 +92,9 @@ func Cut(events []ktrace.Event, until int64, buf []ktrace.Event) (left, cut []kt
 // readOnly reads the only source: there is nothing to put into order.
 func (m *Merged) readOnly(s Source, until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 	buf, err := s.Read(until, buf)
-	m.upTo = until
-	if b, ok := s.(Behind); ok && b.Behind() {
-		m.upTo = min(m.upTo, b.UpTo())
+	m.watermark = until
+	if b, ok := s.(Backlogged); ok && b.Backlogged() {
+		m.watermark = min(m.watermark, b.Watermark())
 	}
 	return buf, err
 }
@@ -140,25 +140,25 @@ func (m *Merged) Account() error {
 	})
 }
 
-// Behind is what a source has that takes only so much at a time.
-type Behind interface {
-	// Behind reports whether the last Read left something for the next, which
+// Backlogged is what a source has that takes only so much at a time.
+type Backlogged interface {
+	// Backlogged reports whether the last Read left something for the next, which
 	// should follow at once.
-	Behind() bool
-	// UpTo is the time up to which everything has been passed on.
-	UpTo() int64
+	Backlogged() bool
+	// Watermark is the time up to which everything has been passed on.
+	Watermark() int64
 }
 
-func behind(s Source) bool {
-	b, ok := s.(Behind)
-	return ok && b.Behind()
+func backlogged(s Source) bool {
+	b, ok := s.(Backlogged)
+	return ok && b.Backlogged()
 }
 
-// Behind implements Behind.
-func (m *Merged) Behind() bool { return slices.ContainsFunc(m.of, behind) }
+// Backlogged implements Behind.
+func (m *Merged) Backlogged() bool { return slices.ContainsFunc(m.of, backlogged) }
 
-// UpTo implements Behind.
-func (m *Merged) UpTo() int64 { return m.upTo }
+// Watermark implements Behind.
+func (m *Merged) Watermark() int64 { return m.watermark }
 
 // Run reads s every tick until done is closed, then stops it and reads the
 // rest. Each batch of events and what was lost beside them goes to fn, which
@@ -178,7 +178,7 @@ func Run(s Source, tick time.Duration, done <-chan struct{}, fn func([]ktrace.Ev
 			if err := s.Stop(); err != nil {
 				return err
 			}
-			for more := true; more; more = behind(s) {
+			for more := true; more; more = backlogged(s) {
 				if err := r.read(Now()); err != nil {
 					return err
 				}
@@ -189,7 +189,7 @@ func Run(s Source, tick time.Duration, done <-chan struct{}, fn func([]ktrace.Ev
 		if err := r.read(Now() - int64(Horizon)); err != nil {
 			return err
 		}
-		if !behind(s) {
+		if !backlogged(s) {
 			ts := unix.NsecToTimespec(int64(tick))
 			unix.Nanosleep(&ts, nil) // woken early by a signal: a reading more
 		}

@@ -42,8 +42,8 @@ func (s *slow) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 func (s *slow) Losses() []ktrace.Loss { l := s.lost; s.lost = nil; return l }
 func (s *slow) Stop() error           { s.stopped = true; return nil }
 func (s *slow) Close() error          { s.closed = true; return nil }
-func (s *slow) Behind() bool          { return s.behind }
-func (s *slow) UpTo() int64           { return s.upTo }
+func (s *slow) Backlogged() bool      { return s.behind }
+func (s *slow) Watermark() int64      { return s.upTo }
 
 func at(times ...int64) (e []ktrace.Event) {
 	for _, t := range times {
@@ -70,8 +70,8 @@ func TestMergeKeepsOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		all = append(all, times(ev)...)
-		if len(ev) > 0 && m.Behind() && ev[len(ev)-1].Time > m.UpTo() {
-			t.Errorf("%v passed on, complete up to %d", times(ev), m.UpTo())
+		if len(ev) > 0 && m.Backlogged() && ev[len(ev)-1].Time > m.Watermark() {
+			t.Errorf("%v passed on, complete up to %d", times(ev), m.Watermark())
 		}
 	}
 	if d := cmp.Diff([]int64{1, 2, 3, 4, 7, 8, 9, 10}, all); d != "" {

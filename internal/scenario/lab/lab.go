@@ -51,18 +51,18 @@ func Open() *Lab {
 		return l
 	}
 	if err != nil {
-		l.Denied = access.Complete(err)
+		l.Denied = access.AllMissing(err)
 		return l
 	}
 	release, err := access.Wakes(table)
 	defer release()
 	if err != nil {
-		l.Denied = access.Complete(err)
+		l.Denied = access.AllMissing(err)
 		return l
 	}
 	// What is not held takes longer, and no more than that. Held before what
 	// Wakes opened is closed: the last to close a tracepoint waits for the kernel.
-	l.held, _ = perf.Hold("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree", "kmem:kmem_cache_alloc", "kmem:mm_page_alloc")
+	l.held, _ = perf.KeepOpen("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree", "kmem:kmem_cache_alloc", "kmem:mm_page_alloc")
 	// Without it only what was reviewed before is known of jumps and inlining.
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
@@ -106,7 +106,7 @@ type Trial struct {
 	Watched   []Watched       // what the watchpoints saw, judged
 	Allocated []Watched       // what they allocated for it, judged
 	Wake      *observe.Judged // the wake that the scenario is about, nil where none was seen
-	Wakes     []Stated        // all that it brings about, that one first
+	Wakes     []ExpectedWake  // all that it brings about, that one first
 	Tries     int
 
 	Disturbed []*observe.Judged // wakes of threads that were to be left asleep

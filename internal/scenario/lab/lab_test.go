@@ -385,7 +385,7 @@ func open(t *testing.T) *lab.Lab {
 		tier = a.Tier
 	}
 	testenv.Require(t, tier, l.Denied)
-	testenv.Beside(t, "watchpoints")
+	testenv.Shared(t, "watchpoints")
 	return l
 }
 

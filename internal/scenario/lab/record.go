@@ -31,8 +31,8 @@ type trialValue struct {
 	Object   string   `json:"object,omitempty"`
 	Calls    []string `json:"calls,omitempty"`
 
-	Wakes []scenario.Wake `json:"wakes,omitempty"`
-	Rests []scenario.Rest `json:"rests,omitempty"`
+	Wakes       []scenario.Wake           `json:"wakes,omitempty"`
+	StillAsleep []scenario.SleepingThread `json:"rests,omitempty"`
 
 	Text *observe.TextFacts `json:"text,omitempty"` // what the kernel's machine code said so far
 }
@@ -78,7 +78,7 @@ func (t *Trial) Ours(tid int) bool {
 	r := t.Result
 	return tid != 0 && (tid == r.Waiter || tid == r.Waker ||
 		slices.ContainsFunc(r.Wakes, func(w scenario.Wake) bool { return tid == w.Waiter || tid == w.Waker }) ||
-		slices.ContainsFunc(r.Rests, func(r scenario.Rest) bool { return tid == r.TID }))
+		slices.ContainsFunc(r.StillAsleep, func(r scenario.SleepingThread) bool { return tid == r.TID }))
 }
 
 // Record adds a trial to a recording: what its threads did, and what was
@@ -93,7 +93,7 @@ func (t *Trial) Record(w *record.Writer) error {
 	if err := w.Write(events, t.Losses); err != nil {
 		return err
 	}
-	v := trialValue{Scenario: t.Scenario.Name, Waiter: t.Result.Waiter, Waker: t.Result.Waker, Began: t.Result.Began, Ended: t.Result.Ended, Object: t.Result.Object, Wakes: t.Result.Wakes, Rests: t.Result.Rests}
+	v := trialValue{Scenario: t.Scenario.Name, Waiter: t.Result.Waiter, Waker: t.Result.Waker, Began: t.Result.Began, Ended: t.Result.Ended, Object: t.Result.Object, Wakes: t.Result.Wakes, StillAsleep: t.Result.StillAsleep}
 	if t.text != nil {
 		f := t.text.Facts()
 		v.Text = &f
@@ -215,7 +215,7 @@ func (t *Trial) restore(note string, k *observe.Kernel) error {
 		notes.Add(*v.Text)
 	}
 	t.Scenario, t.Tries = s[0], 1
-	t.Result = &scenario.Result{Waiter: v.Waiter, Waker: v.Waker, Began: v.Began, Ended: v.Ended, Object: v.Object, Wakes: v.Wakes, Rests: v.Rests}
+	t.Result = &scenario.Result{Waiter: v.Waiter, Waker: v.Waker, Began: v.Began, Ended: v.Ended, Object: v.Object, Wakes: v.Wakes, StillAsleep: v.StillAsleep}
 	for _, c := range v.Calls {
 		var l scenario.Line
 		tid, text, _ := strings.Cut(c, " ")

@@ -103,14 +103,14 @@ func (t *Trial) entries(of func(*ktrace.Event) bool) []*ktrace.Event {
 }
 
 // sleeping: entered by the thread that slept, up to the end of its call.
-func (s *Stated) sleeping(e *ktrace.Event) bool { return e.TID == s.Waiter && e.Time <= s.Ended }
+func (s *ExpectedWake) sleeping(e *ktrace.Event) bool { return e.TID == s.Waiter && e.Time <= s.Ended }
 
 // waking: entered by whoever woke, in the time in which it did.
-func (s *Stated) waking(e *ktrace.Event) bool {
+func (s *ExpectedWake) waking(e *ktrace.Event) bool {
 	return s.Seen != nil && e.TID == s.Seen.Waker.TID && e.Time >= s.Began-1000 && e.Time <= s.Ended // the tracer's times are whole microseconds
 }
 
 // waking reports whether a function was entered by one who woke.
 func (t *Trial) waking(e *ktrace.Event) bool {
-	return slices.ContainsFunc(t.Wakes, func(s Stated) bool { return s.waking(e) })
+	return slices.ContainsFunc(t.Wakes, func(s ExpectedWake) bool { return s.waking(e) })
 }

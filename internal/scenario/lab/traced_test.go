@@ -128,7 +128,7 @@ func TestTracedScenarios(t *testing.T) {
 			if i < 0 || tr.Edges()[i].Verdict != ktrace.Seen {
 				t.Errorf("%s -> %s: %+v", want[0], want[1], tr.Edges()[max(i, 0)])
 			}
-			if w, _ := match.Witness(tr.Edges()); w.Edges < 10 || w.Shown*100 < w.Edges*98 {
+			if w, _ := match.TracerCoverage(tr.Edges()); w.Edges < 10 || w.Shown*100 < w.Edges*98 {
 				t.Errorf("the tracer saw %d of %d: %v", w.Shown, w.Edges, w.Open)
 			}
 		})
@@ -161,18 +161,18 @@ func traced(t *testing.T, every int, fn func(t *testing.T, p *taped)) {
 }
 
 func TestReplayTraced(t *testing.T) {
-	saw, shown := map[string]match.Figure{}, map[string]match.Figure{}
+	saw, shown := map[string]match.Coverage{}, map[string]match.Coverage{}
 	open, seen := map[string][]string{}, map[string]bool{}
 	traced(t, 1, func(t *testing.T, p *taped) {
-		w, _ := match.Witness(p.trial.Edges())
-		c := match.Coverage(p.trial.Edges())
+		w, _ := match.TracerCoverage(p.trial.Edges())
+		c := match.CoverageOf(p.trial.Edges())
 		if w.Shown == 0 || w.Shown*100 < w.Edges*75 || c.Shown*100 < c.Edges*75 {
 			t.Errorf("the tracer saw %d of %d: %+v; %d of %d are shown: %+v", w.Shown, w.Edges, w.Open, c.Shown, c.Edges, c.Open)
 		}
 		kernel, _, _ := strings.Cut(p.name, "/")
 		s, sh := saw[kernel], shown[kernel]
-		saw[kernel] = match.Figure{Edges: s.Edges + w.Edges, Shown: s.Shown + w.Shown}
-		shown[kernel] = match.Figure{Edges: sh.Edges + c.Edges, Shown: sh.Shown + c.Shown}
+		saw[kernel] = match.Coverage{Edges: s.Edges + w.Edges, Shown: s.Shown + w.Shown}
+		shown[kernel] = match.Coverage{Edges: sh.Edges + c.Edges, Shown: sh.Shown + c.Shown}
 		for _, s := range w.Open {
 			open[kernel] = append(open[kernel], s.Caller+" -> "+s.Callee)
 		}
@@ -209,7 +209,7 @@ func TestReplayTraced(t *testing.T) {
 func TestReplayWithoutEntry(t *testing.T) {
 	const rounds = 10
 	traced(t, 7, func(t *testing.T, p *taped) {
-		whole, _ := match.Witness(p.trial.Edges())
+		whole, _ := match.TracerCoverage(p.trial.Edges())
 		entered := map[string]bool{}
 		for _, e := range p.trial.Events {
 			if e.Kind == ktrace.FuncEntry && len(e.Stack) > 0 {
@@ -230,7 +230,7 @@ func TestReplayWithoutEntry(t *testing.T) {
 					t.Errorf("%s -> %s is still %s: %s", s.Caller, s.Callee, s.Verdict, s.Evidence)
 				}
 			}
-			w, _ := match.Witness(changed.Edges())
+			w, _ := match.TracerCoverage(changed.Edges())
 			missed += whole.Shown - w.Shown
 		}
 		if missed < min(10, whole.Shown) {
@@ -271,12 +271,12 @@ func TestRecordTraced(t *testing.T) {
 	if err := errors.Join(live.Record(w), w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	was, _ := match.Witness(live.Edges())
+	was, _ := match.TracerCoverage(live.Edges())
 	again, err := read(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	is, _ := match.Witness(again[0].trial.Edges())
+	is, _ := match.TracerCoverage(again[0].trial.Edges())
 	// What closing shows when all is over is not recorded.
 	if is.Edges < 10 || is.Edges > was.Edges || is.Shown != is.Edges {
 		t.Errorf("live %d of %d, replayed %d of %d", was.Shown, was.Edges, is.Shown, is.Edges)

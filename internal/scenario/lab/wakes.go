@@ -13,8 +13,8 @@ import (
 	"github.com/efd-go/efd/internal/scenario"
 )
 
-// Stated is a wake that the scenario stated, and what was seen of it.
-type Stated struct {
+// ExpectedWake is a wake that the scenario stated, and what was seen of it.
+type ExpectedWake struct {
 	scenario.Wake
 	Seen  *observe.Judged // nil where it was not seen
 	Other *observe.Judged // woken by something else in its place
@@ -22,9 +22,9 @@ type Stated struct {
 	stale bool // seen, and the sleep that it ended is not on record
 }
 
-// stated are the wakes that a trial has to show, those of a recording that
+// expectedWakes are the wakes that a trial has to show, those of a recording that
 // has but the scenario's own among them.
-func (t *Trial) stated() []scenario.Wake {
+func (t *Trial) expectedWakes() []scenario.Wake {
 	r := t.Result
 	if len(r.Wakes) > 0 {
 		return r.Wakes
@@ -37,8 +37,8 @@ func (t *Trial) stated() []scenario.Wake {
 // find looks for each stated wake among those that were recorded.
 func (l *Lab) find(t *Trial, wakes []*observe.Wake) {
 	t.Wakes = nil
-	for _, want := range t.stated() {
-		s := Stated{Wake: want}
+	for _, want := range t.expectedWakes() {
+		s := ExpectedWake{Wake: want}
 		for _, w := range wakes {
 			if w.Wakee.TID != want.Waiter && !want.Worker || w.Time < want.Began || w.Time > want.Ended {
 				continue
@@ -59,7 +59,7 @@ func (l *Lab) find(t *Trial, wakes []*observe.Wake) {
 		t.Wakes = append(t.Wakes, s)
 	}
 	t.Wake = t.Wakes[0].Seen
-	for _, r := range t.Result.Rests {
+	for _, r := range t.Result.StillAsleep {
 		for _, w := range wakes {
 			if w.Wakee.TID == r.TID && r.From <= w.Time && w.Time <= r.To {
 				t.Disturbed = append(t.Disturbed, l.Kernel.Judge(w))
@@ -132,7 +132,7 @@ func sameKinds(got, want []string) bool {
 
 // conclude says what is wrong with one stated wake, "" and OK where
 // nothing is.
-func (s *Stated) conclude(lost uint64) (Status, string) {
+func (s *ExpectedWake) conclude(lost uint64) (Status, string) {
 	switch {
 	case s.stale && lost == 0:
 		return Inconclusive, fmt.Sprintf("thread %d's going to sleep was not recorded", s.Waiter)
@@ -199,7 +199,7 @@ func (t *Trial) disturbed() (Status, string) {
 // was left asleep, and how that is known.
 func (t *Trial) Remarks() []string {
 	var out []string
-	for _, r := range t.Result.Rests {
+	for _, r := range t.Result.StillAsleep {
 		s := fmt.Sprintf("Thread %d slept on in %s when thread %d was woken: before and after, /proc has it asleep there, and its count of voluntary context switches at %d.", r.TID, r.Call, t.Wakes[0].Waiter, r.Switches)
 		switch lost := t.Lost(); {
 		case len(t.Disturbed) > 0:

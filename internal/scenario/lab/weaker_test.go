@@ -80,7 +80,7 @@ func TestWeakerRunsAgree(t *testing.T) {
 
 func compare(t *testing.T, without string, full, less []*lab.Trial) {
 	t.Helper()
-	var most, least match.Figure
+	var most, least match.Coverage
 	for i, f := range full {
 		type call struct {
 			caller, callee string
@@ -96,14 +96,14 @@ func compare(t *testing.T, without string, full, less []*lab.Trial) {
 				t.Errorf("%s without %s: %s -> %s is %s (%s); with all it is %s (%s)", f.Scenario.Name, without, s.Caller, s.Callee, s.Verdict, s.Evidence, k.Verdict, k.Evidence)
 			}
 		}
-		add(&most, match.Coverage(f.Edges()))
-		add(&least, match.Coverage(less[i].Edges()))
+		add(&most, match.CoverageOf(f.Edges()))
+		add(&least, match.CoverageOf(less[i].Edges()))
 	}
 	if least.Shown > most.Shown || least.Edges > most.Edges || least.Taken > most.Taken || least.Shown*most.Edges > most.Shown*least.Edges {
 		t.Errorf("without %s: %d of %d of %d edges are shown; with all %d of %d of %d", without, least.Shown, least.Edges, least.Taken, most.Shown, most.Edges, most.Taken)
 	}
 }
 
-func add(f *match.Figure, g match.Figure) {
+func add(f *match.Coverage, g match.Coverage) {
 	f.Edges, f.Shown, f.Taken = f.Edges+g.Edges, f.Shown+g.Shown, f.Taken+g.Taken
 }

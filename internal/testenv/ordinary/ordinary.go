@@ -71,7 +71,7 @@ func (u User) Command(t testing.TB, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	if u.Tracefs {
-		testenv.Alone(t, "tracefs")
+		testenv.Exclusive(t, "tracefs")
 		was, err := tracefsOptions()
 		if err != nil {
 			testenv.Require(t, "tracefs", err)

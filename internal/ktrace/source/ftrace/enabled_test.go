@@ -18,7 +18,7 @@ import (
 // traces nothing: it is not there, and one that is switched off meanwhile has
 // lost what happened since.
 func TestSwitchedOff(t *testing.T) {
-	testenv.Alone(t, "ftrace_enabled")
+	testenv.Exclusive(t, "ftrace_enabled")
 	testenv.Require(t, "ftrace", Probe())
 	s, err := Open(Config{Functions: []string{"eventfd_write"}, Symbols: exact{}, Tasks: []int{os.Getpid()}, NoGraph: true})
 	if err != nil {

@@ -20,7 +20,7 @@ type queue struct {
 	behind bool  // the ring has more
 	lost   uint64
 	from   int64 // time of the record before the first loss
-	twins  twins
+	dedup  dedup
 	onto   int  // who runs next by the latest sched_switch, as the kernel numbers tasks
 	said   bool // and the CPU has not got there yet
 	idle   int  // how often the idle task was switched to since it last left a record
@@ -130,7 +130,7 @@ func (rs *Rings) record(q *queue, rec []byte) {
 		if misc := binary.NativeEndian.Uint16(rec[4:]); misc&miscSwitchOut != 0 {
 			break
 		}
-		q.twins.ran(s.TID)
+		q.dedup.ran(s.TID)
 		if !q.announced(rs, s.TID) {
 			q.add(ktrace.Event{Kind: ktrace.Switch, Source: switchIn, Time: s.Time, CPU: s.CPU, TID: -1, Target: s.TID})
 		}
@@ -162,7 +162,7 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 	}
 	q.note(e)
 	e.Stack = rs.stacks.Frames(s.Chain)
-	if rs.perTask && !o.spec.System && q.twins.again(s, e.Kind == ktrace.Waking) {
+	if rs.perTask && !o.spec.System && q.dedup.again(s, e.Kind == ktrace.Waking) {
 		return
 	}
 	if e.Time <= rs.until {

@@ -77,7 +77,7 @@ type Source struct {
 	started bool         // Config.Started
 	follow  map[int]bool // nil: everybody
 	left    int          // that were followed when those that are gone were forgotten last
-	ended   ended        // of those
+	exits   exits        // of those
 	exclude map[int]bool
 }
 
@@ -276,18 +276,18 @@ func (s *Source) Losses() []ktrace.Loss { return s.rings.Losses() }
 // next one should come soon.
 func (s *Source) Full() bool { return s.rings.Full() }
 
-// Behind implements source.Behind.
-func (s *Source) Behind() bool { return s.rings.Behind() }
+// Backlogged implements source.Behind.
+func (s *Source) Backlogged() bool { return s.rings.Backlogged() }
 
-// UpTo implements source.Behind.
-func (s *Source) UpTo() int64 { return s.rings.UpTo() }
+// Watermark implements source.Behind.
+func (s *Source) Watermark() int64 { return s.rings.Watermark() }
 
-// Blind lists the CPUs on which the kernel keeps the events of the idle task
+// SilentCPUs lists the CPUs on which the kernel keeps the events of the idle task
 // to itself, as far as that has shown: it was switched to again and again and
 // left no record. A wake that an interrupt did while such a CPU was idle cannot
 // be seen. Some running kernels are found in that state for no visible reason;
 // it stays until they are booted again.
-func (s *Source) Blind() []int {
+func (s *Source) SilentCPUs() []int {
 	return s.cpusWith(func(q *queue) bool { return q.idle >= enoughIdle })
 }
 
@@ -328,7 +328,7 @@ func (s *Source) Close() error {
 // pass takes what an event tells of tasks and decides whether it is wanted.
 func (s *Source) pass(e *ktrace.Event) bool {
 	t := s.tasks
-	s.heir(e)
+	s.followFork(e)
 	if t.apply(e) {
 		if e.Kind != kindFork || !s.started || e.TID != e.PID {
 			return false
@@ -367,7 +367,7 @@ func (s *Source) wanted(e *ktrace.Event) bool {
 		e.TargetPID = target
 	}
 	for _, pid := range []int{e.PID, target} {
-		if s.ended.another(pid, e.Time) {
+		if s.exits.another(pid, e.Time) {
 			delete(s.follow, pid)
 		}
 	}

@@ -322,7 +322,7 @@ func TestNothingLeftOpen(t *testing.T) {
 func TestHold(t *testing.T) {
 	open(t, Config{}).Close()
 	all, perf := descriptors(t)
-	h, err := Hold("sched:sched_waking", "sched:sched_switch")
+	h, err := KeepOpen("sched:sched_waking", "sched:sched_switch")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestHold(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
-	if h, err := Hold("sched:sched_waking", "sched:none"); err == nil || !strings.Contains(err.Error(), "sched:none") {
+	if h, err := KeepOpen("sched:sched_waking", "sched:none"); err == nil || !strings.Contains(err.Error(), "sched:none") {
 		h.Close()
 		t.Errorf("a tracepoint that there is not: %v", err)
 	}

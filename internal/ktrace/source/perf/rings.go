@@ -311,12 +311,12 @@ func (rs *Rings) Close() error {
 // Full reports whether in the last reading a ring was more than half full.
 func (rs *Rings) Full() bool { return rs.full }
 
-// Behind reports whether the last Read left something in the rings: the next
+// Backlogged reports whether the last Read left something in the rings: the next
 // one should follow at once.
-func (rs *Rings) Behind() bool { return rs.behind }
+func (rs *Rings) Backlogged() bool { return rs.behind }
 
-// UpTo is the time up to which Read has passed on everything.
-func (rs *Rings) UpTo() int64 { return rs.until }
+// Watermark is the time up to which Read has passed on everything.
+func (rs *Rings) Watermark() int64 { return rs.until }
 
 // Account asks the kernel what was lost by now: a ring says so only in the next
 // record that it has room for. Before Linux 6.0 there is no other way.

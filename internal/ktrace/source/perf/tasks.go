@@ -94,7 +94,7 @@ func (t *tasks) name(tid int, at int64) string {
 	if s, ok := t.comm[tid]; ok {
 		return s
 	}
-	if g, ok := t.gone[tid]; ok && at < g.at+lastActs {
+	if g, ok := t.gone[tid]; ok && at < g.at+exitGrace {
 		return g.comm
 	}
 	b, _ := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/comm")

@@ -514,11 +514,11 @@ func names(stack []ktrace.Frame) string {
 // Account implements source.Accountant.
 func (s *Source) Account() error { return s.rings.Account() }
 
-// Behind implements source.Behind.
-func (s *Source) Behind() bool { return s.rings.Behind() }
+// Backlogged implements source.Behind.
+func (s *Source) Backlogged() bool { return s.rings.Backlogged() }
 
-// UpTo implements source.Behind.
-func (s *Source) UpTo() int64 { return s.rings.UpTo() }
+// Watermark implements source.Behind.
+func (s *Source) Watermark() int64 { return s.rings.Watermark() }
 
 // Losses implements source.Source.
 func (s *Source) Losses() []ktrace.Loss {

@@ -31,7 +31,7 @@ type lockOnce struct{ test string }
 
 func (l *lockOnce) Do(t testing.TB) {
 	if l.test != t.Name() {
-		testenv.Alone(t, "watchpoints")
+		testenv.Exclusive(t, "watchpoints")
 		l.test = t.Name()
 		t.Cleanup(func() { l.test = "" })
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestAlone(t *testing.T) {
+func TestExclusive(t *testing.T) {
 	try := func() error {
 		dir, err := ownDir()
 		if err != nil {
@@ -25,14 +25,14 @@ func TestAlone(t *testing.T) {
 		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	t.Run("held", func(t *testing.T) {
-		Alone(t, "nothing")
+		Exclusive(t, "nothing")
 		if err := try(); err != syscall.EWOULDBLOCK {
 			t.Errorf("a second lock: %v", err)
 		}
 	})
 	t.Run("shared", func(t *testing.T) {
-		Beside(t, "nothing")
-		Beside(t, "nothing")
+		Shared(t, "nothing")
+		Shared(t, "nothing")
 		if err := try(); err != syscall.EWOULDBLOCK {
 			t.Errorf("a lock beside a shared one: %v", err)
 		}
@@ -44,7 +44,7 @@ func TestAlone(t *testing.T) {
 
 // A lock that is not given back ends the test, which says who holds it.
 func TestAloneHasALimit(t *testing.T) {
-	Alone(t, "held")
+	Exclusive(t, "held")
 	said := saidBy(t, func(t testing.TB) { lock(t, "held", syscall.LOCK_SH, 50*time.Millisecond) })
 	if !strings.HasPrefix(said, "waited 50ms for the lock ") || !strings.Contains(said, fmt.Sprintf("process %d (", os.Getpid())) {
 		t.Errorf("said %q", said)

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Blind lists the CPUs of whose idle task the kernel leaves no records, as
+// SilentCPUs lists the CPUs of whose idle task the kernel leaves no records, as
 // perf.Source.Blind does, and those of which it could not find out: they were
 // kept busy meanwhile. It gives each CPU some milliseconds to be idle in.
-func Blind() (blind, undecided []int, err error) {
+func SilentCPUs() (blind, undecided []int, err error) {
 	s, err := perf.Open(perf.Config{Kinds: []ktrace.EventKind{ktrace.Switch}})
 	if err != nil {
 		return nil, nil, err
@@ -30,7 +30,7 @@ func Blind() (blind, undecided []int, err error) {
 		go func() {
 			// The thread ends with this goroutine, and its CPU mask with it.
 			runtime.LockOSThread()
-			done <- nap(undecided)
+			done <- idleOn(undecided)
 		}()
 		if err := <-done; err != nil {
 			return nil, nil, err
@@ -40,12 +40,12 @@ func Blind() (blind, undecided []int, err error) {
 		}
 		undecided = s.Undecided()
 	}
-	return s.Blind(), undecided, nil
+	return s.SilentCPUs(), undecided, nil
 }
 
-// nap sleeps for short times on each of the CPUs in turn, or on every one that
+// idleOn sleeps for short times on each of the CPUs in turn, or on every one that
 // this process may use.
-func nap(cpus []int) error {
+func idleOn(cpus []int) error {
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
 		return err
@@ -69,8 +69,8 @@ func nap(cpus []int) error {
 	return nil
 }
 
-func blindText() string {
-	blind, undecided, err := Blind()
+func silentText() string {
+	blind, undecided, err := SilentCPUs()
 	if err != nil {
 		return ""
 	}

@@ -116,7 +116,7 @@ func readTo(t *testing.T, file, begin string) {
 // TestVerifyEnded: a signal ends verify with what it kept in one piece.
 func TestVerifyEnded(t *testing.T) {
 	needPerf(t)
-	testenv.Beside(t, "watchpoints")
+	testenv.Shared(t, "watchpoints")
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		if signal.Ignored(sig) {
 			t.Logf("%v is ignored here", sig)

@@ -106,30 +106,30 @@ func at(e ktrace.Edge) string {
 // maxWalk bounds the functions that may be missing between two frames.
 const maxWalk = 8
 
-// walk is a documented way from one frame to the next.
-type walk struct {
+// derivation is a documented way from one frame to the next.
+type derivation struct {
 	edges  []ktrace.Edge
-	causes []cause // of the function after each edge but the last
-	bad    int     // functions without an excuse
-	other  *walk   // another way without one, nil for none: nothing shows which of the two was taken
+	causes []cause     // of the function after each edge but the last
+	bad    int         // functions without an excuse
+	other  *derivation // another way without one, nil for none: nothing shows which of the two was taken
 }
 
 // has reports whether an edge lies on the walk.
-func (w *walk) has(e ktrace.Edge) bool {
+func (w *derivation) has(e ktrace.Edge) bool {
 	return slices.ContainsFunc(w.edges, func(o ktrace.Edge) bool { return o.Caller == e.Caller && o.Callee == e.Callee })
 }
 
 // parts reports whether two ways without an unexcused function part: what
 // neither leaves a frame of tells nobody which was taken. Between two frames
 // that are caller and callee themselves, there is nothing to part.
-func (w *walk) parts(o *walk) bool {
+func (w *derivation) parts(o *derivation) bool {
 	if w.bad > 0 || o.bad > 0 || len(w.edges) < 2 {
 		return false
 	}
 	return slices.ContainsFunc(w.edges, func(e ktrace.Edge) bool { return !o.has(e) })
 }
 
-func (w *walk) better(o *walk) bool {
+func (w *derivation) better(o *derivation) bool {
 	if o == nil || w.bad != o.bad {
 		return o == nil || w.bad < o.bad
 	}
@@ -139,12 +139,12 @@ func (w *walk) better(o *walk) bool {
 // find returns the best documented walk from caller to callee: the one with
 // the fewest unexcused functions, then the shortest. nil: there is none that
 // keeps clear of the branches without.
-func (d *Doc) find(caller, callee string, without ...string) *walk {
-	var best *walk
-	var all []*walk             // to the callee
+func (d *Doc) find(caller, callee string, without ...string) *derivation {
+	var best *derivation
+	var all []*derivation       // to the callee
 	seen := map[[2]string]int{} // edge -> fewest unexcused on the way to it
 	type state struct {
-		walk
+		derivation
 		at string
 	}
 	queue := []state{{at: caller}}
@@ -158,7 +158,7 @@ func (d *Doc) find(caller, callee string, without ...string) *walk {
 			if slices.Contains(without, e.Branch) {
 				continue
 			}
-			n := walk{edges: append(s.edges[:len(s.edges):len(s.edges)], e), causes: s.causes[:len(s.causes):len(s.causes)], bad: s.bad}
+			n := derivation{edges: append(s.edges[:len(s.edges):len(s.edges)], e), causes: s.causes[:len(s.causes):len(s.causes)], bad: s.bad}
 			if len(s.edges) > 0 {
 				c := d.missing(s.edges, e)
 				n.causes = append(n.causes, c)
@@ -183,14 +183,14 @@ func (d *Doc) find(caller, callee string, without ...string) *walk {
 			queue = append(queue, state{n, e.Callee})
 		}
 	}
-	if i := slices.IndexFunc(all, func(w *walk) bool { return w != best && best.parts(w) }); i >= 0 {
+	if i := slices.IndexFunc(all, func(w *derivation) bool { return w != best && best.parts(w) }); i >= 0 {
 		best.other = all[i]
 	}
 	return best
 }
 
 // steps turns a walk that ends at the observed frame f into verdicts.
-func (w *walk) steps(f ktrace.Frame, source string) []Step {
+func (w *derivation) steps(f ktrace.Frame, source string) []Step {
 	out := make([]Step, 0, len(w.edges))
 	for i, e := range w.edges {
 		if w.other != nil && !w.other.has(e) {
@@ -207,8 +207,8 @@ func (w *walk) steps(f ktrace.Frame, source string) []Step {
 }
 
 // either names the two ways of which one was taken.
-func (w *walk) either() string {
-	way := func(w, o *walk) string {
+func (w *derivation) either() string {
+	way := func(w, o *derivation) string {
 		var names []string
 		for _, e := range w.edges[:len(w.edges)-1] {
 			if !slices.ContainsFunc(o.edges, func(f ktrace.Edge) bool { return f.Callee == e.Callee }) {
@@ -221,7 +221,7 @@ func (w *walk) either() string {
 }
 
 // last judges the edge whose callee has the frame.
-func (w *walk) last(e ktrace.Edge, f ktrace.Frame, source string) Step {
+func (w *derivation) last(e ktrace.Edge, f ktrace.Frame, source string) Step {
 	s := Step{Edge: e, Verdict: ktrace.Seen, Evidence: source, Symbol: symbolFor(f, e.Callee)}
 	if n := len(w.causes); n > 0 {
 		s.Borrowed = w.causes[n-1].borrowed

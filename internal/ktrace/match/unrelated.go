@@ -12,7 +12,7 @@ import (
 
 // aside is what a function is there for, "" where it is none of the general
 // ones.
-func aside(name string, sleep bool) string {
+func unrelated(name string, sleep bool) string {
 	m := catalog.DefaultModel()
 	what, ok := m.Of(catalog.Aside, BaseName(name))
 	if sleep && !ok {
@@ -25,12 +25,12 @@ func aside(name string, sleep bool) string {
 // beside what its call is documented for, and returns what it was there for,
 // "" for none, and how many frames from the leaf lie in it. What d documents
 // itself is none. sleep: the thread left its CPU there, else it woke another.
-func (d *Doc) Aside(frames []ktrace.Frame, sleep bool) (what string, n int) {
+func (d *Doc) Unrelated(frames []ktrace.Frame, sleep bool) (what string, n int) {
 	for i, f := range slices.Backward(frames) {
 		if d != nil && len(d.known(f)) > 0 {
 			continue
 		}
-		if what := aside(f.Name, sleep); what != "" {
+		if what := unrelated(f.Name, sleep); what != "" {
 			return what, i
 		}
 	}

@@ -52,15 +52,15 @@ func TestAnotherProcess(t *testing.T) {
 	}{
 		{"began later", pid, begin - minute, now, true},
 		{"goes on", pid, now, now + minute, false},
-		{"its last act", pid, begin - minute, begin - minute + lastActs/2, false},
+		{"its last act", pid, begin - minute, begin - minute + exitGrace/2, false},
 		{"gone, long after", 1 << 30, now - minute, now, true},
-		{"gone, soon after", 1 << 30, now - 2*lastActs, now, false},
+		{"gone, soon after", 1 << 30, now - 2*exitGrace, now, false},
 	} {
-		if got := (ended{c.pid: c.end}).another(c.pid, c.at); got != c.want {
+		if got := (exits{c.pid: c.end}).another(c.pid, c.at); got != c.want {
 			t.Errorf("%s: another = %v", c.what, got)
 		}
 	}
-	if (ended{}).another(os.Getpid(), now) {
+	if (exits{}).another(os.Getpid(), now) {
 		t.Error("one that did not end is another")
 	}
 }

@@ -59,8 +59,8 @@ func TestBlindBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Read(make([]byte, 1)) // its begin
-	blind, undecided, err := Blind()
-	text := blindText()
+	blind, undecided, err := SilentCPUs()
+	text := silentText()
 	if err != nil {
 		t.Fatal(err)
 	}

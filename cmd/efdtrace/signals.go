@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// endings are the signals that end an observation with its report. Where a
+// notifySignals are the signals that end an observation with its report. Where a
 // hangup was to be ignored, as under nohup, it stays so.
-func endings() chan os.Signal {
+func notifySignals() chan os.Signal {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -36,7 +36,7 @@ func (s signalled) Error() string {
 // untilSignal is a context that the first of these signals ends.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := endings()
+	signals := notifySignals()
 	go func() {
 		select {
 		case s := <-signals:

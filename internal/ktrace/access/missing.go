@@ -11,10 +11,10 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
 
-// Complete returns the error of an observation that could not begin with all
+// AllMissing returns the error of an observation that could not begin with all
 // that is missing for it, and the smallest change that gives all: the first
 // thing that was missing is seldom the only one.
-func Complete(err error) error {
+func AllMissing(err error) error {
 	first, ok := errors.AsType[*ktrace.AccessError](err)
 	if !ok {
 		return err
@@ -31,11 +31,11 @@ func Complete(err error) error {
 	if len(lack) < 2 {
 		return err
 	}
-	return joined(first.Tier, lack, idErr != nil, os.Geteuid() == 0)
+	return joinErrors(first.Tier, lack, idErr != nil, os.Geteuid() == 0)
 }
 
-// joined is one error for several.
-func joined(tier string, lack []*ktrace.AccessError, noTracefs, root bool) error {
+// joinErrors is one error for several.
+func joinErrors(tier string, lack []*ktrace.AccessError, noTracefs, root bool) error {
 	out := &ktrace.AccessError{Tier: tier}
 	var missing, changes []string
 	var all []error

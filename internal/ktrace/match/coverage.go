@@ -6,15 +6,15 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// Figure is how many of some edges were shown, and which were not.
-type Figure struct {
+// Coverage is how many of some edges were shown, and which were not.
+type Coverage struct {
 	Edges, Shown int
 	Taken        int // of Coverage: all edges of the branches taken, also those for which no source exists
 	Borrowed     int // of Shown: those explained by what was read in another build of the kernel
 	Open         []Step
 }
 
-// Coverage counts the edges of the branches taken for which a source exists.
+// CoverageOf counts the edges of the branches taken for which a source exists.
 //
 // An edge is of the branches taken where its caller is known to have run (it
 // was on a chain, was entered, or is compiled into one that did), and the edge
@@ -38,8 +38,8 @@ type Figure struct {
 // An edge that the function tracer shows not to have been taken is not open.
 // That an event was not seen shows nothing, so a run with fewer sources has
 // fewer edges shown and no smaller share of them open.
-func Coverage(steps []Step) Figure {
-	var f Figure
+func CoverageOf(steps []Step) Coverage {
+	var f Coverage
 	for _, s := range steps {
 		if !s.expected {
 			continue
@@ -61,12 +61,12 @@ func Coverage(steps []Step) Figure {
 	return f
 }
 
-// Witness counts the edges of the way that was taken that are calls between
+// TracerCoverage counts the edges of the way that was taken that are calls between
 // functions which the function tracer traces; shown are those that it saw
 // itself. Apart are edges to functions of this kernel whose entry there is not
 // to be seen: one of the two cannot be traced, or the callee is proved to be
 // compiled into its caller.
-func Witness(steps []Step) (f Figure, apart []Step) {
+func TracerCoverage(steps []Step) (f Coverage, apart []Step) {
 	for _, s := range steps {
 		switch {
 		case !s.expected || s.Kind == ktrace.Tracepoint || s.Verdict == ktrace.Inconclusive:

@@ -16,14 +16,14 @@ import (
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
-// kept is the file that verify writes beside its verdicts: trials, one after
+// sink is the file that verify writes beside its verdicts: trials, one after
 // the other.
-type kept interface {
+type sink interface {
 	add(t *lab.Trial) error
 	close() error
 }
 
-func checkKept(out, format string) error {
+func checkSink(out, format string) error {
 	if format == "" {
 		return nil
 	}
@@ -36,11 +36,11 @@ func checkKept(out, format string) error {
 	return nil
 }
 
-func newKept(e *env, l *lab.Lab, file *outFile, format string, o record.Options, scenarios []*scenario.Scenario) (kept, error) {
+func newSink(e *env, l *lab.Lab, file *outFile, format string, o record.Options, scenarios []*scenario.Scenario) (sink, error) {
 	format = cmp.Or(format, "recording")
 	switch {
 	case file == nil:
-		return nothingKept{}, nil
+		return discard{}, nil
 	case format == "recording":
 		w, err := record.NewNamed(file, file.name, l.Header(), o)
 		return recordedTrials{w, file}, err
@@ -58,10 +58,10 @@ func newKept(e *env, l *lab.Lab, file *outFile, format string, o record.Options,
 	return &shownTrials{view: v, lab: l}, nil
 }
 
-type nothingKept struct{}
+type discard struct{}
 
-func (nothingKept) add(*lab.Trial) error { return nil }
-func (nothingKept) close() error         { return nil }
+func (discard) add(*lab.Trial) error { return nil }
+func (discard) close() error         { return nil }
 
 type recordedTrials struct {
 	w    *record.Writer
@@ -97,7 +97,7 @@ func (s *shownTrials) add(t *lab.Trial) error {
 	if t.Wake == nil {
 		return nil
 	}
-	told := false
+	reported := false
 	wake := func(j *observe.Judged) {
 		if j.Time != t.Wake.Time || j.Wakee.TID != t.Wake.Wakee.TID {
 			if ours(t, j.Wakee.TID, j.Time) {
@@ -107,7 +107,7 @@ func (s *shownTrials) add(t *lab.Trial) error {
 		}
 		// The scenario's own: what it is known to be judges it better than its
 		// chain does.
-		told = true
+		reported = true
 		own := *t.Wake
 		own.Wake = j.Wake
 		own.Object = cmp.Or(t.Result.Object, own.Object)
@@ -123,7 +123,7 @@ func (s *shownTrials) add(t *lab.Trial) error {
 	}})
 	p.Feed(t.Events, slices.DeleteFunc(slices.Clone(t.Losses), func(l ktrace.Loss) bool { return !lab.OfWakes(l) }))
 	p.Flush(0)
-	if !told { // a task of the kernel's own, which waits in no call
+	if !reported { // a task of the kernel's own, which waits in no call
 		wake(t.Wake)
 	}
 	return nil

@@ -27,7 +27,7 @@ func TestJoined(t *testing.T) {
 		{[]*ktrace.AccessError{names, events}, false, true, "names, and events; give the process CAP_SYS_ADMIN and CAP_SYSLOG in the initial user namespace"},
 		{[]*ktrace.AccessError{names, never}, false, false, "names, and no tracefs; another kernel, and run as root, or give the process CAP_PERFMON and CAP_SYSLOG"},
 	} {
-		err := joined("perf", c.lack, c.noTracefs, c.root)
+		err := joinErrors("perf", c.lack, c.noTracefs, c.root)
 		if err.Error() != c.want || !errors.Is(err, ksym.ErrHidden) {
 			t.Errorf("%v\nwant %s", err, c.want)
 		}
@@ -38,11 +38,11 @@ func TestJoined(t *testing.T) {
 // added where nothing else is missing.
 func TestComplete(t *testing.T) {
 	plain := errors.New("no matter of access")
-	if err := Complete(plain); err != plain {
+	if err := AllMissing(plain); err != plain {
 		t.Errorf("%v became %v", plain, err)
 	}
 	r := Probe(nil)
-	err := Complete(&ktrace.AccessError{Tier: "kallsyms", Missing: "the first thing"})
+	err := AllMissing(&ktrace.AccessError{Tier: "kallsyms", Missing: "the first thing"})
 	if !r.Tier(System).OK && !r.Tier(Names).OK {
 		for _, want := range []string{"symbol addresses", "the kernel refuses", "CAP_PERFMON and CAP_SYSLOG"} {
 			if os.Geteuid() != 0 && !strings.Contains(err.Error(), want) {

@@ -11,7 +11,7 @@ import (
 
 // ask asks what a wake may have happened on: what the waker's descriptor is,
 // and what the sleeper waits on as far as its registers and epoll_ctl tell.
-func (p *Pipeline) ask(h *held) {
+func (p *Pipeline) ask(h *pending) {
 	j := h.j
 	if j.FD >= 0 {
 		h.ob = p.objects.ask(j.Waker.PID, j.Waker.TID, j.FD, j.Time)
@@ -53,7 +53,7 @@ func (p *Pipeline) registered(j *Judged, epoll int) (out []*object) {
 // one queue, so that the one that was written or read is it; a socket and a
 // pipe wake who is at the other end, and the waker's descriptor is the By of
 // the wake.
-func (p *Pipeline) name(h *held) {
+func (p *Pipeline) name(h *pending) {
 	now := p.t.now
 	if h.ob != nil {
 		h.j.By = h.ob.name(now)
@@ -89,7 +89,7 @@ func (p *Pipeline) name(h *held) {
 
 // eventfd is the eventfd that was written or read, by the sleeper's own number
 // if that is known, by the waker's in the same table, and else by its id alone.
-func (h *held) eventfd(now int64, split bool) string {
+func (h *pending) eventfd(now int64, split bool) string {
 	if len(h.on) == 1 && h.on[0].kind == "eventfd" {
 		if what := h.on[0].name(now); what != "" {
 			return what

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// heir follows what a followed process starts, and notes that one ended: its
+// followFork follows what a followed process starts, and notes that one ended: its
 // number may be given to a process that nobody asked for.
-func (s *Source) heir(e *ktrace.Event) {
+func (s *Source) followFork(e *ktrace.Event) {
 	if s.follow == nil || e.Kind != kindFork && e.Kind != kindExit {
 		return
 	}
@@ -26,12 +26,12 @@ func (s *Source) heir(e *ktrace.Event) {
 	case e.Kind == kindFork && s.follow[e.Target]:
 		s.forget(e.Time)
 		s.follow[e.PID] = true
-		delete(s.ended, e.PID)
+		delete(s.exits, e.PID)
 	case e.Kind == kindExit && e.TID == e.PID && s.follow[e.PID]:
-		if s.ended == nil || len(s.ended) >= maxTasks {
-			s.ended = ended{}
+		if s.exits == nil || len(s.exits) >= maxTasks {
+			s.exits = exits{}
 		}
-		s.ended[e.PID] = e.Time
+		s.exits[e.PID] = e.Time
 	}
 }
 
@@ -46,9 +46,9 @@ func (s *Source) forget(now int64) {
 		return
 	}
 	for pid := range s.follow {
-		if end, known := s.ended[pid]; (!known || now > end+int64(time.Second)) && unix.Kill(pid, 0) == unix.ESRCH {
+		if end, known := s.exits[pid]; (!known || now > end+int64(time.Second)) && unix.Kill(pid, 0) == unix.ESRCH {
 			delete(s.follow, pid)
-			delete(s.ended, pid)
+			delete(s.exits, pid)
 		}
 	}
 	s.left = len(s.follow)
@@ -58,7 +58,7 @@ func (s *Source) forget(now int64) {
 // after the last Read.
 func (s *Source) Living() (pids []int) {
 	for pid := range s.follow {
-		if _, gone := s.ended[pid]; !gone && running(pid) {
+		if _, gone := s.exits[pid]; !gone && running(pid) {
 			pids = append(pids, pid)
 		}
 	}
@@ -76,19 +76,19 @@ func running(pid int) bool {
 	return len(rest) > 0 && rest[0] != 'Z' && rest[0] != 'X'
 }
 
-// ended has the processes whose first thread has ended, and when. Others of
+// exits has the processes whose first thread has ended, and when. Others of
 // its threads may go on, or have executed another program in its place.
-type ended map[int]int64
+type exits map[int]int64
 
-// lastActs is how long after the record of its end a thread still does
+// exitGrace is how long after the record of its end a thread still does
 // something, such as waking its parent.
-const lastActs = int64(50 * time.Millisecond)
+const exitGrace = int64(50 * time.Millisecond)
 
 // another reports whether a process that did something at that time is another
 // one than that which ended.
-func (x ended) another(pid int, at int64) bool {
+func (x exits) another(pid int, at int64) bool {
 	end, ok := x[pid]
-	if !ok || at < end+lastActs {
+	if !ok || at < end+exitGrace {
 		return false
 	}
 	begin, err := began(pid)

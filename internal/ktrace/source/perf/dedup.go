@@ -4,7 +4,7 @@ package perf
 
 import "time"
 
-// twins finds records that say the same thing again. Where events belong to
+// dedup finds records that say the same thing again. Where events belong to
 // tasks, the kernel records a wake for the waker and for the woken, and every
 // record of a thread that was attached to and had inherited already comes
 // twice. Each copy comes from another stream, within the same moment, on the
@@ -12,25 +12,25 @@ import "time"
 // says what another said, where the thread has done something else meanwhile:
 // the kernel lets two threads change places, and with it their streams
 // (perf_event_context_sched_out).
-type twins struct {
-	recent [4]twin // interrupts put other records between two copies
+type dedup struct {
+	recent [4]recentRecord // interrupts put other records between two copies
 	next   int
 }
 
-type twin struct {
+type recentRecord struct {
 	tid     int
 	mark    uint64 // hash of what the record says
 	time    int64
 	streams []uint64
 }
 
-// twinWindow is how far apart the copies of one record can be: a virtual CPU
+// dedupWindow is how far apart the copies of one record can be: a virtual CPU
 // may be taken away between them.
-const twinWindow = int64(50 * time.Millisecond)
+const dedupWindow = int64(50 * time.Millisecond)
 
 // again reports whether a record was there before. A waking may be an
 // interrupt's, in which the thread did nothing.
-func (t *twins) again(s *Sample, waking bool) bool {
+func (t *dedup) again(s *Sample, waking bool) bool {
 	h := uint64(14695981039346656037)
 	mix := func(v uint64) { h = (h ^ v) * 1099511628211 }
 	mix(uint64(s.TID))
@@ -45,7 +45,7 @@ func (t *twins) again(s *Sample, waking bool) bool {
 	}
 	for i := range t.recent {
 		w := &t.recent[i]
-		if w.mark != h || len(w.streams) == 0 || s.Time-w.time > twinWindow {
+		if w.mark != h || len(w.streams) == 0 || s.Time-w.time > dedupWindow {
 			continue
 		}
 		for _, st := range w.streams {
@@ -64,10 +64,10 @@ func (t *twins) again(s *Sample, waking bool) bool {
 }
 
 // ran: a thread got the CPU. What it does from now on is new.
-func (t *twins) ran(tid int) { t.forget(tid, 0) }
+func (t *dedup) ran(tid int) { t.forget(tid, 0) }
 
 // forget drops what a thread did, but for what has the mark.
-func (t *twins) forget(tid int, mark uint64) {
+func (t *dedup) forget(tid int, mark uint64) {
 	for i := range t.recent {
 		if w := &t.recent[i]; w.tid == tid && w.mark != mark {
 			w.streams = w.streams[:0]

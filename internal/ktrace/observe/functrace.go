@@ -15,26 +15,26 @@ type Trace struct {
 	call    *Call
 	name    string // by the function that the kernel's table calls
 	began   int64
-	entries []entered
+	entries []traceEntry
 	more    bool // than are kept
 }
 
-// entered is the entry of a function.
-type entered struct {
+// traceEntry is the entry of a function.
+type traceEntry struct {
 	stack   []ktrace.Frame
 	softirq bool
 }
 
-// maxEntered bounds the entries that are kept of one call.
-const maxEntered = 512
+// maxTraceEntries bounds the entries that are kept of one call.
+const maxTraceEntries = 512
 
 // tracerGrain is how far the tracer's times may be from others: they are whole
 // microseconds.
 const tracerGrain = 1000
 
-// entered takes the entry of a function: it belongs to the call that its thread
+// functionEntry takes the entry of a function: it belongs to the call that its thread
 // is in. What a hardware interrupt ran on top of that does not.
-func (t *Tracker) entered(ev *ktrace.Event) {
+func (t *Tracker) functionEntry(ev *ktrace.Event) {
 	if t.callName == nil || ev.TID == 0 || ev.IRQ == "hardirq" || len(ev.Stack) == 0 {
 		return
 	}
@@ -49,10 +49,10 @@ func (t *Tracker) entered(ev *ktrace.Event) {
 		return
 	case tr.call != nil && tr.call.Exit != 0 && ev.Time > tr.call.Exit+tracerGrain:
 		th.trace = nil
-	case len(tr.entries) >= maxEntered:
+	case len(tr.entries) >= maxTraceEntries:
 		tr.more = true
 	default:
-		tr.entries = append(tr.entries, entered{ev.Stack, ev.IRQ == "softirq"})
+		tr.entries = append(tr.entries, traceEntry{ev.Stack, ev.IRQ == "softirq"})
 	}
 }
 

@@ -11,16 +11,16 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
-// narrow are the processes that run 32-bit programs. The numbers of their
+// compatTasks are the processes that run 32-bit programs. The numbers of their
 // calls are others, and the records do not tell them from those of 64 bits.
-type narrow struct {
-	known map[int]bool
-	told  map[int]string // process → name
+type compatTasks struct {
+	known    map[int]bool
+	reported map[int]string // process → name
 }
 
 // event reports whether an event is the enter or exit of a 32-bit program's
 // call. ask says that /proc is that of the time of the events.
-func (n *narrow) event(ev *ktrace.Event, ask bool) bool {
+func (n *compatTasks) event(ev *ktrace.Event, ask bool) bool {
 	switch ev.Kind {
 	case ktrace.Started:
 		n.forget(ev.PID)
@@ -35,36 +35,36 @@ func (n *narrow) event(ev *ktrace.Event, ask bool) bool {
 			n.note(ev.PID, is32(ev.PID))
 		}
 		if n.known[ev.PID] {
-			if n.told == nil || len(n.told) >= maxObjects {
-				n.told = map[int]string{}
+			if n.reported == nil || len(n.reported) >= maxObjects {
+				n.reported = map[int]string{}
 			}
-			n.told[ev.PID] = ev.Comm
+			n.reported[ev.PID] = ev.Comm
 			return true
 		}
 	}
 	return false
 }
 
-func (n *narrow) note(pid int, is bool) {
+func (n *compatTasks) note(pid int, compat bool) {
 	if n.known == nil || len(n.known) >= maxObjects {
 		n.known = map[int]bool{}
 	}
-	n.known[pid] = is
+	n.known[pid] = compat
 }
 
-func (n *narrow) forget(pid int) { delete(n.known, pid) }
+func (n *compatTasks) forget(pid int) { delete(n.known, pid) }
 
 // unseen says which processes' calls were left out.
-func (n *narrow) unseen() []string {
-	if len(n.told) == 0 {
+func (n *compatTasks) unseen() []string {
+	if len(n.reported) == 0 {
 		return nil
 	}
-	for pid, comm := range n.told {
-		if len(n.told) == 1 {
+	for pid, comm := range n.reported {
+		if len(n.reported) == 1 {
 			return []string{fmt.Sprintf("the calls of process %d (%s): it is a 32-bit program, whose calls have other numbers", pid, comm)}
 		}
 	}
-	return []string{fmt.Sprintf("the calls of %d processes: they are 32-bit programs, whose calls have other numbers", len(n.told))}
+	return []string{fmt.Sprintf("the calls of %d processes: they are 32-bit programs, whose calls have other numbers", len(n.reported))}
 }
 
 // is32 reports whether a process runs a 32-bit program. One that is gone is

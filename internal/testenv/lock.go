@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// Alone lets no other test of this user that asks for the same thing run until
+// Exclusive lets no other test of this user that asks for the same thing run until
 // t ends. It is for what the machine has few of, such as the processor's
 // watchpoints: packages are tested at the same time.
-func Alone(t testing.TB, thing string) {
+func Exclusive(t testing.TB, thing string) {
 	t.Helper()
 	lock(t, thing, syscall.LOCK_EX, 3*Limit())
 }
 
-// Beside is Alone for a test that uses some of the thing and can do without:
+// Shared is Alone for a test that uses some of the thing and can do without:
 // others like it may run at the same time.
-func Beside(t testing.TB, thing string) {
+func Shared(t testing.TB, thing string) {
 	t.Helper()
 	lock(t, thing, syscall.LOCK_SH, 3*Limit())
 }
