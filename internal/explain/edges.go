@@ -60,7 +60,7 @@ func (x *Explainer) lostEdges(w *waiting) {
 		return
 	}
 	for _, r := range sorted(w.ep.traits.regs) {
-		if r.d == nil || r.d.closed != 0 {
+		if r.d == nil || !w.open(r.d) {
 			continue
 		}
 		fd, epfd, name := r.fd, w.epfd, kindOr(r.d.file.kind)

@@ -30,6 +30,14 @@ type waiting struct {
 	members []member // of a poll or select, or the one descriptor
 	more    int
 	what    string // the first argument of a call that waits for no descriptor
+	died    int    // the line in which its thread was killed in it, 0 if it was not
+	words   string // what was known of it then
+}
+
+// open reports whether a descriptor was open as long as the call lasted. What
+// closes with a process that is killed is no part of its wait.
+func (w *waiting) open(d *descriptor) bool {
+	return d.closed == 0 || w.died > 0 && d.closed >= w.died
 }
 
 type member struct {
@@ -113,6 +121,12 @@ func (x *Explainer) ended1(th *thread) {
 	th.habits.open = open{}
 }
 
+// signalOf is the signal of "killed by SIGABRT (core dumped)".
+func signalOf(text []byte) string {
+	name, _, _ := bytes.Cut(bytes.TrimPrefix(text, []byte("killed by ")), []byte(" "))
+	return string(name)
+}
+
 // gone takes the end of a thread into account, before it is forgotten.
 func (x *Explainer) gone(rec *strace.Record) {
 	th := x.state.find(rec.PID)
@@ -120,6 +134,10 @@ func (x *Explainer) gone(rec *strace.Record) {
 		return
 	}
 	if bytes.HasPrefix(rec.Text, []byte("killed by")) && !th.table.exits {
+		if w := &th.habits.open.waiting; w.name != "" {
+			w.died = rec.Line
+			w.words = fmt.Sprintf("%s, when %s killed it (line %d)", w.is("was"), signalOf(rec.Text), rec.Line)
+		}
 		x.ended1(th)
 	}
 	x.settleClose(nil, th)
@@ -168,13 +186,25 @@ func (x *Explainer) onlyLooks(th *thread) {
 
 // waitsFor says what would end a call that never returned.
 func (x *Explainer) waitsFor(w *waiting) {
+	words := w.words
+	if words == "" {
+		words = w.is("is")
+	}
+	fd := -1
+	if w.ep == nil && len(w.members) == 1 {
+		fd = w.members[0].fd
+	}
+	x.raiseAtEnd(cause{code: "waits-for", about: w.table, n: int64(w.pid)<<32 | int64(w.line)}, fd, w.epfd, []int{w.line}, words)
+}
+
+// is says in which call a thread is or was, and what would end it.
+func (w *waiting) is(verb string) string {
 	var b strings.Builder
-	who := threadName(w.pid)
-	fmt.Fprintf(&b, "%s is in %s (line %d)", who, w.name, w.line)
+	fmt.Fprintf(&b, "%s %s in %s (line %d)", threadName(w.pid), verb, w.name, w.line)
 	switch {
 	case w.ep != nil:
 		fmt.Fprintf(&b, " on epoll %d%s", w.epfd, limitWords(w))
-		x.epollMembers(&b, w)
+		w.epollMembers(&b)
 	case len(w.members) > 0:
 		b.WriteString(limitWords(w))
 		b.WriteString(", for ")
@@ -182,7 +212,7 @@ func (x *Explainer) waitsFor(w *waiting) {
 			if i > 0 {
 				b.WriteString("; ")
 			}
-			b.WriteString(x.state.describe(w.table, m))
+			b.WriteString(describeMember(w.table, m))
 		}
 		if w.more > 0 {
 			fmt.Fprintf(&b, "; and %d more", w.more)
@@ -193,11 +223,7 @@ func (x *Explainer) waitsFor(w *waiting) {
 		b.WriteString(limitWords(w))
 		b.WriteString(", for nothing but time or a signal")
 	}
-	fd := -1
-	if w.ep == nil && len(w.members) == 1 {
-		fd = w.members[0].fd
-	}
-	x.raiseAtEnd(cause{code: "waits-for", about: w.table, n: int64(w.pid)<<32 | int64(w.line)}, fd, w.epfd, []int{w.line}, b.String())
+	return b.String()
 }
 
 func limitWords(w *waiting) string {
@@ -213,7 +239,7 @@ func limitWords(w *waiting) string {
 }
 
 // epollMembers names what is registered, and what was refused or went.
-func (x *Explainer) epollMembers(b *strings.Builder, w *waiting) {
+func (w *waiting) epollMembers(b *strings.Builder) {
 	regs := sorted(w.ep.traits.regs)
 	n := 0
 	for _, r := range regs {
@@ -228,7 +254,7 @@ func (x *Explainer) epollMembers(b *strings.Builder, w *waiting) {
 		} else {
 			b.WriteString("; ")
 		}
-		b.WriteString(x.state.describe(w.table, member{r.fd, r.mask.name(true)}))
+		b.WriteString(describeMember(w.table, member{r.fd, r.mask.name(true)}))
 		if r.mask&evOnce != 0 && r.disarmed > 0 {
 			fmt.Fprintf(b, ", used up at line %d", r.disarmed)
 		}
@@ -252,8 +278,8 @@ func (x *Explainer) epollMembers(b *strings.Builder, w *waiting) {
 	}
 }
 
-// describe says of a descriptor what the log shows of it last.
-func (s *state) describe(t *table, m member) string {
+// describeMember says of a descriptor what the log shows of it last.
+func describeMember(t *table, m member) string {
 	d := t.get(m.fd)
 	kind := ""
 	if d != nil {

@@ -1,0 +1,70 @@
+//go:build linux
+
+package explain
+
+import (
+	"strings"
+	"testing"
+)
+
+// foundIn are the findings at the end of a log, without what helps.
+func foundIn(t *testing.T, log string) string {
+	t.Helper()
+	var out strings.Builder
+	for line := range strings.Lines(text(t, log, Options{FD: -1})) {
+		if s, ok := strings.CutPrefix(line, mark+found); ok {
+			for _, c := range codes {
+				s = strings.Replace(s, "; "+c.remedy+"\n", "\n", 1)
+			}
+			out.WriteString(s)
+		}
+	}
+	return out.String()
+}
+
+// A thread that a signal kills in a wait waits no longer, and its descriptors
+// were open until then.
+func TestKilledInWait(t *testing.T) {
+	const fork = "7 pipe2([3, 4], 0) = 0\n7 fork() = 8\n"
+	for name, c := range map[string]struct{ log, want string }{
+		"read": {fork + "8 read(3, 0x7ff, 4) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)\n" +
+			"8 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=7, si_uid=0} ---\n8 +++ killed by SIGTERM +++\n7 exit_group(0) = ?\n7 +++ exited with 0 +++\n",
+			"waits-for: thread 8 was in read (line 3), for pipe 3, when SIGTERM killed it (line 5)\n"},
+		"epoll": {fork + "8 epoll_create1(0) = 5\n8 epoll_ctl(5, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data={u32=3, u64=3}}) = 0\n" +
+			"8 epoll_wait(5,  <unfinished ...>\n8 +++ killed by SIGABRT (core dumped) +++\n7 exit_group(0) = ?\n7 +++ exited with 0 +++\n",
+			"waits-for: thread 8 was in epoll_wait (line 5) on epoll 5, for pipe 3 (EPOLLIN), when SIGABRT killed it (line 6)\n"},
+		"edge": {"7 pipe2([3, 4], 0) = 0\n7 close(9) = 0\n7 epoll_create1(0) = 5\n7 epoll_ctl(5, EPOLL_CTL_ADD, 3, {events=EPOLLIN|EPOLLET, data={u32=3, u64=3}}) = 0\n" +
+			"7 fork() = 8\n7 epoll_wait(5, [{EPOLLIN, {u32=3, u64=3}}], 10, -1) = 1\n7 read(3, \"xxxx\", 4) = 4\n" +
+			"7 epoll_wait(5,  <unfinished ...>\n7 +++ killed by SIGINT +++\n8 exit_group(0) = ?\n8 +++ exited with 0 +++\n",
+			"lost-edge: pipe 3 is registered with EPOLLET, and the read of line 7 got all of the 4 bytes that it asked for: what is left makes no further event; the epoll_wait of line 8 does not return (lines 7, 8)\n" +
+				"waits-for: thread 7 was in epoll_wait (line 8) on epoll 5, for pipe 3 (EPOLLIN|EPOLLET), last read at line 7 (4 bytes), when SIGINT killed it (line 9)\n"},
+	} {
+		if got := foundIn(t, c.log); got != c.want {
+			t.Errorf("%s:\n%swant\n%s", name, got, c.want)
+		}
+	}
+}
+
+// A log of accepts alone does not say whether a connection is there.
+func TestNoRoomUnasked(t *testing.T) {
+	const full = "accept4(6, NULL, NULL, SOCK_CLOEXEC) = -1 EMFILE (Too many open files)\n"
+	const ready = "the listener stays readable"
+	if got := foundIn(t, rep(4, full)); !strings.HasPrefix(got, "accept-emfile: ") || strings.Contains(got, ready) {
+		t.Error("accept alone:", got)
+	}
+	if got := foundIn(t, rep(4, "epoll_wait(3, [{EPOLLIN, {u32=6, u64=6}}], 64, -1) = 1\n"+full)); !strings.Contains(got, ready) {
+		t.Error("accept after a wait:", got)
+	}
+}
+
+// A program that was started under strace looks as often as one whose
+// descriptors were made in the log.
+func TestLooksAfterStart(t *testing.T) {
+	looks := rep(14, "7 pselect6(1, [0], [], [0], {tv_sec=0, tv_nsec=0}, NULL) = 0 (Timeout)\n") + "7 write(1, \"x\", 1) = 1\n"
+	if got := foundIn(t, "7 execve(\"/usr/bin/vi\", [\"vi\"], 0x7f) = 0\n7 read(0, \"i\", 4096) = 1\n"+looks); got != "" {
+		t.Error("after the start:", got)
+	}
+	if got := foundIn(t, "7 read(0, \"i\", 4096) = 1\n"+looks); !strings.HasPrefix(got, "spin-zero-timeout: ") {
+		t.Error("attached:", got)
+	}
+}
