@@ -35,7 +35,7 @@ func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, loo
 // of its own looks now and then, many times: where the log has its start, more
 // are wanted.
 func (x *Explainer) idleRuns() int {
-	if x.diagnosis.sawMaking {
+	if x.diagnosis.sawMaking || x.diagnosis.sawStart {
 		return 8 * loopRuns
 	}
 	return loopRuns
@@ -120,12 +120,15 @@ func (x *Explainer) noRoom(rec *strace.Record, th *thread, fd int, f *file) {
 	if n.count < 3 && n.given < 2 {
 		return
 	}
-	errno, what := rec.Call.Errno, "the process is at its limit RLIMIT_NOFILE"
+	errno, what, ready := rec.Call.Errno, "the process is at its limit RLIMIT_NOFILE", ""
 	if errno == "ENFILE" {
 		what = "the system is at its limit /proc/sys/fs/file-max"
 	}
+	if n.given > 1 { // accept looks for a free number before it looks for a connection
+		ready = ", and the listener stays readable"
+	}
 	w := x.raise(about, rec, fd, -1, func(w *Warning) string {
-		return fmt.Sprintf("accept on %d fails with %s %d times%s, and the listener stays readable: %s", fd, errno, w.Count, w.rate(), what)
+		return fmt.Sprintf("accept on %d fails with %s %d times%s%s: %s", fd, errno, w.Count, w.rate(), ready, what)
 	})
 	w.evidence(&n.evidence)
 }

@@ -14,7 +14,7 @@ import (
 // setsize is glibc's FD_SETSIZE.
 const setsize = 1024
 
-// mostFDs is /proc/sys/fs/nr_open as it is by default: no process has more.
+// mostFDs is /proc/sys/fs/nr_open as it is by default: no process has more, if it was not raised.
 const mostFDs = 1 << 20
 
 // asked looks at what a poll or select is asked to wait for.
@@ -84,9 +84,9 @@ func (x *Explainer) aboveSetsize(rec *strace.Record, th *thread) {
 	x.raise(cause{code: "fd-above-setsize", about: th.table}, rec, high, -1, func(*Warning) string {
 		switch {
 		case nfds > mostFDs:
-			return fmt.Sprintf("select is asked for %d descriptors, more than a process can have: the number is no count of descriptors, or the fd_set was overwritten", nfds)
+			return fmt.Sprintf("select is asked for %d descriptors, more than a process can have unless fs.nr_open was raised: the number is no count of descriptors, or the fd_set was overwritten", nfds)
 		default:
-			return fmt.Sprintf("select waits for fd %d, and an fd_set holds %d: what FD_SET and the kernel write beyond it is other memory", high, setsize)
+			return fmt.Sprintf("select waits for fd %d, and an fd_set holds %d: unless the program made its sets larger, what FD_SET and the kernel write beyond it is other memory", high, setsize)
 		}
 	})
 }
