@@ -338,6 +338,7 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 		return
 	}
 	if kind == doesTake {
+		f.traits.past.expired(rec)
 		f.traits.lastRead = transferred{rec.Line, n, true}
 		size, ok := strace.Int(arg(c, 2))
 		x.undrained(rec, th, f, n, ok && n >= size && c.Name != "recvmsg" && c.Name != "recvmmsg")

@@ -12,7 +12,23 @@ import (
 // past is a row of absolute timers that had passed when they were set.
 type past struct {
 	evidence
-	moved int // reads of the timer at the last of them
+	moved   int   // reads of the timer at the last of them
+	at      int64 // what it was set to last, absolute; 0 for none
+	set     int   // the line of that
+	reached int64 // the latest absolute time for which it was seen to expire
+	line    int   // of the read that showed it
+}
+
+// expired is a read of a timerfd that had expired: what it was set to before
+// the read began is past.
+func (p *past) expired(rec *strace.Record) {
+	began := rec.Line
+	if rec.Call.First > 0 {
+		began = rec.Call.First
+	}
+	if p.at > p.reached && began > p.set {
+		p.reached, p.line = p.at, rec.Line
+	}
 }
 
 // pastRuns is how many in a row make a habit.
@@ -94,12 +110,20 @@ func (x *Explainer) timerSet(rec *strace.Record, th *thread) {
 	}
 	p := &f.traits.past
 	at, ok := valueOf(arg(c, 2))
+	p.at = 0
 	if !ok || !strace.Has(arg(c, 1), "TFD_TIMER_ABSTIME", 1) {
 		p.reset()
 		return
 	}
+	p.at, p.set = at, rec.Line
 	clock := clockName([]byte(f.traits.clock))
 	by, now := x.passed(clock, at)
+	if by == "" && clock == "CLOCK_REALTIME" && x.clock.kind == strace.Epoch && c.First == 0 && at < x.clock.now {
+		by, now = clock, x.clock.now // strace prints that clock
+	}
+	if by == "" && at <= p.reached && clock != "CLOCK_REALTIME" {
+		by = "it"
+	}
 	if by == "" || at <= 1 { // one nanosecond is how to say at once
 		if len(x.diagnosis.clocks) > 0 {
 			p.reset()
@@ -119,9 +143,12 @@ func (x *Explainer) timerSet(rec *strace.Record, th *thread) {
 		w.see(x, rec)
 		return
 	}
-	value, is := string(appendTime(nil, at)), string(appendTime(nil, now))
+	value, shown := string(appendTime(nil, at)), fmt.Sprintf("%s is at %s", by, appendTime(nil, now))
+	if by == "it" {
+		shown = fmt.Sprintf("it had expired for %s by line %d", appendTime(nil, p.reached), p.line)
+	}
 	w := x.raise(about, rec, fd, -1, func(w *Warning) string {
-		return fmt.Sprintf("timerfd %d is set with TFD_TIMER_ABSTIME to %s, and %s is at %s: it expires at once, %d times in a row%s", fd, value, by, is, w.Count, w.rate())
+		return fmt.Sprintf("timerfd %d is set with TFD_TIMER_ABSTIME to %s, and %s: it expires at once, %d times in a row%s", fd, value, shown, w.Count, w.rate())
 	})
 	w.evidence(&p.evidence)
 }
