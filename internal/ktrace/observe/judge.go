@@ -114,7 +114,7 @@ func notWoken(source, waiter string, callbacks []string) []string {
 	for _, c := range callbacks {
 		w := m.Woken(c)
 		if w != nil && w.Ends() {
-			return w.Without
+			return slices.Clone(w.Without)
 		}
 		if w != nil && w.Passes != "" {
 			epolls++
@@ -140,7 +140,7 @@ func sleepPaths(name string, stack []ktrace.Frame) []string {
 func callPaths(name string, stack []ktrace.Frame) []string {
 	m := catalog.DefaultModel()
 	if c := m.Call(name); c.Waiter != nil {
-		return c.Paths
+		return slices.Clone(c.Paths)
 	}
 	switch name {
 	case "read", "readv", "write", "writev":
