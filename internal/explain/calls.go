@@ -80,14 +80,14 @@ func (x *Explainer) made(th *thread, call string, fd int) {
 func (x *Explainer) read(rec *strace.Record, th *thread) {
 	c := &rec.Call
 	x.state.sawReads = true
-	fd, ok := strace.ParseFD(arg(c, 0))
+	fd, ok := c.FD()
 	if !ok {
 		return
 	}
 	d := x.live(th, fd, c)
 	x.goReads(th, d, c)
 	if d.file.kind == "" {
-		if v, ok := strace.Counter(arg(c, 1), x.order); d.file.read8(c, v, ok) {
+		if v, ok := c.Counter(x.order); d.file.read8(c, v, ok) {
 			d.file.kind = "eventfd"
 		}
 	}
@@ -100,13 +100,13 @@ func (x *Explainer) read(rec *strace.Record, th *thread) {
 
 func (x *Explainer) write(rec *strace.Record, th *thread) {
 	c := &rec.Call
-	fd, ok := strace.ParseFD(arg(c, 0))
+	fd, ok := c.FD()
 	if !ok {
 		return
 	}
 	d := x.live(th, fd, c)
 	if d.file.kind == "" {
-		v, ok := strace.Counter(arg(c, 1), x.order)
+		v, ok := c.Counter(x.order)
 		d.file.wrote8(c, v, ok)
 	}
 	if d.file.kind != "eventfd" {
@@ -132,7 +132,7 @@ func (x *Explainer) transfer(rec *strace.Record, th *thread, fd strace.FD, f *fi
 	if counted {
 		f.semaphore = info.Semaphore
 	}
-	v, valued := strace.Counter(arg(c, 1), x.order)
+	v, valued := c.Counter(x.order)
 	if write {
 		n.path("eventfd_write")
 	} else {
@@ -301,7 +301,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	}
 	n, c := &x.note, &rec.Call
 	n.path("epoll_ctl")
-	efd, ok1 := strace.ParseFD(arg(c, 0))
+	efd, ok1 := c.FD()
 	tfd, ok2 := strace.ParseFD(arg(c, 2))
 	if !ok1 || !ok2 {
 		return
@@ -523,7 +523,7 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 		n.branch("epoll_pwait2")
 		n.branch("pwait")
 	}
-	efd, ok := strace.ParseFD(arg(c, 0))
+	efd, ok := c.FD()
 	if !ok {
 		return
 	}

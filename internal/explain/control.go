@@ -50,7 +50,7 @@ type refusal struct {
 // controlled takes an epoll_ctl into account.
 func (x *Explainer) controlled(rec *strace.Record, th *thread) {
 	c, h := &rec.Call, &th.habits
-	efd, ok1 := strace.ParseFD(arg(c, 0))
+	efd, ok1 := c.FD()
 	tfd, ok2 := descriptorArg(c, 2)
 	if !ok1 || !ok2 || !c.HasValue {
 		h.progress++
@@ -310,7 +310,7 @@ type badClose struct {
 // closing takes a close into account.
 func (x *Explainer) closing(rec *strace.Record, th *thread) {
 	c, h := &rec.Call, &th.habits
-	fd, ok := strace.ParseFD(arg(c, 0))
+	fd, ok := c.FD()
 	if !ok {
 		return
 	}
@@ -338,7 +338,7 @@ func (x *Explainer) closing(rec *strace.Record, th *thread) {
 func (x *Explainer) settleClose(rec *strace.Record, th *thread) {
 	b := &th.habits.badClose
 	if rec != nil && rec.Call.Name == "close" {
-		if fd, ok := strace.ParseFD(arg(&rec.Call, 0)); ok && b.set && (fd.N == b.fd+1 || fd.N == b.fd-1) {
+		if fd, ok := rec.Call.FD(); ok && b.set && (fd.N == b.fd+1 || fd.N == b.fd-1) {
 			b.set, b.row = false, true
 			return
 		}

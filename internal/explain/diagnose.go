@@ -171,7 +171,7 @@ func (x *Explainer) diagnose(rec *strace.Record) {
 		h.sleeps++
 		return
 	}
-	h.open = open{}
+	h.open.done()
 	x.gap(rec, th)
 	x.settleClose(rec, th)
 	if !Concerns(c.Name) {
@@ -273,11 +273,18 @@ func releaseOf(c *strace.Call) string {
 // fileOf is the file of a call's i-th argument; nil where the argument is no
 // descriptor.
 func (x *Explainer) fileOf(c *strace.Call, th *thread, i int) (int, *file) {
-	fd, ok := strace.ParseFD(arg(c, i))
+	fd, ok := fdArg(c, i)
 	if !ok || fd.N < 0 {
 		return -1, nil
 	}
 	return fd.N, x.live(th, fd, c).file
+}
+
+func fdArg(c *strace.Call, i int) (strace.FD, bool) {
+	if i == 0 {
+		return c.FD()
+	}
+	return strace.ParseFD(arg(c, i))
 }
 
 // moved takes a read or a write into account.

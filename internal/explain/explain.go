@@ -250,7 +250,7 @@ func (th *thread) vector(c *strace.Call) {
 	default:
 		return
 	}
-	fd, ok := strace.ParseFD(arg(c, 0))
+	fd, ok := c.FD()
 	if !ok || c.Errno != "" || !c.HasValue {
 		return
 	}

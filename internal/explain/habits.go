@@ -232,7 +232,7 @@ func (x *Explainer) selfTransfer(rec *strace.Record, th *thread, fd int, f *file
 		return
 	}
 	s, c := &f.traits.self, &rec.Call
-	v, ok := strace.Counter(arg(c, 1), x.order)
+	v, ok := c.Counter(x.order)
 	if !ok || c.Value != 8 {
 		s.foreign = true
 		return

@@ -29,7 +29,8 @@ type waiting struct {
 	endless bool     // the wait before it on the same epoll had no time-out
 	members []member // of a poll or select, or the one descriptor
 	more    int
-	what    string // the first argument of a call that waits for no descriptor
+	sleeps  bool   // and waits for no descriptor
+	what    []byte // the first argument, if it sleeps
 	died    int    // the line in which its thread was killed in it, 0 if it was not
 	words   string // what was known of it then
 }
@@ -52,7 +53,8 @@ const maxNamed = 8
 func (x *Explainer) began(rec *strace.Record, th *thread) {
 	c := &rec.Call
 	th.table.exits = th.table.exits || c.Name == "exit_group"
-	w := waiting{name: c.Name, line: rec.Line, pid: rec.PID, table: th.table, epfd: -1, limit: -1}
+	w := &th.habits.open.waiting
+	*w = waiting{name: c.Name, line: rec.Line, pid: rec.PID, table: th.table, epfd: -1, limit: -1, members: w.members[:0], what: w.what[:0]}
 	switch kind := classOf(c); {
 	case isEpollWait(c.Name):
 		w.epfd, w.ep = x.fileOf(c, th, 0)
@@ -73,35 +75,38 @@ func (x *Explainer) began(rec *strace.Record, th *thread) {
 			strace.FDSet(arg(c, i+1), func(fd strace.FD) { w.add(fd.N, strings.Trim(set, "()")) })
 		}
 	case kind == doesTake || kind == doesPut:
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+		if fd, ok := c.FD(); ok {
 			w.add(fd.N, "")
 		}
 	case kind == doesSleep:
-		w.what = sleepsFor(c)
+		w.sleeps = true
+		first := arg(c, 0)
+		w.what = append(w.what, first[:min(len(first), 64)]...)
 	default:
 		w.name = ""
 	}
-	th.habits.open = open{w}
 	x.diagnosis.lastLine = rec.Line
 	if c.Detached {
 		x.ended1(th)
 	}
 }
 
-// sleepsFor says what ends a call that sleeps and waits for no descriptor.
-func sleepsFor(c *strace.Call) string {
-	first := string(arg(c, 0)[:min(len(arg(c, 0)), 64)])
+// sleepsFor says what ends a call that sleeps and waits for no descriptor; ""
+// if that is not known.
+func (w *waiting) sleepsFor() string {
 	switch {
-	case strings.HasPrefix(c.Name, "futex"):
-		return "the futex at " + first
-	case strings.Contains(c.Name, "nanosleep"):
+	case !w.sleeps:
+		return ""
+	case strings.HasPrefix(w.name, "futex"):
+		return "the futex at " + string(w.what)
+	case strings.Contains(w.name, "nanosleep"):
 		return "its time to pass"
-	case strings.HasPrefix(c.Name, "wait"):
+	case strings.HasPrefix(w.name, "wait"):
 		return "a child"
-	case strings.Contains(c.Name, "sig"), c.Name == "pause":
+	case strings.Contains(w.name, "sig"), w.name == "pause":
 		return "a signal"
 	}
-	return first
+	return string(w.what)
 }
 
 func (w *waiting) add(fd int, mask string) {
@@ -111,6 +116,9 @@ func (w *waiting) add(fd int, mask string) {
 	}
 	w.members = append(w.members, member{fd, mask})
 }
+
+// done forgets a call that has returned, but for its room.
+func (w *waiting) done() { w.name, w.line = "", 0 }
 
 // ended1 keeps the call in which strace left a thread, or in which it died.
 func (x *Explainer) ended1(th *thread) {
@@ -217,8 +225,8 @@ func (w *waiting) is(verb string) string {
 		if w.more > 0 {
 			fmt.Fprintf(&b, "; and %d more", w.more)
 		}
-	case w.what != "":
-		fmt.Fprintf(&b, ", for %s", w.what)
+	case w.sleepsFor() != "":
+		b.WriteString(", for " + w.sleepsFor())
 	default:
 		b.WriteString(limitWords(w))
 		b.WriteString(", for nothing but time or a signal")

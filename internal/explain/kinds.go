@@ -28,7 +28,7 @@ func (x *Explainer) proves(rec *strace.Record, th *thread) {
 	if kind == "" || !c.HasValue || c.Errno != "" || orphaned(rec) {
 		return
 	}
-	fd, ok := strace.ParseFD(arg(c, 0))
+	fd, ok := c.FD()
 	if !ok || fd.N < 0 {
 		return
 	}

@@ -79,7 +79,7 @@ func (x *Explainer) opened(th *thread, c *strace.Call) string {
 	case "socket":
 		return socketKind(arg(c, 0), arg(c, 1), arg(c, 2))
 	case "accept", "accept4":
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+		if fd, ok := c.FD(); ok {
 			if k := x.state.use(th, fd).file.kind; k != "MPTCP socket" && agree(k, "socket") {
 				return k
 			}
@@ -191,7 +191,7 @@ func rights(c *strace.Call, fn func(strace.FD)) {
 
 // socketOf is the file of the socket of a call, nil if it is not known.
 func socketOf(th *thread, c *strace.Call) *file {
-	if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+	if fd, ok := c.FD(); ok {
 		if d := th.table.get(fd.N); d != nil && d.closed == 0 {
 			return d.file
 		}
@@ -243,7 +243,7 @@ func (x *Explainer) received(rec *strace.Record, th *thread) {
 
 func (x *Explainer) close(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
-	fd, ok := strace.ParseFD(arg(c, 0))
+	fd, ok := c.FD()
 	if !ok || c.Errno == "EBADF" || rec.Type == strace.Unfinished {
 		return
 	}
@@ -362,13 +362,13 @@ func (x *Explainer) fcntl(rec *strace.Record, th *thread) {
 	case bytes.HasPrefix(cmd, []byte("F_DUPFD")):
 		x.duplicate(rec, th)
 	case bytes.Equal(cmd, []byte("F_SETFD")):
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
+		if fd, ok := c.FD(); ok && c.Errno == "" {
 			if d := th.table.get(fd.N); d != nil {
 				d.flags(strace.Has(arg(c, 2), "FD_CLOEXEC", 1), true)
 			}
 		}
 	case bytes.HasPrefix(cmd, []byte("F_SETFL")):
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
+		if fd, ok := c.FD(); ok && c.Errno == "" {
 			if d := th.table.get(fd.N); d != nil && d.file.kind == "eventfd" {
 				d.file.blocking = !strace.Has(arg(c, 2), "O_NONBLOCK", 0o4000)
 			}
@@ -378,7 +378,7 @@ func (x *Explainer) fcntl(rec *strace.Record, th *thread) {
 
 func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
-	from, ok1 := strace.ParseFD(arg(c, 0))
+	from, ok1 := c.FD()
 	to, ok2 := strace.ParseFD(c.Result)
 	if !ok1 || !ok2 || c.Errno != "" || to.N < 0 || !c.HasValue || from.N == to.N {
 		return
@@ -581,11 +581,11 @@ func (x *Explainer) firstHalf(rec *strace.Record) {
 	case "poll", "ppoll", "select", "_newselect", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2", "ppoll_time64", "pselect6_time64":
 		handlerOf(c.Name)(x, rec, th)
 	case "close":
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+		if fd, ok := c.FD(); ok {
 			th.closing = th.table.get(fd.N)
 		}
 	case "read", "write":
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+		if fd, ok := c.FD(); ok {
 			if d := x.state.use(th, fd); d.file.kind == "eventfd" && d.closed == 0 {
 				x.transfer(rec, th, fd, d.file, c.Name == "write")
 			}
@@ -600,13 +600,13 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	req := arg(c, 1)
 	switch {
 	case bytes.Equal(req, []byte("FIONBIO")):
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
+		if fd, ok := c.FD(); ok && c.Errno == "" {
 			if d := th.table.get(fd.N); d != nil {
 				d.file.blocking = bytes.Equal(arg(c, 2), []byte("[0]"))
 			}
 		}
 	case bytes.Equal(req, []byte("FIOCLEX")), bytes.Equal(req, []byte("FIONCLEX")):
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok && c.Errno == "" {
+		if fd, ok := c.FD(); ok && c.Errno == "" {
 			if d := th.table.get(fd.N); d != nil {
 				d.flags(len(req) == len("FIOCLEX"), true)
 			}
@@ -624,7 +624,7 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	case bytes.HasPrefix(req, []byte("EPIOC")):
 		n.path("epoll_ioctl")
 		n.say("reads or sets the busy polling of an epoll")
-		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+		if fd, ok := c.FD(); ok {
 			n.fd(fd.N)
 			n.Kind = "epoll"
 		}

@@ -181,6 +181,12 @@ func (t *texter) say(b []byte) {
 	if t.o.ASCII {
 		b = inASCII(b)
 	}
+	if t.o.Width <= 0 {
+		t.start()
+		t.w.Write(b)
+		t.w.WriteByte('\n')
+		return
+	}
 	for first := true; ; first = false {
 		t.start()
 		room := t.o.Width - len(mark)

@@ -60,7 +60,10 @@ func (o *Options) keep(rec *strace.Record, n *Note) bool {
 }
 
 // mark starts every line that is not the log's own.
-const mark = "#: "
+const (
+	sign = "#:"
+	mark = sign + " "
+)
 
 // texter writes the annotated log.
 type texter struct {
@@ -152,7 +155,7 @@ const foreign = "the next line is the log's own:"
 
 // raw writes a line of the log, or a piece of one.
 func (t *texter) raw(b []byte) {
-	if !t.o.OwnLog && t.atEOL && bytes.HasPrefix(b, []byte(strings.TrimSpace(mark))) {
+	if !t.o.OwnLog && t.atEOL && bytes.HasPrefix(b, []byte(sign)) {
 		t.line(foreign)
 	}
 	if t.o.Terminal {

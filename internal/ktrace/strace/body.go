@@ -15,9 +15,8 @@ var (
 	markEnd        = []byte(" ...>")
 )
 
-// parseCall reads s, "name(args) = result", into c. It reports whether s is
-// a call's text at all; Whole says whether all of it was understood.
-func (r *Reader) parseCall(c *Call, s []byte) bool {
+// parseText parses s for parseCall.
+func (r *Reader) parseText(c *Call, s []byte) bool {
 	n := nameLen(s)
 	if n == 0 || n >= len(s) || s[n] != '(' {
 		return false

@@ -176,18 +176,19 @@ func unslashed(dst, s []byte) []byte {
 // slashed reports whether markup has put backslashes into a line: strace
 // itself prints none before a bracket.
 func slashed(s []byte) bool {
-	for i := bytes.IndexByte(s, '\\'); i >= 0 && i+1 < len(s); {
-		if bytes.IndexByte([]byte(`[]{}()<_*`), s[i+1]) >= 0 {
+	for i := bytes.IndexByte(s, '\\'); i >= 0 && i+1 < len(s); i++ {
+		if s[i] != '\\' {
+			continue
+		}
+		if i++; markup[s[i]] {
 			return true
 		}
-		j := bytes.IndexByte(s[i+2:], '\\')
-		if j < 0 {
-			return false
-		}
-		i += 2 + j
 	}
 	return false
 }
+
+// markup are the signs before which markup's backslashes stand.
+var markup = [256]bool{'[': true, ']': true, '{': true, '}': true, '(': true, ')': true, '<': true, '_': true, '*': true}
 
 // tails are what may stand behind a line that was quoted, drawn into a table
 // or marked up.

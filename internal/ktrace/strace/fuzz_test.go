@@ -4,7 +4,6 @@ package strace
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -41,7 +40,7 @@ func FuzzReader(f *testing.F) {
 				FDSet(a, func(fd FD) { fd.Kind(); fd.Eventfd() })
 				EpollEvents(a, func([]byte, uint64) {})
 				Timespec(a, 1)
-				Counter(a, binary.LittleEndian)
+				eightBytes(a)
 				Order(a)
 				Has(a, "POLLIN", 1)
 			}

@@ -26,8 +26,9 @@ type half struct {
 // pending has the first halves by thread. A thread is in one call at a time.
 // The oldest goes first when there are too many.
 type pending struct {
-	m         map[int]*half
-	sparse    [64]uint16 // how many are in m, by the last bits of the thread's ID
+	near      [64]*half     // by the last bits of the thread's ID
+	m         map[int]*half // of those whose place in near is taken
+	waiting   int
 	byAge     aged.List[*half]
 	free      []*half
 	bytes     int
@@ -36,11 +37,14 @@ type pending struct {
 	hasBroken bool
 }
 
-func (p *pending) count() int { return len(p.m) }
+func (p *pending) count() int { return p.waiting }
 
 // of returns the half of a thread, nil where it has none.
 func (p *pending) of(pid int) *half {
-	if p.sparse[pid&(len(p.sparse)-1)] == 0 {
+	switch h := p.near[pid&(len(p.near)-1)]; {
+	case h != nil && h.pid == pid:
+		return h
+	case len(p.m) == 0:
 		return nil
 	}
 	return p.m[pid]
@@ -56,7 +60,7 @@ func (p *pending) put(rec *Record, text []byte) {
 	h.pid, h.name, h.line, h.time, h.cut = rec.PID, rec.Call.Name, rec.Line, rec.Time, false
 	h.text = append(h.text[:0], text...)
 	p.add(h)
-	for len(p.m) > maxPending || p.bytes > maxPendingBytes {
+	for p.waiting > maxPending || p.bytes > maxPendingBytes {
 		p.dropped++
 		p.take(p.byAge.Oldest().Of.pid)
 	}
@@ -74,11 +78,16 @@ func (p *pending) unused() *half {
 }
 
 func (p *pending) add(h *half) {
-	if p.m == nil {
+	switch near := &p.near[h.pid&(len(p.near)-1)]; {
+	case *near == nil:
+		*near = h
+	case p.m == nil:
 		p.m = map[int]*half{}
+		fallthrough
+	default:
+		p.m[h.pid] = h
 	}
-	p.m[h.pid] = h
-	p.sparse[h.pid&(len(p.sparse)-1)]++
+	p.waiting++
 	p.bytes += len(h.text)
 	p.byAge.Add(&h.place)
 }
@@ -89,8 +98,12 @@ func (p *pending) take(pid int) {
 	if h == nil {
 		return
 	}
-	delete(p.m, pid)
-	p.sparse[pid&(len(p.sparse)-1)]--
+	if near := &p.near[pid&(len(p.near)-1)]; *near == h {
+		*near = nil
+	} else {
+		delete(p.m, pid)
+	}
+	p.waiting--
 	p.bytes -= len(h.text)
 	p.byAge.Remove(&h.place)
 	if cap(h.text) <= 4096 && len(p.free) < maxFree {

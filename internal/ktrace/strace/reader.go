@@ -21,6 +21,7 @@ type Reader struct {
 	joined   []byte
 	names    map[string]string
 	recent   [128]string // of names
+	repeats  repeats
 	pending  pending
 	mainPID  int // of the thread whose lines had no pid while it was the only one
 	fallback int // pid of lines that have none: -ff logs carry it in the file's name

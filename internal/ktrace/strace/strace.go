@@ -81,4 +81,6 @@ type Call struct {
 	First     int  // Resumed: line of the first half
 	FirstTime int64
 	Restarts  string // restart_syscall: the interrupted call that it names, "" where it names none
+
+	kept *repeat // what was read of an equal call, nil if that is not known
 }

@@ -340,18 +340,21 @@ func Has(mask []byte, name string, bit uint64) bool {
 	return false
 }
 
-// Counter reads the 8 bytes that a read or write of an eventfd carries, in the
-// byte order of the log's machine.
-func Counter(arg []byte, order binary.ByteOrder) (uint64, bool) {
+// eightBytes is a string literal that has as many.
+func eightBytes(arg []byte) (v [8]byte, ok bool) {
 	var buf [16]byte
 	b, cut, ok := Unquote(buf[:0], Value(arg))
-	if !ok || cut || len(b) != 8 {
-		return 0, false
+	if !ok || cut || len(b) != len(v) {
+		return v, false
 	}
-	if order.Uint16(oneFirst) == 1 { // a call through order would have buf on the heap
-		return binary.LittleEndian.Uint64(b), true
+	return [8]byte(b), true
+}
+
+func counter(b [8]byte, order binary.ByteOrder) uint64 {
+	if order.Uint16(oneFirst) == 1 { // a call through order would have b on the heap
+		return binary.LittleEndian.Uint64(b[:])
 	}
-	return binary.BigEndian.Uint64(b), true
+	return binary.BigEndian.Uint64(b[:])
 }
 
 var oneFirst = []byte{1, 0}
