@@ -1,6 +1,6 @@
-// Package efd has typed handles over the kernel's eventfd2, ppoll, pselect6
-// and epoll calls on Linux, and shows the path that the running kernel takes
-// behind each of them.
+// Package efd has typed handles over the kernel's eventfd2, ppoll, pselect6 and
+// epoll calls on Linux, and shows the path that the running kernel takes in
+// each of them.
 //
 // # Handles
 //
@@ -20,33 +20,32 @@
 //
 // # Closing
 //
-// A handle may be closed while others use it. Close returns at once, the waits
-// of others end in [os.ErrClosed], and the last user closes the descriptor. No
-// method touches a number that is no longer the handle's.
+// A handle may be closed while others use it. Close returns immediately, the
+// waits of others end in [os.ErrClosed], and the last user closes the
+// descriptor. No method uses an fd that is no longer the handle's.
 //
 // # Errors
 //
-// What the kernel refuses is an *[os.SyscallError], so that errors.Is(err,
-// unix.EAGAIN) holds. What it would refuse is refused before the call where
-// that can be known, by an error that names the argument and the rule, and
-// still wraps the errno. So errors are compared by [errors.Is] and not by ==:
-// docs/x-sys-unix.md, "Coming from x/sys/unix", has this and what else differs.
-// A signal ends a wait only where it was given a mask,
-// in *[InterruptedError].
+// The kernel's errors are of type *[os.SyscallError], so that errors.Is(err,
+// unix.EAGAIN) holds. Invalid arguments are refused before the call if they can
+// be recognised, by an error that names the argument and the rule, and still
+// wraps the errno. So errors are compared by [errors.Is] and not by ==:
+// docs/x-sys-unix.md, "Coming from x/sys/unix", has this and the other
+// differences. A signal ends a wait only if it was given a mask, in
+// *[InterruptedError].
 //
 // # Calls
 //
 // One method makes one system call, unless its documentation says otherwise.
-// [AddTracer] tells each of them as strace prints it, and [Call.Path] has the
-// kernel's documented path behind it. [Observe] shows what the running kernel
-// does. See pages eventfd(2), poll(2), select(2), epoll(7) and signal(7) of the
-// manual.
+// [AddTracer] reports each of them as strace prints it, and [Call.Path] returns
+// the kernel's documented path of it. [Observe] shows the running kernel's. See
+// pages eventfd(2), poll(2), select(2), epoll(7) and signal(7) of the manual.
 //
 // # Other systems
 //
 // The package is for Linux. Elsewhere a program that imports it is refused:
 // "build constraints exclude all Go files". One that builds elsewhere too has
-// the import, and what it makes of it, in a file for Linux,
+// the import, and the types made from it, in a file for Linux,
 //
 //	// wake_linux.go
 //	package loop

@@ -85,13 +85,14 @@ func newEventFD(fd int, flags uint32) *EventFD {
 	return e
 }
 
-// FromFD takes over fd, an eventfd that was made elsewhere or came by SCM_RIGHTS
-// or exec. It sets FD_CLOEXEC. It leaves O_NONBLOCK alone, which belongs to all
-// who hold the open file: without it the handle is [Blocking]. After an error fd
-// is still the caller's. fd must not be that of another handle: Dup makes a second.
+// FromFD takes over fd, an eventfd that was made elsewhere or came by
+// SCM_RIGHTS or exec. It sets FD_CLOEXEC. It does not change O_NONBLOCK, which
+// all holders of the open file share: without it the handle is [Blocking].
+// After an error fd is still the caller's. fd must not be that of another
+// handle: Dup makes a second.
 //
-// What fd is, it reads in /proc/self/fdinfo. Errors: EINVAL, fd is no eventfd;
-// EBADF, fd is not open; ENOENT, /proc is not mounted.
+// It reads the file type in /proc/self/fdinfo. Errors: EINVAL, fd is not an
+// eventfd; EBADF, fd is not open; ENOENT, /proc is not mounted.
 func FromFD(fd int) (*EventFD, error) {
 	info, err := readEventFDInfo(fd)
 	if err != nil {
@@ -271,7 +272,7 @@ func (e *EventFD) Drain() (uint64, error) {
 	return 0, opRead.fail(errno)
 }
 
-// Info is what the kernel says of an eventfd. See proc_pid_fdinfo(5).
+// Info is the kernel's information on an eventfd. See proc_pid_fdinfo(5).
 type Info struct {
 	Count     uint64 // the counter
 	ID        int    // unique among the eventfds of the system that exist now; -1 before Linux 5.2
@@ -311,10 +312,10 @@ func (e *EventFD) Dup() (*EventFD, error) {
 	return newEventFD(fd, e.d.flags.Load()), nil
 }
 
-// File returns a duplicate as an os.File named "eventfd", for what takes files:
-// ExtraFiles of an exec.Cmd, SCM_RIGHTS. The caller closes it. It shares
+// File returns a duplicate as an os.File named "eventfd", for APIs that take
+// files: ExtraFiles of an exec.Cmd, SCM_RIGHTS. The caller closes it. It shares
 // O_NONBLOCK with the handle, also in another process: a child that expects
-// reads to sleep has to poll. Errors: EMFILE; [os.ErrClosed].
+// reads to block has to poll. Errors: EMFILE; [os.ErrClosed].
 func (e *EventFD) File() (*os.File, error) {
 	if e == nil {
 		return nil, os.ErrInvalid
@@ -367,10 +368,10 @@ func (e *EventFD) Detach() (fd int, err error) {
 	return fd, err
 }
 
-// SyscallConn returns the descriptor for raw use. During Control, Read and Write
-// the number stays open, also when the handle is closed meanwhile. Read and
-// Write wait in Go's poller, as ReadContext does, and so refuse a [Blocking]
-// handle. Errors: [os.ErrClosed].
+// SyscallConn returns the descriptor for raw use. During Control, Read and
+// Write the fd stays open, even if the handle is closed in between. Read and
+// Write wait in the runtime netpoller, as ReadContext does, and so refuse a
+// [Blocking] handle. Errors: [os.ErrClosed].
 func (e *EventFD) SyscallConn() (syscall.RawConn, error) {
 	if e == nil {
 		return nil, os.ErrInvalid
@@ -381,10 +382,10 @@ func (e *EventFD) SyscallConn() (syscall.RawConn, error) {
 	return rawConn{&e.d, e.poller}, nil
 }
 
-// Close ends the handle at once, and with it the waits of others, in
-// [os.ErrClosed]. It waits for nobody: the last user closes the descriptor. A
-// handle that AddConn put into an [Epoll] takes itself out first. A second
-// Close returns [os.ErrClosed].
+// Close ends the handle immediately, and with it the waits of others, in
+// [os.ErrClosed]. It does not wait: the last user closes the descriptor. A
+// handle that AddConn put into an [Epoll] removes itself first. A second Close
+// returns [os.ErrClosed].
 func (e *EventFD) Close() error {
 	if e == nil {
 		return os.ErrInvalid

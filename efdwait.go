@@ -157,7 +157,7 @@ func (e *EventFD) readNow() (v uint64, errno unix.Errno) {
 
 func (e *EventFD) readShared(v *uint64) (int, unix.Errno) {
 	fd := int(e.d.fd)
-	// The race detector knows of read alone what os.File wrote to a duplicate.
+	// Only read synchronises with an os.File's write for the race detector.
 	if !raceEnabled && !noNowait.Load() {
 		n, errno := callPreadv2(fd, v)
 		switch errno {
@@ -336,7 +336,7 @@ func (q *writeQueue) flush(w *pendingWrite) bool {
 	return w == nil || w.done
 }
 
-// remove ends w, whose wait ended in err. What is written is no error.
+// remove ends w, whose wait ended in err. A completed write is no error.
 func (q *writeQueue) remove(w *pendingWrite, err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -88,10 +88,9 @@ func (p *Epoll) Add(fd int, events EpollEvents, data uint64) error {
 	return p.ctl(unix.EPOLL_CTL_ADD, fd, events, data)
 }
 
-// Modify changes what fd is registered with. It is one epoll_ctl(2),
-// EPOLL_CTL_MOD. It arms a registration with EPOLLONESHOT again. Errors:
-// ENOENT, fd is not registered; EINVAL, events has EPOLLEXCLUSIVE, or fd was
-// added with it.
+// Modify changes the registration of fd. It is one epoll_ctl(2), EPOLL_CTL_MOD.
+// It arms a registration with EPOLLONESHOT again. Errors: ENOENT, fd is not
+// registered; EINVAL, events has EPOLLEXCLUSIVE, or fd was added with it.
 func (p *Epoll) Modify(fd int, events EpollEvents, data uint64) error {
 	return p.ctl(unix.EPOLL_CTL_MOD, fd, events, data)
 }
@@ -157,7 +156,7 @@ func failFD(last *atomic.Pointer[fdError], errno unix.Errno, fd int, format stri
 	return &e.callError
 }
 
-// checkExclusive refuses what EPOLLEXCLUSIVE does not go with.
+// checkExclusive refuses events that EPOLLEXCLUSIVE excludes.
 func checkExclusive(op int, events EpollEvents) error {
 	const allowed = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
 	if op == unix.EPOLL_CTL_MOD {
@@ -244,12 +243,12 @@ func (p *Epoll) Interest() ([]Interest, error) {
 type BusyPoll struct {
 	Usecs  uint32 // microseconds to poll for, at most 2^31-1; 0: do not
 	Budget uint16 // packets to take at a time; above 64 needs CAP_NET_ADMIN
-	Prefer bool   // put off the device's interrupts meanwhile
+	Prefer bool   // defer the device's interrupts during the polling
 }
 
-// BusyPoll returns what SetBusyPoll set. It is ioctl(2) with EPIOCGPARAMS.
-// Errors: ENOTTY or EINVAL, before Linux 6.9; EOPNOTSUPP, a kernel without
-// CONFIG_NET_RX_BUSY_POLL; [os.ErrClosed].
+// BusyPoll returns the values that SetBusyPoll set. It is ioctl(2) with
+// EPIOCGPARAMS. Errors: ENOTTY or EINVAL, before Linux 6.9; EOPNOTSUPP, a
+// kernel without CONFIG_NET_RX_BUSY_POLL; [os.ErrClosed].
 func (p *Epoll) BusyPoll() (BusyPoll, error) {
 	var k epollParams
 	if err := p.params(unix.EPIOCGPARAMS, &k); err != nil {
@@ -306,9 +305,10 @@ func (p *Epoll) SyscallConn() (syscall.RawConn, error) {
 	return rawConn{&p.d, p.poller}, nil
 }
 
-// Dup makes a second handle for the same epoll, to be closed on its own. What is
-// registered, and what is ready, they share: an event goes to a wait of the one or
-// of the other. Errors: EMFILE; [os.ErrClosed]. See F_DUPFD_CLOEXEC in fcntl(2).
+// Dup makes a second handle for the same epoll, to be closed on its own. They
+// share the registrations and the ready events: an event goes to a wait of the
+// one or of the other. Errors: EMFILE; [os.ErrClosed]. See F_DUPFD_CLOEXEC in
+// fcntl(2).
 func (p *Epoll) Dup() (*Epoll, error) {
 	if err := p.acquire(); err != nil {
 		return nil, err
@@ -336,11 +336,11 @@ func (p *Epoll) File() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "epoll"), nil
 }
 
-// Detach ends the handle as Close does, and gives its descriptor away: the number
-// itself, or a duplicate if somebody else uses the handle or a wait of it has been in
-// Go's poller. What is registered stays so, also the handles that AddConn
-// registered, which the caller has to delete before they close. Errors: EMFILE;
-// [os.ErrClosed].
+// Detach ends the handle as Close does, and gives its descriptor away: the fd
+// itself, or a duplicate if another goroutine uses the handle or a wait of it
+// has been in the runtime netpoller. Registrations stay, also the handles that
+// AddConn registered, which the caller has to delete before they close. Errors:
+// EMFILE; [os.ErrClosed].
 func (p *Epoll) Detach() (fd int, err error) {
 	if err := p.acquire(); err != nil {
 		return -1, err
@@ -354,13 +354,13 @@ func (p *Epoll) Detach() (fd int, err error) {
 	return fd, nil
 }
 
-// Close ends the handle at once, and with it the waits of others, in
+// Close ends the handle immediately, and with it the waits of others, in
 // [os.ErrClosed]: it is the way to stop an event loop. Events that a wait has
-// taken when Close comes are lost. The last user closes the descriptor. Where
-// others have a duplicate of it, what is registered stays so for them. A second
+// taken when Close comes are lost. The last user closes the descriptor. If
+// others have a duplicate of it, the registrations stay for them. A second
 // Close returns [os.ErrClosed].
 func (p *Epoll) Close() error {
-	// The hold is what lets the number be used after close.
+	// The reference keeps the fd valid after close.
 	if err := p.acquire(); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// epollFile is what the handles of one epoll have in common, those that Dup made.
+// epollFile is shared by the handles of one epoll, those that Dup made.
 type epollFile struct {
 	self    weak.Pointer[epollFile]
 	wakeKey uint64      // data of the entries by which waits are ended: one in 2^64 for any other to have
@@ -23,7 +23,7 @@ type epollFile struct {
 
 	mu      sync.Mutex
 	handles []weak.Pointer[Epoll]
-	held    map[*descriptor]struct{} // what AddConn registered, kept from the collector
+	held    map[*descriptor]struct{} // the handles that AddConn registered, kept reachable
 }
 
 func newEpollFile() *epollFile {

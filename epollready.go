@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alwaysReady is an eventfd that is readable for good, one for the process:
-// registered in an epoll, it ends the waits there. NewEpoll makes it, so that
-// nobody who ends a wait needs a descriptor.
+// alwaysReady is a process-wide eventfd that stays readable: registered in an
+// epoll, it ends the waits there. NewEpoll makes it, so that ending a wait
+// needs no new descriptor.
 var alwaysReady struct {
 	mu  sync.Mutex
 	has atomic.Bool
@@ -78,7 +78,8 @@ func (f *epollFile) register(p *Epoll) bool {
 	return f.ready.there
 }
 
-// retry goes on with enter, and meanwhile ends the waits that signals can end.
+// retry repeats enter, and between two tries ends the waits that signals can
+// end.
 func (f *epollFile) retry(p *Epoll) {
 	defer p.d.release()
 	for !f.retryOnce(p) {
@@ -107,8 +108,8 @@ func (f *epollFile) leave(p *Epoll) {
 }
 
 // interruptThreads sends each thread of the process the signal by which Go's
-// runtime preempts goroutines, which comes at any time and so is heeded by nobody:
-// a wait without a mask has a look at what ends it.
+// runtime preempts goroutines, which may come at any time and so is ignored by
+// programs: a wait without a mask then checks whether it must end.
 func interruptThreads() {
 	dir, err := os.Open("/proc/self/task")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 var errNoRoom = badArg(unix.EINVAL, "Epoll.Wait: events has no room")
 
-// checkRoom refuses what the kernel does not store events to.
+// checkRoom refuses buffers to which the kernel stores no events.
 func checkRoom(events []EpollEvent) error {
 	switch {
 	case len(events) == 0:
@@ -26,9 +26,9 @@ func checkRoom(events []EpollEvent) error {
 	return nil
 }
 
-// Wait waits for events, stores as many as there are room for, and returns how
-// many. n is 0 when the time is over. Timeout and mask are as in [Poll]. What
-// Add registers meanwhile counts for a Wait under way.
+// Wait waits for events, stores as many as there is room for, and returns their
+// number. n is 0 when the timeout expires. Timeout and mask are as in [Poll]. A
+// running Wait also returns events of fds that Add registers during it.
 //
 // It is one epoll_pwait(2), repeated with the time left where a signal ended
 // it. A limit that is no whole number of milliseconds, or above 24.8 days, is
@@ -96,7 +96,7 @@ const (
 	lookAgain = 4
 )
 
-// epollWait is what a wait that takes several calls goes by.
+// epollWait is the state of a wait that takes several calls.
 type epollWait struct {
 	timeout, start time.Duration
 	mask, blocked  *SigSet
@@ -157,8 +157,8 @@ func (p *Epoll) waitOn(events []EpollEvent, w *epollWait, n int, call op, errno 
 	}
 }
 
-// errMore stands beside the errnos: the time is not over, though one call
-// cannot wait longer than it did.
+// errMore is a sentinel outside the errno range: the kernel's timeout limit
+// expired before the caller's.
 const errMore unix.Errno = 1 << 20
 
 // waitStep makes the call that keeps to left, or to a part of it.
@@ -279,7 +279,7 @@ func (p *Epoll) park(ctx context.Context, events []EpollEvent) (int, error) {
 	return n, err
 }
 
-// look takes what is ready.
+// look takes the ready events.
 func (p *Epoll) look(events []EpollEvent) (int, error) {
 	if err := p.mayWait(events); err != nil {
 		return 0, err
@@ -292,7 +292,8 @@ func (p *Epoll) poller() (*poller, error) {
 	if g := p.d.poller(); g != nil {
 		return g, nil
 	}
-	// Go's poller takes what is non-blocking. An epoll's own calls ignore the flag.
+	// The runtime netpoller takes only non-blocking files. An epoll's own calls
+	// ignore the flag.
 	if _, errno := callFcntl(int(p.d.fd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK); errno != 0 {
 		return nil, opFcntl.fail(errno)
 	}

@@ -21,21 +21,21 @@ type wakeup struct {
 	mu sync.Mutex
 }
 
-// ErrWoken is what a wait returns that [Epoll.Wake] ended.
+// ErrWoken is the error of a wait that [Epoll.Wake] ended.
 var ErrWoken = errors.New("efd: woken by Wake")
 
-// Wake ends one Wait or WaitContext of this handle, in n = 0 and [ErrWoken]: one
-// that sleeps, or else the next one. Several Wakes before that are one. It takes
-// no event. The next wait is ended before it looks, so that what is ready stays for
-// the wait after it: look with timeout 0 for both. A wait that sleeps and finds
-// events together with the Wake returns these, and the next one is ended.
+// Wake ends one Wait or WaitContext of this handle, in n = 0 and [ErrWoken]:
+// one that sleeps, or else the next one. Several Wakes before that are one. It
+// takes no event. The next wait is ended before it checks, so that ready events
+// stay for the wait after it: call Wait with timeout 0 for both. A wait that
+// sleeps and finds events together with the Wake returns these, and the next
+// one is ended.
 //
-// If nobody waits, it makes no call. If somebody does, it is epoll_ctl(2),
-// EPOLL_CTL_ADD, of an eventfd that is readable for good, and the wait that ends
-// makes another, EPOLL_CTL_DEL. The entry is in no event and not in Interest. Who
-// waits on the same epoll by other means, such as a duplicate of its number, may
-// see it for the moment that it takes the wait to end: EPOLLIN, with data that
-// nobody gave.
+// Without a waiter it makes no call. With one it is epoll_ctl(2),
+// EPOLL_CTL_ADD, of an eventfd that stays readable, and the wait that ends
+// makes another, EPOLL_CTL_DEL. The entry is in no event and not in Interest. A
+// waiter on the same epoll by other means, such as a duplicate of its fd, may
+// see it until the wait has ended: EPOLLIN, with data that no caller gave.
 //
 // It needs no descriptor to spare. If no memory or no watch is left for the entry
 // (fs.epoll.max_user_watches), it interrupts the threads of the process instead. A
@@ -58,9 +58,9 @@ func (p *Epoll) Wake() error {
 	return nil
 }
 
-// waited reports whether there are waits to be ended. Who waits counts itself
-// before it looks at woken, and at whether the handle is closed. Who ends waits
-// sets that before it looks here.
+// waited reports whether there are waits to be ended. A waiter counts itself
+// before it checks woken, and whether the handle is closed. Wake and Close set
+// these before they check here.
 func (w *wakeup) waited() bool { return w.sleepers.Load()+w.parked.Load() > 0 }
 
 // raise and lower have waits end, and sleep again. The number is the caller's, and
@@ -121,8 +121,8 @@ func (p *Epoll) endWaits() {
 	p.settle()
 }
 
-// sift takes the wake entries out of what the kernel stored, and returns how many
-// events are left.
+// sift removes the wake entries from the stored events, and returns the number
+// of events left.
 func (p *Epoll) sift(events []EpollEvent) int {
 	if !p.file.hasWake.Load() {
 		return len(events)

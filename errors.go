@@ -83,7 +83,7 @@ func (nilConnError) Is(target error) bool {
 	return target == unix.EINVAL || target == unix.EBADF || target == os.ErrInvalid
 }
 
-// callError is what the kernel said of an argument, with the argument and the
+// callError is the kernel's error for an argument, with the argument and the
 // rule named.
 type callError struct {
 	text string

@@ -12,18 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor is what every handle has: a number that is used by many
-// goroutines and closed once, by the last of them.
+// descriptor is a reference-counted file descriptor shared by all methods of a
+// handle.
 //
-// The low bits of state count the users. An open handle counts as one. To use
-// the number is to acquire, and to release afterwards:
+// The low bits of state count the users. An open handle counts as one. A method
+// acquires the fd before it uses it, and releases it afterwards:
 //
-//   - close clears isOpen and lets go of the handle's own use. From then on
-//     acquire fails, for which it may count itself for a moment.
-//   - whoever brings the count to 0 with isOpen clear tries to clear isLive.
-//     One succeeds, and closes the number.
+//   - close clears isOpen and drops the handle's own reference. From then on
+//     acquire fails; it may raise the count transiently before it fails.
+//   - a release that brings the count to 0 with isOpen clear tries to clear
+//     isLive. One succeeds, and closes the fd.
 //
-// So the number is the handle's between acquire and release, whatever else
+// So the fd is the handle's between acquire and release, whatever else
 // goes on. The zero descriptor is closed.
 type descriptor struct {
 	state   atomic.Uint64
@@ -54,12 +54,11 @@ type extra struct {
 	watchers []watcher
 }
 
-// watcher is who has to know that a handle closes before its number does.
+// watcher is notified when a handle is closed, before its fd is closed.
 type watcher interface {
-	// closing is told once, on the goroutine that calls Close, while d's
-	// number is still d's.
+	// closing is called once, by Close, while d's fd is still valid.
 	closing(d *descriptor)
-	// gone says that there is nobody to tell any more.
+	// gone reports that the watcher needs no more calls.
 	gone() bool
 }
 
@@ -76,7 +75,7 @@ func closeLost(fd int32) { callClose(int(fd)) }
 // acquire reports whether the number may be used, until release.
 func (d *descriptor) acquire() bool { return d.state.Add(1)&isOpen != 0 || d.refuse() }
 
-// refuse takes back an acquire of what is closed.
+// refuse undoes an acquire of a closed descriptor.
 //
 //go:noinline
 func (d *descriptor) refuse() bool {
@@ -184,7 +183,7 @@ func (d *descriptor) getExtra() *extra {
 	return d.extra.Load()
 }
 
-// watch has w told when d closes. It reports false where d is closing already.
+// watch has d call w on close. It reports false if d is closing already.
 func (d *descriptor) watch(w watcher) bool {
 	x := d.getExtra()
 	x.mu.Lock()

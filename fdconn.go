@@ -24,8 +24,8 @@ func (fd FD) SyscallConn() (syscall.RawConn, error) {
 	return rawFD(fd), nil
 }
 
-// check refuses what no descriptor has: poll(2) skips negative numbers, and the
-// number of a closed handle is one.
+// check refuses invalid fds: poll(2) skips negative ones, and a closed handle
+// has -1.
 func (fd FD) check(what string) error {
 	if fd < 0 || fd > math.MaxInt32 {
 		return badArg(unix.EBADF, "%s: fd %d: want an open descriptor; the FD of a closed handle is -1", what, int(fd))
@@ -33,7 +33,7 @@ func (fd FD) check(what string) error {
 	return nil
 }
 
-// checkOpen refuses what is not open.
+// checkOpen refuses an fd that is not open.
 func (fd FD) checkOpen() error {
 	if err := fd.check("PollSet"); err != nil {
 		return err

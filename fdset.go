@@ -41,8 +41,8 @@ type FDSet struct {
 	turn  uint      // large.turn as of this FDSet's last change
 }
 
-// largeFDs is what copies of a set share. The kernel wants the bits of a set in
-// one piece, so these are all of them.
+// largeFDs is shared by copies of a set. The kernel requires the bits of a set
+// in one piece, so these are all of them.
 type largeFDs struct {
 	words []fdWord
 	work  bool // changed in place; else a change makes new ones
@@ -56,7 +56,8 @@ var errStaleFDSet = &argError{staleFDSet[len("efd: "):], unix.EINVAL}
 // wordsFor is how many words have room for n bits.
 func wordsFor(n int) int { return (n + fdWordBits - 1) / fdWordBits }
 
-// stale reports whether another FDSet has changed what s shared with it.
+// stale reports whether another FDSet has changed the bits that s shared with
+// it.
 func (s *FDSet) stale() bool { return s != nil && s.large != nil && s.large.turn != s.turn }
 
 // words are the bits, to be read.
@@ -94,8 +95,8 @@ func (s *FDSet) edit(n int, work bool) []fdWord {
 // newWords has n words at least, in steps, since sets grow.
 func newWords(n int) []fdWord { return make([]fdWord, (n+lowWords-1)/lowWords*lowWords) }
 
-// Add puts fd into the set. Errors: EBADF, fd is negative, or above what
-// fs.nr_open can allow; [os.ErrInvalid], the FDSet is nil.
+// Add puts fd into the set. Errors: EBADF, fd is negative, or above the largest
+// value that fs.nr_open can allow; [os.ErrInvalid], the FDSet is nil.
 func (s *FDSet) Add(fd int) error {
 	switch {
 	case s == nil:
@@ -147,7 +148,7 @@ func (s *FDSet) Clone() FDSet {
 	return c
 }
 
-// CopyFrom makes s what o is. It keeps what s has allocated, so that a loop that
+// CopyFrom makes s a copy of o. It reuses the memory of s, so that a loop that
 // copies its set and selects allocates nothing.
 func (s *FDSet) CopyFrom(o *FDSet) {
 	from := o.words()

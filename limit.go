@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// limit is the time limit of a wait that may take several calls. The first one
-// needs no clock: the kernel leaves in ts what a signal left of the time. It
-// does not under personality(2) STICKY_TIMEOUTS, nor do some emulators, and the
-// time between calls it does not see. So from the first interruption on the
-// wait goes by the clock. Where the kernel left ts as it was, the time before
-// that interruption is not counted: the wait is that much longer, once.
+// limit is the timeout of a wait that may take several calls. The first one
+// needs no clock: after a signal the kernel leaves the remaining time in ts. It
+// does not under personality(2) STICKY_TIMEOUTS, nor do some emulators, and ts
+// excludes the time between calls. So from the first interruption on the wait
+// uses the clock. If the kernel left ts as it was, the time before that
+// interruption is not counted: the wait is that much longer, once.
 type limit struct {
 	ts    timespec
 	end   time.Duration // by monotonic; 0 as long as no clock was read
 	never bool          // no limit
 }
 
-// set makes l stand for d and returns what the kernel gets.
+// set makes l stand for d and returns the kernel's argument.
 func (l *limit) set(d time.Duration) *timespec {
 	l.never = d < 0
 	return l.ts.set(d)
@@ -33,7 +33,7 @@ func (l *limit) start() {
 	}
 }
 
-// next is what the kernel gets for another call.
+// next returns the kernel's argument for another call.
 func (l *limit) next() *timespec {
 	l.start()
 	return l.ts.set(l.left())

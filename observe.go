@@ -17,16 +17,16 @@ import (
 // not to be changed.
 type Wake struct {
 	Waker, Wakee Side
-	Object       string        // what Wakee waits on: "eventfd 5 (id 12)", "" where not known
+	Object       string        // the object that Wakee waits for: "eventfd 5 (id 12)", "" if unknown
 	EventFD      int           // the id of the eventfd that Object is, as [EventFD.Info] has it; -1 where it is none or its id is not known
 	Callback     string        // the wait-queue entry's function that did the waking, by its kernel name; "" where no queue was walked, as for a time-out
 	Callbacks    []string      // all of them, the object's own first: ep_poll_callback, then the epoll's
-	Path         Path          // the call chain of the waking, held against the documented path; with TraceFunctions every edge that is documented for the call
+	Path         Path          // the call chain of the waking, compared with the documented path; with TraceFunctions every edge that is documented for the call
 	Sleep        Path          // the same of the chain with which the wakee had gone to sleep
 	Latency      time.Duration // from the waking to the running; -1 where the running was not seen
 	Time         time.Duration // of the waking, on CLOCK_MONOTONIC
 	Runtime      bool          // the wakee is the poller of a Go runtime
-	Incomplete   bool          // records were lost beside it, or its call chain is not that of a waking: what is missing here may have been there
+	Incomplete   bool          // records were lost while it was in flight, or its call chain is not that of a waking: absent fields may have had values
 }
 
 // Change is one change of a watched eventfd, as [WatchEventfds] has them
@@ -34,9 +34,9 @@ type Wake struct {
 type Change struct {
 	By     Side          // whose call it was; without a thread where an interrupt did it
 	Object string        // "eventfd 5 (id 12)", "an eventfd" where its number is not known
-	What   string        // what was done, in a few words: "was put on the wait queue of"
+	What   string        // the operation, in a few words: "was put on the wait queue of"
 	Field  string        // the memory that was written: "count" or "wqh.lock"
-	Path   Path          // the call chain, held against the documented path of the call
+	Path   Path          // the call chain, compared with the documented path of the call
 	Time   time.Duration // on CLOCK_MONOTONIC
 }
 
@@ -47,21 +47,21 @@ type Side struct {
 	Comm     string
 	Syscall  string // that it was in, "" for none
 	FD       int    // that call's descriptor, -1 where not known
-	Context  string // task, softirq, hardirq or kworker: what the waking ran in; "unknown" where the recorded chain does not tell. A thread that an interrupt hit is not its waker
+	Context  string // task, softirq, hardirq or kworker: the execution context of the waking; "unknown" if the recorded chain does not show it. A thread that an interrupt hit is not its waker
 }
 
-// Report is what an [Observation] saw.
+// Report holds the results of an [Observation].
 type Report struct {
 	Kernel string // uname -r
 	Wakes  []Wake // the newest, up to a bound of 4096
 	Total  int    // of all wakes that concern an eventfd, poll, select or epoll
-	Lost   int    // records that never arrived, Unwoken among them: above 0, what is not among Wakes may have happened
+	Lost   int    // records that never arrived, Unwoken among them: above 0, wakes may be missing from Wakes
 
 	LostBy       map[string]int // the same by the source that they are of, such as "sched:sched_waking"
 	Changes      []Change       // of watched eventfds, the newest, up to a bound of 4096
 	TotalChanges int
 	Unwoken      int      // sleeps in poll, select, epoll or on an eventfd that ended, and no record says by which wake: Unobservable says on which CPUs
-	Unobservable []string // what was asked for and could not be observed, with the reason
+	Unobservable []string // the requested parts that could not be observed, with the reason
 }
 
 // Observation is a running [Observe].
@@ -119,29 +119,30 @@ func OnWake(fn func(Wake)) ObserveOption {
 }
 
 // WakesOnly leaves system calls and sleeps out: a wake then has no descriptor,
-// no object and no latency, the woken thread's call is not known, and an
-// observed wake costs a small part of what it does otherwise.
+// no object and no latency, the woken thread's call is unknown, and an observed
+// wake costs a small part of its usual cost.
 func WakesOnly() ObserveOption { return func(o *observeOptions) { o.light = true } }
 
-// WatchEventfds has the processor watch the eventfds that this process and what
-// it starts make from then on: their counters, and the locks of their wait
-// queues, so that [Report.Changes] shows who enters and leaves a queue and who
-// changes a counter. An x86 processor can watch two eventfds at a time. One is
-// watched from a few milliseconds after its making on, on a busy machine later:
-// once [Observation.Changes] counts a write to it, of 0 too, it is. Each of its
-// changes costs some 20 µs. Where watching is not to be had, [Report.Unobservable]
-// says why. With [WakesOnly] the eventfds have no names.
+// WatchEventfds watches the eventfds that this process and its children make
+// from then on, with the processor's watchpoints: their counters, and the locks
+// of their wait queues, so that [Report.Changes] shows the threads that enter
+// and leave a queue or change a counter. An x86 processor can watch two
+// eventfds at a time. An eventfd is watched from a few milliseconds after its
+// creation, on a busy machine later: once [Observation.Changes] counts a write
+// to it, of 0 too, it is. Each of its changes costs some 20 µs. If watching is
+// unavailable, [Report.Unobservable] has the reason. With [WakesOnly] the
+// eventfds have no names.
 func WatchEventfds() ObserveOption { return func(o *observeOptions) { o.watch = true } }
 
-// TraceFunctions has the kernel's function tracer show the documented functions
-// that the threads of this process enter, and those of what it starts. The paths
-// of a wake then have every edge that is documented for both calls, also those
-// that no call chain shows: what was reached by a tail call, what had returned
-// before. Such an edge's Evidence names the tracer. Where there is none, as on a
-// kernel in lockdown, or with [WakesOnly], [Report.Unobservable] says why. It
-// slows calls down: where two threads did nothing but wake each other, on one
-// emulated CPU, they did so half to a ninth as often. What the tracer loses makes edges
-// inconclusive, and no wake.
+// TraceFunctions records with the kernel's function tracer the documented
+// functions that the threads of this process and its children enter. The paths
+// of a wake then have every documented edge of both calls, also those that no
+// call chain shows: functions that were reached by a tail call or that had
+// returned before. Such an edge's Evidence names the tracer. Without a tracer,
+// as on a kernel in lockdown, or with [WakesOnly], [Report.Unobservable] has
+// the reason. It slows calls down: two threads that only woke each other, on
+// one emulated CPU, did so half to a ninth as often. Lost records of the tracer
+// make edges inconclusive, and no wake.
 func TraceFunctions() ObserveOption { return func(o *observeOptions) { o.trace = true } }
 
 // Observe watches the kernel wake the threads of this process that wait for
@@ -252,8 +253,7 @@ func first(names []string) string {
 	return names[0]
 }
 
-// judged is what a Path is made of: a way where functions were traced, else a
-// chain.
+// judged is the source of a Path: a way if functions were traced, else a chain.
 type judged struct {
 	chain *match.Chain
 	way   *observe.Way
@@ -269,7 +269,7 @@ func (j judged) steps() []match.Step {
 	return nil
 }
 
-// path is what was judged as a Path. All calls come from one goroutine.
+// path converts a judgement to a Path. All calls come from one goroutine.
 func (o *Observation) path(kernel, name string, c *match.Chain, w *observe.Way) Path {
 	of := judged{c, w}
 	if of == (judged{}) || name == "" {

@@ -50,37 +50,37 @@ func (ev PollEvents) String() string { return uapi.PollEvents.String(uint64(uint
 type PollFD struct {
 	FD      int32      // negative, as FD of a closed handle is: skipped, Revents becomes 0
 	Events  PollEvents // to wait for
-	Revents PollEvents // what is ready; POLLNVAL: FD is not open
+	Revents PollEvents // the ready events; POLLNVAL: FD is not open
 }
 
 // Poll waits until one of fds is ready, sets Revents of all, and returns how
 // many are ready. n is 0 when the time is over. It is one ppoll(2).
 //
-// A negative timeout is no limit, 0 does not wait, and anything else is kept to
-// the nanosecond as far as the kernel's timers go, and never cut short. With a
-// nil mask, a signal that ends the wait has it repeated with the time left.
-// Where the kernel does not tell how much that is (STICKY_TIMEOUTS of
-// personality(2), some emulators), the time before the first signal does not
-// count. With a mask, the thread blocks those signals, and only those, for as
-// long as it waits, and a signal ends the wait in *[InterruptedError]. Whatever
-// mask says, signals 32 to 34 stay deliverable, and SIGURG, by which Go's
-// runtime preempts goroutines, waits until the wait is over. A signal that is
-// sent to the process and not to this thread is taken by another thread: see
-// [WithSigMask].
+// A negative timeout is no limit, 0 does not wait, and any other value is kept
+// to the nanosecond as far as the kernel's timers go, and never cut short. With
+// a nil mask, a wait that a signal ends is repeated with the remaining time. If
+// the kernel does not return that time (STICKY_TIMEOUTS of personality(2), some
+// emulators), the time before the first signal does not count. With a mask, the
+// thread blocks those signals, and only those, during the wait, and a signal
+// ends the wait in *[InterruptedError]. Whatever mask contains, signals 32 to
+// 34 stay deliverable, and SIGURG, by which Go's runtime preempts goroutines,
+// stays pending until the wait ends. A signal that is sent to the process and
+// not to this thread is taken by another thread: see [WithSigMask].
 //
-// The handler that ends a wait is Go's own. Its runtime has one for every signal
-// that can be caught, but for SIGCONT and the stops from a terminal, whether
-// [os/signal.Notify] asked for it or not: each ends a wait that has a mask
-// without it. A channel of Notify has the signal as well, after the wait where
-// mask blocks it. Without Notify a signal does what [os/signal] says, and SIGTERM
-// ends the program. What [os/signal.Ignore] ignores ends no wait.
+// The handler that ends a wait is Go's own. Its runtime has one for every
+// signal that can be caught, but for SIGCONT and the stops from a terminal,
+// whether [os/signal.Notify] asked for it or not: each ends a wait that has a
+// mask without it. A channel of Notify receives the signal as well, after the
+// wait if mask blocks it. Without Notify a signal has the effect that
+// [os/signal] documents, and SIGTERM ends the program. Signals that
+// [os/signal.Ignore] ignores end no wait.
 //
-// The numbers are the caller's to keep open: one that is closed meanwhile is
-// POLLNVAL, and one that is reused is reported for what it is then. FD of a handle
-// that is closed is -1, which the kernel skips without a word: a Poll for it
-// alone, with [Forever], does not return. [PollSet] holds its members, and is to
-// be preferred for a descriptor and a stop event. Errors: EINVAL, fds is longer than the soft limit
-// RLIMIT_NOFILE; ENOMEM.
+// The caller keeps the fds open: one that is closed during the wait is
+// POLLNVAL, and one that is reused is reported for its new file. FD of a handle
+// that is closed is -1, which the kernel skips silently: a Poll for it alone,
+// with [Forever], does not return. [PollSet] holds its members, and is to be
+// preferred for a descriptor and a stop event. Errors: EINVAL, fds is longer
+// than the soft limit RLIMIT_NOFILE; ENOMEM.
 func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) {
 	var l limit
 	var buf SigSet

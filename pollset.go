@@ -22,11 +22,11 @@ import (
 // wait for the same ones again and again. The zero value is empty and ready.
 //
 // Members are held from Add to Remove, not per wait, so that a wait costs what
-// the kernel's does. An [EventFD] or [Epoll] is held itself: when it is closed
+// the kernel's does. An [EventFD] or [Epoll] is held itself: if it is closed
 // while it is a member, Wait ends with [os.ErrClosed], Ready yields it with
-// POLLNVAL, and so on until it is removed. Any other Conn, such as an os.File or
-// a *net.TCPConn, is held by a duplicate of its descriptor, which Close and
-// Remove close. A number that AddFD added is the caller's to keep open.
+// POLLNVAL, and so on until it is removed. Any other Conn, such as an os.File
+// or a *net.TCPConn, is held by a duplicate of its descriptor, which Close and
+// Remove close. An fd that AddFD added is kept open by the caller.
 //
 // Which to take: [EventFD.ReadContext] waits for one eventfd, and [Epoll] serves
 // many descriptors, both in Go's poller, without a thread. A PollSet is for the
@@ -71,9 +71,9 @@ const (
 	stateNoWake  // wake is -1
 )
 
-// member is one descriptor of a set. Its number stays what it is for as long
-// as it is a member: a handle is acquired, a bare number is the caller's, and any
-// other Conn is duplicated.
+// member is one descriptor of a set. Its fd refers to the same file as long as
+// it is a member: a handle is acquired, a bare fd is kept open by the caller,
+// and any other Conn is duplicated.
 type member struct {
 	core    *pollCore
 	conn    syscall.Conn
@@ -113,8 +113,8 @@ func (s *PollSet) make() *pollCore {
 // POLLNVAL are waited for in any case. A wait under way goes on with it.
 //
 // A connection or file is held by a duplicate. So its own Close closes nothing
-// yet: the peer of a connection gets no FIN, and waits for its end, until Remove.
-// The open file stays open, and the set reports what happens to it. Remove it
+// yet: the peer of a connection gets no FIN, and waits for its end, until
+// Remove. The open file stays open, and the set reports its events. Remove it
 // before you close it. A net.Conn is a syscall.Conn by its type, such as
 // *net.TCPConn: c.(syscall.Conn).
 //
@@ -132,15 +132,15 @@ func (s *PollSet) Add(c syscall.Conn, events PollEvents) error {
 	return s.get().add(c, events)
 }
 
-// AddFD is Add for a bare number, which is neither duplicated nor closed: the
+// AddFD is Add for a bare fd, which is neither duplicated nor closed: the
 // caller keeps it open until it is removed. Ready yields it as an [FD], and
-// Modify and Remove take it as that. A number that is closed meanwhile is
-// POLLNVAL, and one that is reused is reported for what it is then. It makes one
+// Modify and Remove take it as that. An fd that is closed in between is
+// POLLNVAL, and one that is reused is reported for its new file. It makes one
 // fcntl(2), F_GETFD. Errors: EBADF, fd is not open, or negative, as that of a
 // closed handle is; EEXIST, it is a member already; [os.ErrClosed].
 func (s *PollSet) AddFD(fd int, events PollEvents) error { return s.Add(FD(fd), events) }
 
-// checkKey refuses what cannot be a member.
+// checkKey refuses Conns that cannot be a member.
 func checkKey(c syscall.Conn) error {
 	switch v := reflect.ValueOf(c); {
 	case !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil():
@@ -231,8 +231,8 @@ func dupConn(conn syscall.Conn) (fd int, err error) {
 	return fd, err
 }
 
-// Modify changes what c is waited for. A wait under way goes on with that.
-// Errors: ENOENT, c is no member; EINVAL as Add; [os.ErrClosed], the set is closed.
+// Modify changes the events of c. A running wait goes on with them. Errors:
+// ENOENT, c is not a member; EINVAL as Add; [os.ErrClosed], the set is closed.
 func (s *PollSet) Modify(c syscall.Conn, events PollEvents) error {
 	core, m, err := s.lockMember(c)
 	if err != nil {
@@ -332,7 +332,7 @@ func (m *member) remove() (free bool) {
 	return m.retire()
 }
 
-// forgetSlot takes m out of what the last wait polled.
+// forgetSlot removes m from the slots of the last wait.
 func (m *member) forgetSlot() {
 	if c := m.core; m.slot >= 0 {
 		c.polled[m.slot] = nil
@@ -366,7 +366,7 @@ func (m *member) release() {
 	m.unpin()
 }
 
-// closing is told by the member's handle.
+// closing implements watcher for the member's handle.
 func (m *member) closing(*descriptor) {
 	c := m.core
 	c.mu.Lock()
@@ -384,11 +384,11 @@ func (m *member) closing(*descriptor) {
 
 func (m *member) gone() bool { return false }
 
-// Wait waits until a member is ready, and returns how many are. n is 0 when the
-// time is over. Timeout and mask are as in [Poll]. It is one ppoll(2), and
-// another one where the set was changed meanwhile. Errors: [os.ErrClosed], the
-// set or a member was closed; EBUSY, another goroutine waits;
-// *[InterruptedError]; and those of ppoll(2).
+// Wait waits until a member is ready, and returns the number of ready members.
+// n is 0 when the timeout expires. Timeout and mask are as in [Poll]. It is one
+// ppoll(2), and another one if the set was changed during it. Errors:
+// [os.ErrClosed], the set or a member was closed; EBUSY, another goroutine
+// waits; *[InterruptedError]; and those of ppoll(2).
 func (s *PollSet) Wait(timeout time.Duration, mask *SigSet) (n int, err error) {
 	if s == nil {
 		return 0, os.ErrInvalid
@@ -459,13 +459,13 @@ func (c *pollCore) waitDone(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// pollWait is what a wait that takes several calls goes by.
+// pollWait is the state of a wait that takes several calls.
 type pollWait struct {
 	limit         limit
 	mask, blocked *SigSet
 }
 
-// wait waits in ctx, which may be done at once.
+// wait waits in ctx, which may be done already.
 func (c *pollCore) wait(ctx context.Context, timeout time.Duration) (int, error) {
 	var w pollWait
 	n, fds, errno, err := c.waitStep(ctx, &w, w.limit.set(timeout))
@@ -512,8 +512,8 @@ func (c *pollCore) waitOn(ctx context.Context, w *pollWait, fds []PollFD, n int,
 	}
 }
 
-// begin makes the caller the one that waits, and returns what to poll. A wait
-// that does not sleep needs no wake.
+// begin makes the caller the waiter, and returns the slots to poll. A wait that
+// does not sleep needs no wake.
 func (c *pollCore) begin(sleeps bool) ([]PollFD, error) {
 	s := c.state.Load()
 	if s == 0 || s == stateNoWake && !sleeps {
@@ -535,7 +535,7 @@ func (c *pollCore) slots(sleeps bool) []PollFD {
 func (c *pollCore) beginChanged(sleeps bool) ([]PollFD, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// Set at once: where nothing has changed, another wait can begin without mu.
+	// Set early: if nothing has changed, another wait can begin without mu.
 	if c.state.Or(stateWaiting)&stateWaiting != 0 {
 		return nil, errSetBusy
 	}
@@ -552,8 +552,8 @@ func (c *pollCore) beginChanged(sleeps bool) ([]PollFD, error) {
 	return c.slots(sleeps), nil
 }
 
-// prepare takes in what has changed. c.mu is held, and stateWaiting is the
-// caller's.
+// prepare applies the changes since the last wait. c.mu is held, and
+// stateWaiting is the caller's.
 func (c *pollCore) prepare(sleeps bool) error {
 	switch {
 	case c.closed:
@@ -573,8 +573,8 @@ func (c *pollCore) prepare(sleeps bool) error {
 	return nil
 }
 
-// rebuild makes fds from the members. The slot of wake is the last: where a
-// member is ready, the kernel does not queue on what comes after it.
+// rebuild makes fds from the members. The slot of wake is the last: if a member
+// is ready, the kernel does not queue on later slots.
 func (c *pollCore) rebuild() {
 	c.compact()
 	was := len(c.polled)
@@ -675,7 +675,7 @@ func (c *pollCore) reportClosed() {
 
 // Ready yields the members that the last Wait found ready, in the order in
 // which they were added, with their events. The loop may change the set and
-// close members; what it removes is not yielded any more. After an error of
+// close members; removed members are not yielded any more. After an error of
 // Wait it yields nothing, or the members whose handles are closed.
 func (s *PollSet) Ready() iter.Seq2[syscall.Conn, PollEvents] {
 	return func(yield func(syscall.Conn, PollEvents) bool) {
@@ -710,8 +710,8 @@ func (c *pollCore) polledAt(i int) syscall.Conn {
 	return c.polled[i].conn
 }
 
-// Close takes all members out and ends a wait with [os.ErrClosed], as it does
-// all later calls. What Remove says of duplicates holds for all members.
+// Close removes all members and ends a wait with [os.ErrClosed], as it does all
+// later calls. The remarks of Remove on duplicates hold for all members.
 func (s *PollSet) Close() error {
 	if s == nil {
 		return os.ErrInvalid

@@ -9,10 +9,10 @@ import (
 
 const raceEnabled = true
 
-// An eventfd orders what goroutines do, in the kernel, where the race detector
-// does not look. So it is told: who sees readiness comes after who made it. A
-// number does not say which eventfd it is, so all share two variables: writes
-// that make readable, reads that make room.
+// An eventfd orders goroutines in the kernel, which the race detector does not
+// see. Annotate it: observing readiness happens after the write that caused it.
+// An fd does not identify its eventfd, so all share two variables: writes that
+// make readable, reads that make room.
 var raceWritten, raceTaken byte
 
 func raceRelease(v *byte) { runtime.RaceReleaseMerge(unsafe.Pointer(v)) }

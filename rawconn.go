@@ -81,8 +81,8 @@ func (e *closedConn) Error() string {
 }
 func (e *closedConn) Unwrap() []error { return []error{os.ErrClosed, e.err} }
 
-// control runs f on the number of a Conn of another package. One that is closed
-// does not run it, and what os and net then say is not os.ErrClosed.
+// control runs f on the fd of a Conn of another package. A closed one does not
+// run it, and the error of os and net is then not os.ErrClosed.
 func control(c syscall.Conn, f func(fd uintptr)) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

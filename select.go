@@ -100,8 +100,8 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel
-// neither tests nor clears. It reaches over one word at least. What it reports is n bits below them. The sets have
-// one length, or none.
+// neither tests nor clears. It covers at least one word. Reported bits are n
+// bits below them. The sets have one length, or none.
 func clearStale(n int, r, w, x []fdWord) {
 	for i := range max(len(r), len(w), len(x)) {
 		if n <= 0 {

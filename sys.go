@@ -48,7 +48,7 @@ func (t *timespec) duration() time.Duration {
 	return time.Duration(t.sec)*time.Second + time.Duration(t.nsec)
 }
 
-// sigsetArg is what the sixth argument of pselect6 points to.
+// sigsetArg is the target of pselect6's sixth argument.
 type sigsetArg struct {
 	mask *SigSet
 	size uintptr
@@ -122,9 +122,9 @@ func sysWriteNonblock(fd int, v *uint64) (int, unix.Errno) {
 	return int(n), errno
 }
 
-// ioErrno is the result of a function of package syscall as a system call's.
-// The race detector observes reads and writes through these functions, and so
-// agrees with what os.File does on a duplicate.
+// ioErrno converts the result of a function of package syscall to a system
+// call's. The race detector observes reads and writes through these functions,
+// and so agrees with os.File on a duplicate.
 func ioErrno(n int, err error) (int, unix.Errno) {
 	if err == nil {
 		return n, 0
@@ -199,7 +199,7 @@ func sysOpen(path []byte) (int, unix.Errno) {
 	return int(fd), errno
 }
 
-// sysReadBytes reads what is no counter: fdinfo.
+// sysReadBytes reads a file other than a counter: fdinfo.
 func sysReadBytes(fd int, b []byte) (int, unix.Errno) {
 	n, _, errno := syscall.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
 		uintptr(len(b)))

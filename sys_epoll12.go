@@ -9,14 +9,14 @@ type EpollEvent struct {
 	data   [2]uint32
 }
 
-// NewEpollEvent returns an event as [Epoll.Wait] stores it, for the tests of what
-// handles events.
+// NewEpollEvent returns an event as [Epoll.Wait] stores it, for tests of event
+// handlers.
 func NewEpollEvent(events EpollEvents, data uint64) EpollEvent {
 	return EpollEvent{uint32(events), [2]uint32{uint32(data), uint32(data >> 32)}}
 }
 
-// Events returns what is ready.
+// Events returns the ready events.
 func (ev EpollEvent) Events() EpollEvents { return EpollEvents(ev.events) }
 
-// Data returns what was given to Add or Modify with the descriptor.
+// Data returns the data given to Add or Modify with the descriptor.
 func (ev EpollEvent) Data() uint64 { return uint64(ev.data[0]) | uint64(ev.data[1])<<32 }

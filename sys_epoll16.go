@@ -10,14 +10,14 @@ type EpollEvent struct {
 	data   uint64
 }
 
-// NewEpollEvent returns an event as [Epoll.Wait] stores it, for the tests of what
-// handles events.
+// NewEpollEvent returns an event as [Epoll.Wait] stores it, for tests of event
+// handlers.
 func NewEpollEvent(events EpollEvents, data uint64) EpollEvent {
 	return EpollEvent{events: uint32(events), data: data}
 }
 
-// Events returns what is ready.
+// Events returns the ready events.
 func (ev EpollEvent) Events() EpollEvents { return EpollEvents(ev.events) }
 
-// Data returns what was given to Add or Modify with the descriptor.
+// Data returns the data given to Add or Modify with the descriptor.
 func (ev EpollEvent) Data() uint64 { return ev.data }

@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A callX makes a system call by its sysX. With a tracer it keeps what memory
-// held before and after the call. It copies, and names no formatting code:
-// report is set by AddTracer alone, so that a program without tracers does not
-// carry the code that prints a call, and no argument of a call escapes to the
-// heap.
+// A callX makes a system call by its sysX. With a tracer it records the memory
+// of the arguments before and after the call. It only copies: the formatter is
+// reached through report, which AddTracer alone sets, so that a program without
+// tracers does not carry the code that prints a call, and no argument of a call
+// escapes to the heap.
 
 // report makes a Call of a record and passes it to the tracers. It is set
 // before tracing is set for the first time.
@@ -59,8 +59,8 @@ const (
 	kindOpenat
 )
 
-// memory is what the pointers among the arguments led to. Empty: the pointer
-// was nil.
+// memory holds the targets of the pointers among the arguments. Empty: the
+// pointer was nil.
 type memory struct {
 	bytes     []byte
 	fds       []PollFD
@@ -71,8 +71,8 @@ type memory struct {
 	link      string // of a descriptor that is being closed
 }
 
-// begin locks the goroutine to its thread until done, so that the thread's id
-// is that of the call, and of what a tracer does.
+// begin locks the goroutine to its thread until done, so that the TID is that
+// of the call, and of the tracer.
 func begin(kind recordKind, name string, args ...uintptr) *record {
 	runtime.LockOSThread()
 	r := &record{kind: kind, name: name, tid: unix.Gettid()}

@@ -36,8 +36,8 @@ type Call struct {
 // Arg is one argument of a [Call].
 type Arg struct {
 	Name string // as the manual page has it
-	In   string // what went in, as strace prints it
-	Out  string // what the call left there, "" where nothing
+	In   string // the argument's contents before the call, as strace prints them
+	Out  string // the contents after the call, "" if the call left none
 }
 
 // tracing is nil while there is no tracer.
@@ -50,12 +50,13 @@ type tracer struct{ fn func(*Call) }
 
 var tracersMu sync.Mutex
 
-// AddTracer has fn called after every system call that the package makes from
-// now on, those repeated after a signal included. It needs no privileges. fn
-// runs on the goroutine that made the call, which is locked to its thread
-// meanwhile, and may run on many at once. It may keep the Call. Calls that it
-// makes itself are not traced; it must neither use the handle that the call was
-// made for nor panic, since it runs in the midst of a method.
+// AddTracer registers fn, which is called after every system call that the
+// package makes from now on, those repeated after a signal included. It needs
+// no privileges. fn runs on the goroutine that made the call, which stays
+// locked to its thread until fn returns, and may run on many concurrently. It
+// may keep the Call. Calls that it makes itself are not traced; it must neither
+// use the handle that the call was made for nor panic, since it is called from
+// inside the method.
 //
 // The close of a descriptor by package os, which owns it after a wait in Go's
 // poller, is among the calls: its Duration includes the removal from the poller.
@@ -63,8 +64,8 @@ var tracersMu sync.Mutex
 // there are tracers, each call costs a gettid and a clock_gettime, and a close a
 // readlinkat before it, which are not reported.
 //
-// remove takes fn out again. Calls under way on other goroutines may still be
-// told. A second remove does nothing. A nil fn panics.
+// remove unregisters fn. Calls in progress on other goroutines may still be
+// reported. A second remove does nothing. A nil fn panics.
 func AddTracer(fn func(*Call)) (remove func()) {
 	if fn == nil {
 		panic("efd: AddTracer: fn is nil")

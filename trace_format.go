@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// call prints the arguments of r as strace does. What strace prints once the
-// call is over, it prints as addresses where the call has failed.
+// call prints the arguments of r as strace does. Arguments that strace prints
+// after the call are printed as addresses if the call has failed.
 func (r *record) call() *Call {
 	c := &Call{Syscall: r.name, Ret: r.ret, Errno: r.errno, TID: r.tid, FD: r.fd(), Start: r.start, Mono: r.mono, Duration: r.took, path: r.pathName()}
 	c.Args = r.args()
@@ -110,7 +110,7 @@ func (r *record) ppollArgs() []Arg {
 	return []Arg{fds, {"nfds", unsigned(r.arg[1]), ""}, tmo, {"sigmask", maskArg(r.before.mask), ""}, {"sigsetsize", unsigned(r.arg[4]), ""}}
 }
 
-// timeout is the time limit of a call that leaves there what was left of it.
+// timeout prints a timeout in which the call leaves the remaining time.
 func (r *record) timeout(name string) Arg {
 	tmo := Arg{Name: name, In: tsArg(r.before.ts)}
 	if (r.errno == 0 || r.errno == unix.EINTR) && len(r.after.ts) > 0 {
@@ -218,8 +218,8 @@ func (c *Call) String() string {
 	return b.String()
 }
 
-// tellsBehind reports whether strace prints what the call left in its
-// arguments behind the result, and not in place.
+// tellsBehind reports whether strace prints the results in the arguments after
+// the return value, and not in place.
 func (c *Call) tellsBehind() bool {
 	switch c.Syscall {
 	case "ppoll", "ppoll_time64", "pselect6", "pselect6_time64":

@@ -20,7 +20,7 @@ import (
 type Path struct {
 	Name      string // of the catalogue, such as "eventfd_write"
 	Kernel    string // the version that the edges hold for
-	DecidedBy string // what decided between variants: the version, or symbols of the running kernel
+	DecidedBy string // the criterion between variants: the version, or symbols of the running kernel
 	Edges     []Edge
 }
 
@@ -30,13 +30,13 @@ type Edge struct {
 	File           string // of the kernel's source, where the call is written
 	Line           int    // of the call in the source of the version that Path.DecidedBy says was reviewed, 0 where none is claimed
 	Kind           string // direct, inline, macro, pointer or tracepoint
-	Note           string // what the callee does here
+	Note           string // the callee's role in the path
 	Verdict        Verdict
-	Evidence       string // what the verdict rests on
+	Evidence       string // the ground of the verdict
 }
 
-// Verdict says what became of an edge when it was held against what the kernel
-// did. It is "" where nothing was observed.
+// Verdict is the result for an edge of comparing it with the running kernel. It
+// is "" if nothing was observed.
 type Verdict string
 
 const (
@@ -85,7 +85,7 @@ func (r *record) pathName() string {
 	return ""
 }
 
-// fdLink is what /proc/self/fd says of fd, "" where it does not.
+// fdLink returns the link target of /proc/self/fd for fd, or "".
 func fdLink(fd int) string {
 	path := append(strconv.AppendInt([]byte("/proc/self/fd/"), int64(fd), 10), 0)
 	var buf [64]byte
@@ -99,12 +99,12 @@ func fdLink(fd int) string {
 }
 
 // Path returns the documented path of the call, as it holds for the running
-// kernel. Its Name is "" for calls of which the catalogue has none, such as
+// kernel. Its Name is "" for calls that are not in the catalogue, such as
 // rt_sigprocmask, and for the close of a descriptor that is neither an eventfd
-// nor an epoll. A call that failed has the edges that the kernel came to with
-// that error, and where the catalogue does not tell, those to the system call's
-// own function. The first call reads the catalogue and /proc/kallsyms, which
-// takes some tenths of a second.
+// nor an epoll. A call that failed has the edges that the kernel takes up to
+// that error, or those up to the system call's own function if the catalogue
+// does not have these. The first call reads the catalogue and /proc/kallsyms,
+// which takes some tenths of a second.
 func (c *Call) Path() Path {
 	if c.path == "" {
 		return Path{}

@@ -10,9 +10,9 @@ import (
 	"github.com/efd-go/efd/internal/plain"
 )
 
-// String says who woke whom, as far as it is known: "thread 26105's write woke
-// thread 26111 out of its ppoll on eventfd 29 (id 22), through pollwake, in
-// 8.2µs".
+// String describes the waker and the wakee, as far as they are known: "thread
+// 26105's write woke thread 26111 out of its ppoll on eventfd 29 (id 22),
+// through pollwake, in 8.2µs".
 func (w Wake) String() string {
 	var b strings.Builder
 	b.WriteString(w.waker())
@@ -40,7 +40,7 @@ func (w Wake) String() string {
 	return b.String()
 }
 
-// waker names what woke. An interrupt's softirq is a thread's doing only at the
+// waker names the waker. An interrupt's softirq is a thread's doing only at the
 // end of its own send: only then Waker has a thread.
 func (w Wake) waker() string {
 	by := thread(w.Waker.TID)

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package access finds out what of the kernel can be observed here, by trying:
-// tier by tier, with the exact thing that is missing and the smallest change
-// that would give it.
+// Package access determines by trying which parts of the kernel are observable
+// here: tier by tier, with the exact missing thing and the smallest change that
+// provides it.
 package access
 
 import (
@@ -24,15 +24,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tier is one step of what can be observed. It is there only if it delivers: the
-// kernel may give an event that never happens.
+// Tier is one step of observability. It is available only if it delivers: the
+// kernel may grant an event that never fires.
 type Tier struct {
 	Name     string
-	Gives    string // what it shows
+	Gives    string // the events that it shows
 	OK       bool   // it delivers
 	Opens    bool   // the kernel gives it
 	Delivers bool   // something was made to happen, and came
-	Missing  string // if it is not OK: what is missing
+	Missing  string // if it is not OK: the missing thing
 	Change   string // and the smallest change that gives it, "" if there is none on this kernel
 	Detail   string // if it is OK: how
 }
@@ -51,14 +51,14 @@ const (
 	Functions   = "function tracer"
 )
 
-// Report is what can be observed here.
+// Report lists the observable parts of the kernel.
 type Report struct {
 	Kernel, Arch string
 	Tiers        []Tier
 	Facts        []Fact
 }
 
-// Fact is something about this system that decides what can be seen.
+// Fact is a property of this system that affects observability.
 type Fact struct{ Name, Value string }
 
 // TextProbe tries to read kernel text; it comes from programs that can
@@ -114,12 +114,12 @@ func Probe(text TextProbe) *Report {
 	return r
 }
 
-// silent says that what opens does not deliver.
+// silent returns the error for a source that opens and does not deliver.
 func silent(what string) error {
 	return &ktrace.AccessError{Tier: "perf", Silent: true, Missing: what + " open, and do not deliver: two threads of this program woke each other, and there is no record of it"}
 }
 
-// refusal is err unless what it is about opens and is silent.
+// refusal returns err unless its source opens and is silent.
 func refusal(err error) error {
 	if ae, ok := errors.AsType[*ktrace.AccessError](err); ok && ae.Silent {
 		return nil

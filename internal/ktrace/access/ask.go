@@ -14,16 +14,16 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
 
-// known is what was found out before, while the privileges and the settings
-// that decide it are the same.
+// known caches the results of earlier tries, while the privileges and the
+// settings that decide them are the same.
 var known struct {
 	sync.Mutex
 	settings string
 	symbols  error     // why symbols cannot be had, nil: not known
-	wakes    *delivery // nil: not tried, or for want of what may be there again
+	wakes    *delivery // nil: not tried, or failed for a reason that may pass
 }
 
-// settings are what decides what this process may observe.
+// settings returns the state that decides the access of this process.
 func settings() string {
 	s := fmt.Sprint(os.Geteuid(), rights.Of())
 	for _, name := range [...]string{"perf_event_paranoid", "kptr_restrict", "perf_event_max_stack", "perf_event_max_contexts_per_stack"} {
@@ -32,7 +32,7 @@ func settings() string {
 	return s
 }
 
-// current locks known and forgets what other settings have made of it.
+// current locks known and drops the results of other settings.
 func current() (unlock func()) {
 	known.Lock()
 	if s := settings(); s != known.settings {
@@ -48,10 +48,10 @@ func Permitted() error {
 	return withID(id, idErr, perf.Want{Chain: true, System: true, Raw: true})
 }
 
-// Wakes is why no wake can be observed here, nil if two threads that woke each
-// other were seen to. What it opened for that stays open until release: to close
-// the last event of a tracepoint takes long, and the next to observe opens it
-// again.
+// Wakes returns the reason why no wake can be observed here, nil if the wakes
+// of two threads were observed. The events that it opened stay open until
+// release: closing the last event of a tracepoint takes long, and the next
+// observation opens it again.
 func Wakes(syms *ksym.Table) (release func(), err error) {
 	defer current()()
 	release = func() {}

@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// delivery is what came of wakes that this process made under observation.
+// delivery holds the results of wakes that this process made under observation.
 type delivery struct {
 	opened error // why the events do not open together, with their rings
 
 	switched bool // that a thread ran
 	waking   bool // that a thread was woken, and by whom
-	arrived  bool // what a system call was entered with
+	arrived  bool // the arguments of a system call
 	chain    bool // the whole call chain of a waking
 	cut      int  // the frames of a chain of theirs that the kernel cut
 }
@@ -63,7 +63,7 @@ func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
 	return d, src
 }
 
-// take notes what an event of the two threads shows.
+// take records the evidence of an event of the two threads.
 func (d *delivery) take(e *ktrace.Event, threads []int) {
 	ours := slices.Contains(threads, e.TID)
 	if ours && e.Truncated && len(e.Stack) > 0 {

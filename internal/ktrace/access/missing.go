@@ -48,7 +48,7 @@ func joinErrors(tier string, lack []*ktrace.AccessError, noTracefs, root bool) e
 	}
 	switch {
 	case !out.Root:
-	case root: // without what root has
+	case root: // without root's capabilities
 		changes = append(changes, "give the process CAP_SYS_ADMIN and CAP_SYSLOG in the initial user namespace")
 	case noTracefs:
 		changes = append(changes, "run as root, or with CAP_PERFMON and CAP_SYSLOG where root has made a mounted tracefs readable")

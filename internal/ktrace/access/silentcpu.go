@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SilentCPUs lists the CPUs of whose idle task the kernel leaves no records, as
-// perf.Source.Blind does, and those of which it could not find out: they were
-// kept busy meanwhile. It gives each CPU some milliseconds to be idle in.
+// SilentCPUs lists the CPUs for whose idle task the kernel writes no records,
+// as perf.Source.SilentCPUs does, and the undecided ones, which were kept busy.
+// It gives each CPU some milliseconds to be idle.
 func SilentCPUs() (blind, undecided []int, err error) {
 	s, err := perf.Open(perf.Config{Kinds: []ktrace.EventKind{ktrace.Switch}})
 	if err != nil {

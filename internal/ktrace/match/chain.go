@@ -11,13 +11,13 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// Chain is an observed chain, held against a Doc.
+// Chain is an observed chain, compared with a Doc.
 type Chain struct {
 	IRQSplit
 	Steps    []Step // outermost first
 	Callback string // the wait-queue entry's function next above the wake, "" where none is on the chain
-	// Begin is how many frames of Inner lie inside the documented part,
-	// counted from the leaf. What is above them is how the kernel got there.
+	// Begin counts the frames of Inner inside the documented part, from the
+	// leaf. The frames above them are the kernel's entry.
 	Begin int
 }
 
@@ -74,8 +74,8 @@ func (d *Doc) Match(ev *ktrace.Event, leaf ...string) *Chain {
 	return c
 }
 
-// number tells calls apart that one chain has several times: in an epoll of an
-// epoll, ep_poll_callback comes twice.
+// number distinguishes calls that a chain has several times: with an epoll in
+// an epoll, ep_poll_callback comes twice.
 func number(steps []Step) {
 	total, met := map[[2]string]int{}, map[[2]string]int{}
 	for _, s := range steps {
@@ -217,7 +217,7 @@ func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []St
 			out = append(out, d.noWalk(caller, callee, names[i][0], names[i-1][0]))
 			continue
 		}
-		// What the callee was taken for here it stays as the next caller.
+		// The name chosen for the callee stays as that of the next caller.
 		names[i-1] = []string{chosen}
 		out = append(out, best.steps(callee, source)...)
 	}
@@ -256,8 +256,8 @@ func (d *Doc) noWalk(caller, callee ktrace.Frame, a, b string) Step {
 // lie.
 const leafDepth = 4
 
-// toLeaf drops what the function that the event fires in calls to fire it:
-// schedule's __schedule is no part of any path.
+// toLeaf drops the frames between the traced function and the event: schedule's
+// __schedule is on no path.
 func toLeaf(frames []ktrace.Frame, leaf []string) []ktrace.Frame {
 	for i := 0; i < min(len(frames), leafDepth); i++ {
 		if slices.ContainsFunc(sourceNames(frames[i].Name), func(n string) bool { return slices.Contains(leaf, n) }) {
@@ -330,14 +330,15 @@ func Callbacks(frames []ktrace.Frame) []string {
 	return out
 }
 
-// isCallback: the frame is called by what walks a wait queue.
+// isCallback reports whether a function that walks a wait queue calls the
+// frame.
 func isCallback(frames []ktrace.Frame, i int) bool {
 	return is(catalog.Walks, frames[i+1].Name) && !is(catalog.Walks, frames[i].Name)
 }
 
-// notOnTheWay are the branches that a callback does not take to those that
-// come after it: an epoll wakes its waiters and those that watch it on two
-// ways, and what is woken at its end tells which of them a chain took.
+// notOnTheWay returns the branches that a callback excludes for the later ones:
+// an epoll wakes its waiters and its watchers on two ways, and the wakee at the
+// end shows which of them a chain took.
 func notOnTheWay(callback ktrace.Frame, inner []string) []string {
 	m := catalog.DefaultModel()
 	w := m.Woken(documentedName(callback))
@@ -370,8 +371,8 @@ func notInStep(callback ktrace.Frame, derivation []Step) []string {
 	return branches
 }
 
-// documentedName is the function of a callback's frame: one that ends in a jump
-// is not directly above the walk of the queue, and what it jumps to is.
+// documentedName is the function of a callback's frame: one that ends in a tail
+// call is not directly above the walk of the queue, and its target is.
 func documentedName(f ktrace.Frame) string {
 	n := BaseName(f.Name)
 	if callback, ok := catalog.DefaultModel().Of(catalog.End, n); ok {

@@ -10,7 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// Context is what the CPU was doing at the leaf of a chain.
+// Context is the execution context of the CPU at the leaf of a chain.
 type Context string
 
 const (
@@ -18,19 +18,19 @@ const (
 	SoftIRQ Context = "softirq"
 	HardIRQ Context = "hardirq"
 	KWorker Context = "kworker"
-	// Unknown: the chain is not that of what happened, so it tells nothing.
+	// Unknown: the chain belongs to another activity, so it shows nothing.
 	Unknown Context = "unknown"
 )
 
 // IRQSplit is a chain divided where an interrupt came in.
 type IRQSplit struct {
-	Inner   []ktrace.Frame // leaf first: what ran on the CPU
-	Outer   []ktrace.Frame // what it interrupted, or the thread's start; not judged
+	Inner   []ktrace.Frame // leaf first: the functions that ran on the CPU
+	Outer   []ktrace.Frame // the interrupted part, or the thread's start; not judged
 	Context Context
-	// Interrupted: Inner ran on top of a task that has nothing to do with it.
-	// A softirq that a task runs at the end of its own send, and that delivers
-	// what it sent, is Context SoftIRQ and not Interrupted; any other one ran
-	// there by chance. It holds for Unknown too, as far as anybody knows.
+	// Interrupted: Inner ran on top of a task that has nothing to do with it. A
+	// softirq that a task runs at the end of its own send, and that delivers
+	// the sent data, is Context SoftIRQ and not Interrupted; any other one ran
+	// there by chance. It holds for Unknown too, as far as is known.
 	Interrupted bool
 }
 
@@ -62,9 +62,9 @@ func Split(stack []ktrace.Frame) IRQSplit {
 	return c
 }
 
-// ownSoftIRQ reports whether a softirq is the doing of the task that it ran
-// on: the task's own send ran it, and it delivers what is sent on the same
-// processor. A task runs pending softirqs wherever it enables them.
+// ownSoftIRQ reports whether the task itself caused a softirq: the task's own
+// send ran it, and it delivers data sent on the same CPU. A task runs pending
+// softirqs whenever it enables them.
 func ownSoftIRQ(inner, outer []ktrace.Frame) bool {
 	for i := range outer {
 		if interrupts(outer, i) {
@@ -76,9 +76,9 @@ func ownSoftIRQ(inner, outer []ktrace.Frame) bool {
 		slices.ContainsFunc(inner, func(f ktrace.Frame) bool { return is(catalog.Delivers, f.Name) })
 }
 
-// SplitWaking is Split for the chain of a wake-up. Where no function that
-// wakes stands at its leaf, it is the chain of something else that ran on the
-// same CPU: what an interrupt hit, say.
+// SplitWaking is Split for the chain of a wake-up. If no waking function stands
+// at its leaf, it is the chain of another activity on the same CPU, such as the
+// code that an interrupt hit.
 func SplitWaking(ev *ktrace.Event) IRQSplit {
 	c := SplitEvent(ev)
 	if c.Context != Unknown && !near(c.Inner, "wake", "ttwu") {
@@ -113,15 +113,14 @@ func isSoftIRQ(name string) bool { return is(catalog.SoftIRQ, name) }
 // work.
 func runsSoftIRQs(name string) bool { return is(catalog.ToSoftIRQ, name) || isSoftIRQ(name) }
 
-// interrupts reports whether what stands above a frame is the work of an
-// interrupt. On the way back from one a task handles its signals, and dies of
-// them, itself.
+// interrupts reports whether the frames above a frame are an interrupt's work.
+// On the return from one, a task handles its own signals, and dies of them.
 func interrupts(stack []ktrace.Frame, i int) bool {
 	return isHardIRQ(stack, i) && !slices.ContainsFunc(stack[:i], func(f ktrace.Frame) bool { return isWayBack(f.Name) })
 }
 
-// isWayBack: the work that a task does for itself before it goes on behind an
-// interrupt: signals, task work, the scheduler.
+// isWayBack reports whether a function is a task's own work on the return from
+// an interrupt: signals, task work, the scheduler.
 func isWayBack(name string) bool {
 	switch BaseName(name) {
 	case "irqentry_exit_to_user_mode", "exit_to_user_mode_loop", "exit_to_user_mode_prepare", "exit_to_user_mode",

@@ -17,11 +17,11 @@ type Group struct {
 	Paths   []*ktrace.Path
 	Doc     *Doc // of the same paths
 	Chains  []*Chain
-	Entries *Entries // what the function tracer saw of the same calls, nil where it was not used
+	Entries *Entries // the function tracer's entries of the same calls, nil if it was not used
 	Without []string // branches that cannot have been taken
 }
 
-// Sources are the observers that a run had beside the function tracer.
+// Sources are the observers of a run other than the function tracer.
 type Sources struct {
 	Points map[string]string // functions in which one of them has its events, and its name
 	Unseen string            // why nothing lies below other functions
@@ -31,8 +31,8 @@ type Sources struct {
 	Partial string // why the function tracer saw but a part of the calls, "" where it saw all
 }
 
-// Cover gives every documented edge of the groups a verdict: what the sources
-// show of it, and why they cannot show the rest. Findings that belong to no
+// Cover gives every documented edge of the groups a verdict: the evidence of
+// the sources, and why they cannot show the rest. Findings that belong to no
 // documented edge come last.
 func Cover(groups []Group, src *Sources) []Step {
 	pointed := map[[2]string]bool{}
@@ -71,7 +71,7 @@ func callOf(s Step) call { return call{s.Caller, s.Callee, s.Nth} }
 
 func callTo(e ktrace.Edge, nth int) call { return call{e.Caller, e.Callee, nth} }
 
-// or joins what two groups say of an edge.
+// or joins the verdicts of two groups on an edge.
 func (s Step) or(t Step) Step {
 	if t.weight() > s.weight() {
 		s, t = t, s
@@ -84,8 +84,8 @@ func (s Step) or(t Step) Step {
 	return s
 }
 
-// weight orders what may be said of an edge: a finding, what was seen, what
-// was expected and is missing, and then the rest.
+// weight orders the verdicts on an edge: a finding, a seen edge, an expected
+// and missing one, and then the rest.
 func (s *Step) weight() int {
 	w := rank(s.Verdict)
 	if !shown(s.Verdict) && !s.Verdict.Finding() {
@@ -182,9 +182,9 @@ func (g *Group) cover(src *Sources, pointed map[[2]string]bool) []Step {
 	return out
 }
 
-// refute takes back what chains were explained by, where the function tracer
-// shows that another way was taken: that a frame is missing since its function
-// jumped on, when that function was not entered and another one made the call.
+// refute withdraws the explanations of chains for which the function tracer
+// shows another way: a missing frame was explained by its function's tail call,
+// but that function was not entered and another one made the call.
 func (c *covering) refute() {
 	if c.Entries == nil || c.src.Missed > 0 || c.src.Partial != "" {
 		return
@@ -202,8 +202,8 @@ func (c *covering) refute() {
 	}
 }
 
-// spread follows the way that was taken into the functions that have no
-// entry to be seen, and back from the events to what leads there.
+// spread follows the taken way into the functions that have no traceable entry,
+// and back from the events to their callers.
 func (c *covering) spread() {
 	for changed := true; changed; {
 		changed = false
@@ -265,8 +265,7 @@ func (c *covering) always(e ktrace.Edge) bool {
 	return true
 }
 
-// orphans: what a function calls was entered, and not from anywhere that is
-// documented.
+// orphans reports whether a callee was entered without a documented caller.
 func (c *covering) orphans(name string) bool {
 	if c.Entries == nil {
 		return false
@@ -279,8 +278,8 @@ func (c *covering) orphans(name string) bool {
 // expected: the edge lies on the way that was taken.
 func (c *covering) expected(e ktrace.Edge) bool { return c.ran[e.Caller] && c.always(e) }
 
-// compiledIn says on what ground a callee is known to be a part of its
-// caller's code, "" where it is not.
+// compiledIn returns the ground on which a callee is known to be inlined into
+// its caller, or "".
 func (c *covering) compiledIn(e ktrace.Edge) string {
 	if !e.Proved || e.Kind == ktrace.Pointer || e.Kind == ktrace.Tracepoint {
 		return ""
@@ -312,7 +311,7 @@ func (c *covering) note(s Step) Step {
 	if t, ok := c.chains[key]; ok {
 		s.byChain = t.Verdict
 	}
-	if t, ok := c.tracer[callTo(s.Edge, 0)]; ok { // it tells calls of one chain not apart
+	if t, ok := c.tracer[callTo(s.Edge, 0)]; ok { // the tracer cannot distinguish calls within one chain
 		s.byTracer = t.Verdict
 	}
 	if c.Entries != nil && c.Doc != nil {
@@ -425,7 +424,7 @@ func (c *covering) notEntered(s *Step) {
 	}
 }
 
-// part is why the function tracer says nothing of what it did not see.
+// part explains why the absence of a tracer's record shows nothing.
 func (c *covering) part() string { return c.Entries.Tracer.Name + ": " + c.src.Partial }
 
 func (c *covering) unseen(callee string, symbols bool) string {
@@ -449,15 +448,15 @@ func (c *covering) traceable(name string) (traced, symbols, known bool) {
 	return traced, len(syms) > 0, known
 }
 
-// rank orders verdicts by what they say: a finding counts for most, and what
-// was seen for more than what is excused or was not seen at all.
+// rank orders verdicts by weight: a finding first, then a seen edge, then an
+// excused or unseen one.
 func rank(v ktrace.Verdict) int {
 	return slices.Index([]ktrace.Verdict{ktrace.NotTaken, ktrace.NotObservable, ktrace.Inconclusive, ktrace.Inlined, ktrace.TailCall,
 		ktrace.Renamed, ktrace.Seen, ktrace.Undocumented, ktrace.Contradicted}, v)
 }
 
-// best is what the chains say of each edge: a finding counts for most, and
-// what was seen for more than what is excused.
+// best returns the chains' verdict on each edge: a finding weighs most, and a
+// seen edge more than an excused one.
 func best(chains []*Chain) (map[call]Step, []Step) {
 	m := map[call]Step{}
 	var order []Step

@@ -9,18 +9,18 @@ import (
 // Coverage is how many of some edges were shown, and which were not.
 type Coverage struct {
 	Edges, Shown int
-	Taken        int // of Coverage: all edges of the branches taken, also those for which no source exists
-	Borrowed     int // of Shown: those explained by what was read in another build of the kernel
+	Taken        int // of CoverageOf: all edges of the branches taken, also those for which no source exists
+	Borrowed     int // of Shown: those explained by the code of another build of the kernel
 	Open         []Step
 }
 
 // CoverageOf counts the edges of the branches taken for which a source exists.
 //
-// An edge is of the branches taken where its caller is known to have run (it
-// was on a chain, was entered, or is compiled into one that did), and the edge
-// is on no branch or on one of which another edge was shown. A call through a
-// pointer is, where what it leads to is known to have run and no other target
-// of the pointer was shown.
+// An edge is of the branches taken if its caller is known to have run (it was
+// on a chain, was entered, or is inlined into one that did), and the edge is on
+// no branch or on one of which another edge was shown. A call through a pointer
+// also needs a target that is known to have run, with no other target of the
+// pointer shown.
 //
 // A source exists for an edge that was shown, and for one whose callee
 //   - is traced by the function tracer,
@@ -30,10 +30,10 @@ type Coverage struct {
 //     kernel has no such symbol, or the code of the caller, which can be read,
 //     goes nowhere to it.
 //
-// Of the others nothing can be said, and they are not counted: a leaf function
-// on a kernel that refuses the function tracer. Where records of a source were
-// lost, it is none for what they would have shown. Shown are seen, renamed,
-// tail_call and inlined.
+// The others cannot be judged and are not counted: for example a leaf function
+// on a kernel that refuses the function tracer. If records of a source were
+// lost, the source does not exist for the edges that they would have shown.
+// Shown are seen, renamed, tail_call and inlined.
 //
 // An edge that the function tracer shows not to have been taken is not open.
 // That an event was not seen shows nothing, so a run with fewer sources has
@@ -96,8 +96,8 @@ type Disagreement struct {
 	Chains, Tracer ktrace.Verdict
 }
 
-// Disagree lists them. That chains explain by a jump what the tracer saw is
-// none: that is what it is for.
+// Disagree lists them. Chains that explain a traced edge by a tail call do not
+// disagree: the tracer is there for that.
 func Disagree(steps []Step) []Disagreement {
 	var out []Disagreement
 	for _, s := range steps {

@@ -23,7 +23,8 @@ func CutOff(ev *ktrace.Event) bool {
 	return true
 }
 
-// CutBy says at what depth a chain was cut, and by which setting of the kernel.
+// CutBy names the depth at which a chain was cut, and the kernel setting that
+// limits it.
 func CutBy(ev *ktrace.Event) string {
 	if len(ev.Stack) == 0 {
 		return "the kernel gave no call chain with it: kernel.perf_event_max_stack or kernel.perf_event_max_contexts_per_stack is 0"

@@ -12,8 +12,8 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// Step is one documented edge of a chain, with what became of it; or a pair
-// of frames that no path documents.
+// Step is one documented edge of a chain, with its verdict, or a pair of frames
+// that no path documents.
 type Step struct {
 	ktrace.Edge
 	Verdict  ktrace.Verdict
@@ -21,13 +21,13 @@ type Step struct {
 	Symbol   string // the callee's frame as the kernel calls it, "" where it has none
 	Why      string // in short, why the callee has no frame of its own
 	Nth      int    // 2: the second such call on its chain, and so on; 0: the first
-	Borrowed bool   // what explains it was read in another build of the kernel, and not in this one
+	Borrowed bool   // the explanation comes from the code of another build of the kernel
 
 	either    bool           // another documented way leads there too, and nothing shows which was taken
 	expected  bool           // the edge lies on the way that was taken
-	source    string         // what shows it or could, "" where nothing can here
-	byChain   ktrace.Verdict // what the chains alone say, "" nothing
-	byTracer  ktrace.Verdict // what the function tracer alone says, "" nothing
+	source    string         // the source that shows it or could, "" if none here can
+	byChain   ktrace.Verdict // the verdict of the chains alone, "" for none
+	byTracer  ktrace.Verdict // the verdict of the function tracer alone, "" for none
 	witnessed bool           // caller and callee are traced functions
 	symbols   bool           // the callee is a function of this kernel
 }
@@ -119,9 +119,9 @@ func (w *derivation) has(e ktrace.Edge) bool {
 	return slices.ContainsFunc(w.edges, func(o ktrace.Edge) bool { return o.Caller == e.Caller && o.Callee == e.Callee })
 }
 
-// parts reports whether two ways without an unexcused function part: what
-// neither leaves a frame of tells nobody which was taken. Between two frames
-// that are caller and callee themselves, there is nothing to part.
+// parts reports whether two ways without an unexcused function differ: without
+// a frame of either, nothing shows which was taken. Between two frames that are
+// caller and callee themselves they cannot differ.
 func (w *derivation) parts(o *derivation) bool {
 	if w.bad > 0 || o.bad > 0 || len(w.edges) < 2 {
 		return false
@@ -256,8 +256,8 @@ func symbolFor(f ktrace.Frame, name string) string {
 	return f.Name
 }
 
-// isSysBody: __x64_sys_write is no compiler's variant of sys_write, it is
-// what SYSCALL_DEFINE makes of it.
+// isSysBody reports whether sym is SYSCALL_DEFINE's function for a call:
+// __x64_sys_write is no compiler's variant of sys_write.
 func isSysBody(sym, name string) bool {
 	for _, p := range catalog.DefaultModel().SourcePrefixes() {
 		if len(sym) > len(p) && sym[:len(p)] == p && "sys_"+sym[len(p):] == name {

@@ -1,11 +1,11 @@
 //go:build linux
 
-// Package match holds an observed kernel call chain against documented paths
-// and gives a verdict per edge. It knows no kernel: what it grants, it grants
-// on what the catalogue proved and on the symbols that exist.
+// Package match compares an observed kernel call chain with documented paths
+// and gives a verdict per edge. It names no kernel function itself: it excuses
+// an edge only on proofs of the catalogue and on the symbols that exist.
 //
-// The entries that a function tracer saw are judged beside the chains. Two
-// figures come of both: Coverage, and Witness for the tracer alone.
+// The function tracer's entries are judged together with the chains. Two
+// figures result: CoverageOf, and TracerCoverage for the tracer alone.
 package match
 
 import (
@@ -17,10 +17,9 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// Doc is the union of the documented paths that may explain one chain: the
-// path of the call that was made and those of the call that it woke. Never
-// all paths at once, or a frame that is missing would be excused by a path
-// that was not taken.
+// Doc is the union of the documented paths that may explain one chain: the path
+// of the call and those of the call that it woke. It is never the union of all
+// paths, or a missing frame would be excused by a path that was not taken.
 type Doc struct {
 	out   map[string][]ktrace.Edge // by caller
 	names map[string]bool
@@ -28,13 +27,13 @@ type Doc struct {
 	syms  ktrace.SymbolSet
 	text  ktrace.TextProof
 
-	doubt  string  // why what d says is no measure of the kernel, "" where it is one
+	doubt  string  // why d cannot judge the kernel, "" if it can
 	tracer *Tracer // nil: frames are those of call chains
 	memo   *memo   // nil: nothing is kept
 }
 
-// memo keeps what is asked of a Doc again and again by the thousand entries of
-// one tracing.
+// memo caches the queries of a Doc, which the thousands of entries of one trace
+// repeat.
 type memo struct {
 	symbols map[string][]string
 	known   map[string][]string
@@ -55,8 +54,8 @@ func (d *Doc) WithDoubt(why string) *Doc {
 	return d
 }
 
-// Doubted leaves open what would be a finding, since why the documents are no
-// measure is known. why may be "".
+// Doubted turns findings into open edges, since why explains that the documents
+// cannot judge this kernel. why may be "".
 func Doubted(steps []Step, why string) []Step {
 	if why == "" {
 		return steps
@@ -82,8 +81,8 @@ func NewDoc(syms ktrace.SymbolSet, without []string, primary *ktrace.Path, more 
 			continue
 		}
 		for _, e := range p.Edges {
-			// A branch parts from the others at a pointer. What its functions
-			// call, other branches may call too. Who polls an epoll is not woken
+			// Branches part at a pointer. The functions that a branch calls may
+			// be called by others too. The watcher of an epoll is not woken
 			// from the epoll's own queue.
 			own := ownBranch(e.Branch) || e.Branch == "epoll-waiter" && !slices.Contains(without, "epoll")
 			if (e.Kind == ktrace.Pointer || own) && slices.Contains(without, e.Branch) {
@@ -109,17 +108,16 @@ func NewDoc(syms ktrace.SymbolSet, without []string, primary *ktrace.Path, more 
 	return d
 }
 
-// ownBranch: branches that part elsewhere and share nothing behind it: those
-// that the machine decides, the wake of who watches an epoll, and what
-// epoll_ctl is asked to do.
+// ownBranch reports whether a branch shares no later edge with others: those of
+// the machine, the wake of an epoll's watcher, and the operations of epoll_ctl.
 func ownBranch(branch string) bool {
 	return ofMachine(branch) || slices.Contains([]string{"epoll-outer", "add", "modify", "delete"}, branch)
 }
 
-// ofMachine: what the machine decides.
+// ofMachine reports whether the machine decides the branch.
 func ofMachine(branch string) bool { return catalog.DefaultModel().Machine(branch) }
 
-// merge keeps what either of two paths knows of the same call.
+// merge joins the facts of two paths about the same call.
 func merge(into *ktrace.Edge, e ktrace.Edge) {
 	if into.Tail == "" {
 		into.Tail = e.Tail
@@ -130,8 +128,8 @@ func merge(into *ktrace.Edge, e ktrace.Edge) {
 	into.Proved = into.Proved || e.Proved
 }
 
-// suffixes are what compilers add to the name of a function's variant. What
-// is left of ".cold" is the function's own body, moved away.
+// suffixes are the compilers' suffixes of function variants. A function with
+// ".cold" is the function's own body, moved away.
 var suffixes = []string{".__uniq.", ".constprop.", ".isra.", ".part.", ".cold", ".llvm.", ".lto_priv."}
 
 // BaseName strips the compiler's suffixes.
@@ -297,7 +295,8 @@ type routed struct {
 	cost int
 }
 
-// detour is what a branch that was not named costs: more than any way is long.
+// detour is the cost of a branch that was not named: more than the length of
+// any way.
 const detour = 1 << 10
 
 func (r *router) from(root string) *routed {

@@ -9,11 +9,11 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// Tracer is what is known of the function tracer that saw functions entered.
+// Tracer describes the function tracer that recorded the entries.
 type Tracer struct {
 	Name   string          // as the evidence names it
-	Graph  bool            // an entry's stack has who called, and not where it will return to
-	Traced map[string]bool // the symbols that it was told to trace and can
+	Graph  bool            // an entry's stack holds the caller and not the return address
+	Traced map[string]bool // the symbols that it was asked to trace and can
 }
 
 // Entries are the functions that were seen entered in some calls, and by which
@@ -56,7 +56,7 @@ func (d *Doc) Trace(tr *Tracer, events []*ktrace.Event) *Entries {
 		before := last[at]
 		last[at] = names[0]
 		if tr.Graph {
-			before = "" // who called is known
+			before = "" // the caller is known
 		}
 		key := [3]string{ev.Stack[1].Name, ev.Stack[0].Name, before}
 		steps, ok := pairs[key]
@@ -106,10 +106,10 @@ type returning struct {
 	to  string
 }
 
-// entered judges one entry: the documented way from the function next on its
-// stack, where there is one without a function that ought to be there too.
-// before is what was entered before with the same place to return to, "" where
-// the tracer shows who called.
+// entered judges one entry: the documented way from the next function on its
+// stack, if there is one without a function that must appear too. before is the
+// previous entry with the same return address, "" if the tracer shows the
+// caller.
 func (d *Doc) entered(ev *ktrace.Event, names []string, before string) []Step {
 	caller, callee := ev.Stack[1], ev.Stack[0]
 	if before != "" {
@@ -185,7 +185,7 @@ func (d *Doc) traceable(name string) (traced, has bool) {
 	return d.tracer != nil && slices.ContainsFunc(syms, func(s string) bool { return d.tracer.Traced[s] }), len(syms) > 0
 }
 
-// notEntered is what the function tracer says of an edge that it did not see.
+// notEntered gives the function tracer's verdict on an edge without a record.
 func (en *Entries) notEntered(e ktrace.Edge) string {
 	n := en.Count[e.Caller]
 	switch {

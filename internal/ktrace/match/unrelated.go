@@ -10,8 +10,8 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// aside is what a function is there for, "" where it is none of the general
-// ones.
+// unrelated names the purpose of a general kernel function, such as a page
+// fault, or returns "" for any other function.
 func unrelated(name string, sleep bool) string {
 	m := catalog.DefaultModel()
 	what, ok := m.Of(catalog.Aside, BaseName(name))
@@ -21,10 +21,11 @@ func unrelated(name string, sleep bool) string {
 	return strings.ReplaceAll(what, "_", " ")
 }
 
-// Aside looks for a general function of the kernel that the thread was in
-// beside what its call is documented for, and returns what it was there for,
-// "" for none, and how many frames from the leaf lie in it. What d documents
-// itself is none. sleep: the thread left its CPU there, else it woke another.
+// Unrelated looks for a general function of the kernel that has nothing to do
+// with the documented purpose of the thread's call. It returns the function's
+// purpose, "" for none, and the number of frames from the leaf inside it.
+// Functions that d documents do not count. sleep is set if the thread left its
+// CPU there, else it woke another.
 func (d *Doc) Unrelated(frames []ktrace.Frame, sleep bool) (what string, n int) {
 	for i, f := range slices.Backward(frames) {
 		if d != nil && len(d.known(f)) > 0 {

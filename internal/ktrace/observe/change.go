@@ -27,12 +27,12 @@ type Change struct {
 	Context     match.Context
 	Interrupted bool
 	Object      string // "eventfd 5 (id 12)", "an eventfd" where its number is not known
-	What        string // what was done, in a few words
+	What        string // the operation, in a few words
 	Path        string // documented path of the call, "" where none is
 	Chain       *match.Chain
 }
 
-// watch takes what tells of watched eventfds.
+// watch handles the events of watched eventfds.
 func (p *Pipeline) watch(ev *ktrace.Event) {
 	switch ev.Kind {
 	case ktrace.Alloc:
@@ -94,9 +94,9 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 	p.pending = append(p.pending, h)
 }
 
-// releases reports whether the event is the end of what the thread's last one
-// on the same eventfd told of: where a lock is given back by a tail call, the
-// function that took it is gone from the chain.
+// releases reports whether the event ends the operation of the thread's
+// previous one on the same eventfd: if the lock is released by a tail call, the
+// function that took it has left the chain.
 func (p *Pipeline) releases(ev *ktrace.Event) bool {
 	if ev.Field == "count" {
 		return false
@@ -119,7 +119,7 @@ type locker struct{ object, tid int }
 
 func sameFunction(a, b ktrace.Frame) bool { return a.Name == b.Name }
 
-// tell tells of a change.
+// tell reports a change.
 func (p *Pipeline) tell(h *pending) {
 	p.Changes++
 	h.change.Object = "an eventfd"
@@ -131,7 +131,7 @@ func (p *Pipeline) tell(h *pending) {
 	p.o.OnChange(h.change)
 }
 
-// without notes what a session goes on without.
+// without records the sources that a session runs without.
 func (p *Pipeline) without(s *Session) {
 	for _, w := range []struct {
 		what string
@@ -143,7 +143,7 @@ func (p *Pipeline) without(s *Session) {
 	}
 }
 
-// Unobservable says what could not be observed, and why.
+// Unobservable lists the parts that could not be observed, with the reasons.
 func (p *Pipeline) Unobservable() []string {
 	out := slices.Concat(p.Without, p.execs.unseen(), p.compatTasks.unseen())
 	for _, source := range slices.Sorted(maps.Keys(p.LostBy)) {
@@ -163,8 +163,9 @@ func (p *Pipeline) Unobservable() []string {
 	return append(out, p.Unwatched...)
 }
 
-// ReleasesLock reports whether a lock is given back. Its taking told all of
-// that, and functions that end in the release have left no frame by now.
+// ReleasesLock reports whether the event is the release of a lock. The event of
+// the acquisition has shown the same operation, and functions that end in the
+// release have left no frame by now.
 func ReleasesLock(ev *ktrace.Event) bool {
 	return len(ev.Stack) > 0 && strings.Contains(ev.Stack[0].Name, "spin_unlock")
 }
@@ -190,7 +191,7 @@ func AllocPath(ev *ktrace.Event) string {
 	return ""
 }
 
-// whatChanged says what was done to a watched eventfd.
+// whatChanged describes the operation on a watched eventfd.
 func whatChanged(ev *ktrace.Event) string {
 	if ev.Field == "count" {
 		return "changed the counter of"
@@ -207,7 +208,8 @@ func whatChanged(ev *ktrace.Event) string {
 	return "took the wait queue's lock of"
 }
 
-// asksFdinfo: somebody reads what /proc says of an eventfd.
+// asksFdinfo reports whether the chain is a read of an eventfd's fdinfo in
+// /proc.
 func asksFdinfo(stack []ktrace.Frame) bool {
 	return slices.ContainsFunc(stack, func(f ktrace.Frame) bool {
 		return catalog.DefaultModel().Is(catalog.ShowsFdinfo, match.BaseName(f.Name))

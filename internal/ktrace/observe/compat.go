@@ -11,8 +11,9 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
-// compatTasks are the processes that run 32-bit programs. The numbers of their
-// calls are others, and the records do not tell them from those of 64 bits.
+// compatTasks tracks the processes that run 32-bit programs. Their syscall
+// numbers differ, and the records do not distinguish them from those of 64-bit
+// programs.
 type compatTasks struct {
 	known    map[int]bool
 	reported map[int]string // process → name

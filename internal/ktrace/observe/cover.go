@@ -19,28 +19,28 @@ func Points() map[string]string {
 	return out
 }
 
-// Taken is what was observed of some calls that took the same paths: call
-// chains, and what the function tracer saw entered.
+// Taken holds the observations of some calls that took the same paths: call
+// chains, and the function entries that the tracer recorded.
 type Taken struct {
 	Paths   []string
 	Without []string // branches that cannot have been taken
 	Chains  []*match.Chain
 	Traced  []*ktrace.Event
-	Around  []*ktrace.Event // what the function tracer saw of the same threads in other calls too, nil for nothing more
+	Around  []*ktrace.Event // function entries of the same threads in other calls too, nil for no more
 }
 
-// Slept is what was observed of the call whose sleep a wake ended.
+// Slept returns the observations of the call whose sleep a wake ended.
 func (j *Judged) Slept(traced []*ktrace.Event) Taken {
 	return Taken{Paths: j.SleepPaths, Chains: []*match.Chain{j.SleepChain}, Traced: traced}
 }
 
-// Woke is what was observed of the call that woke.
+// Woke returns the observations of the waking call.
 func (j *Judged) Woke(traced []*ktrace.Event) Taken {
 	return Taken{Paths: j.WakePaths, Without: j.Without, Chains: []*match.Chain{j.WakeChain}, Traced: traced}
 }
 
-// Cover gives every edge of the documented paths of what was observed a
-// verdict. tracer is nil where there was none.
+// Cover gives a verdict for every edge of the documented paths of the
+// observations. tracer is nil if there was none.
 func (k *Kernel) Cover(src *match.Sources, tracer *match.Tracer, taken ...Taken) []match.Step {
 	var groups []match.Group
 	for _, t := range taken {

@@ -51,7 +51,8 @@ func (e *epolls) exit(ev *ktrace.Event) {
 	}
 }
 
-// closed: a number is no more what it was. A copy of it may keep a registration.
+// closed handles file descriptors that were closed. A copy may keep a
+// registration.
 func (e *epolls) closed(which func(fdKey) bool) {
 	for k, set := range e.sets {
 		if which(k) {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FormatCall prints a call as far as its registers tell it. It is "" for a
-// call that is none of those that wait for descriptors or make them.
+// FormatCall formats a call as far as its registers show it, and returns "" for
+// a call that neither waits for file descriptors nor makes them.
 func (k *Kernel) FormatCall(c *Call) string {
 	name := SyscallName(k.Arch, c.Nr)
 	sig := catalog.DefaultModel().Call(name).Args

@@ -12,10 +12,10 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 )
 
-// Functions are the documented names whose symbols a recording is to have:
-// all of every reviewed kernel, so that a catalogue that was corrected later
-// can be held against it, what chooses between variants, and where system calls
-// begin.
+// Functions lists the documented names whose symbols a recording needs: all of
+// every reviewed kernel, so that a catalogue that was corrected later can be
+// applied to it, the functions that choose between variants, and the syscall
+// entry points.
 func (k *Kernel) Functions() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -77,7 +77,7 @@ func (a *askedSet) Variants(name string) []string {
 // tracer.
 type Functions struct {
 	*ftrace.Source
-	Witness *match.Tracer // what it can show
+	Witness *match.Tracer // the functions that it can show
 }
 
 // OpenFunctions opens the function tracer, and traces nothing yet. most bounds
@@ -90,8 +90,8 @@ func (k *Kernel) OpenFunctions(table *ksym.Table, most int) (*Functions, error) 
 	return &Functions{s, Witness(s.Tracer(), s.Traced())}, nil
 }
 
-// Witness is what the function tracer of that name can show of the functions
-// that were traced.
+// Witness describes the function tracer of that name that traced those
+// functions.
 func Witness(name string, traced []string) *match.Tracer {
 	t := &match.Tracer{Name: name, Graph: name == ftrace.Graph, Traced: map[string]bool{}}
 	for _, s := range traced {

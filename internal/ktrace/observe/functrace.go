@@ -10,7 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
-// Trace is what the function tracer saw of one system call.
+// Trace holds the function tracer's records of one system call.
 type Trace struct {
 	call    *Call
 	name    string // by the function that the kernel's table calls
@@ -32,8 +32,8 @@ const maxTraceEntries = 512
 // microseconds.
 const tracerGrain = 1000
 
-// functionEntry takes the entry of a function: it belongs to the call that its thread
-// is in. What a hardware interrupt ran on top of that does not.
+// functionEntry adds a function entry to the call that its thread is in, unless
+// a hardware interrupt made it.
 func (t *Tracker) functionEntry(ev *ktrace.Event) {
 	if t.callName == nil || ev.TID == 0 || ev.IRQ == "hardirq" || len(ev.Stack) == 0 {
 		return
@@ -56,8 +56,8 @@ func (t *Tracker) functionEntry(ev *ktrace.Event) {
 	}
 }
 
-// join ties what the tracer saw to the call that it is of. Which of the two
-// comes first is a matter of the tracer's coarser clock.
+// join connects the function tracer's records with their call. Either can come
+// first, because the tracer's clock is coarser.
 func (th *thread) join(t *Tracker) {
 	c, tr := th.call, th.trace
 	if c == nil || tr == nil || tr.call != nil || c.Trace != nil || c.Enter == 0 || tr.began+tracerGrain < c.Enter || t.callName(c.Nr) != tr.name {

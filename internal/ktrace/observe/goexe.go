@@ -116,7 +116,8 @@ func (f *elfFile) data() (off uint64, ok bool) {
 	return 0, false
 }
 
-// buildInfo begins what Go's linker says of a program, aligned to 16 bytes.
+// buildInfo is the magic at the start of the Go linker's build information,
+// which is aligned to 16 bytes.
 const buildInfo = "\xff Go buildinf:"
 
 // isGo reports whether the file is a program that Go's linker made. That has

@@ -13,7 +13,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
-// Judged is a wake with its chains held against the documented paths.
+// Judged is a wake with its chains compared with the documented paths.
 type Judged struct {
 	*Wake
 	Kernel       string   // version that the paths hold for
@@ -22,8 +22,8 @@ type Judged struct {
 	WakePaths    []string // the documented paths that apply, the waker's own first; none: no path is documented for it
 	SleepPaths   []string
 	Without      []string     // branches of WakePaths that cannot have been taken
-	WakeAside    string       // what the waker was about instead of its call's purpose, as match.Doc.Aside has it
-	SleepAside   string       // what the woken thread waited for instead of what its call waits for
+	WakeAside    string       // the waker's unrelated work, if it woke for that and not for its call's purpose; see match.Doc.Unrelated
+	SleepAside   string       // the unrelated work in which the woken thread slept, as for WakeAside
 	Stale        bool         // the woken thread's call or sleep that is on record is an earlier one: its callback is another call's
 	WakeChain    *match.Chain // nil without a documented path
 	SleepChain   *match.Chain
@@ -31,8 +31,8 @@ type Judged struct {
 	Sleeping, Waked *Way // both calls as the function tracer saw them too, nil where it saw nothing of the call
 }
 
-// WakeSource names the documented path of what woke, by the functions on the
-// chain, "" where none is known.
+// WakeSource names the documented path of the wake source, found by the
+// functions on the chain, or "".
 func WakeSource(inner []ktrace.Frame) string {
 	m := catalog.DefaultModel()
 	// An io_uring that polls passes the wake of another object on.
@@ -168,9 +168,9 @@ func leaves(tracepoint string) []string {
 // chains point to.
 func (k *Kernel) Judge(w *Wake) *Judged { return k.JudgeAs(w, "", "") }
 
-// JudgeAs holds a wake against documented paths that are known beforehand:
-// what woke, and how the woken thread came to sleep, "" leaves it to the chain;
-// and the branches that what woke cannot have taken.
+// JudgeAs judges a wake against documented paths that are known beforehand: the
+// wake source and the path of the sleep, each found from the chain if "",
+// without the branches that this source cannot take.
 func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *Judged {
 	j := &Judged{Wake: w, Kernel: k.Version.String()}
 	cut := match.SplitWaking(&w.Waking)
@@ -221,9 +221,9 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	return j
 }
 
-// wakeAside notes what a waker was about beside its call's purpose, and
-// returns the source that is left then: an allocation that one call made may
-// have passed the threshold of another eventfd.
+// wakeAside records the waker's unrelated work and returns the source that
+// remains: an allocation made by one call may have passed the threshold of
+// another eventfd.
 func (k *Kernel) wakeAside(j *Judged, source, waiter string, inner []ktrace.Frame) string {
 	d := k.Doc(WakePaths(source, waiter, j.Callbacks), nil)
 	what, n := d.Unrelated(inner, false)
@@ -237,8 +237,8 @@ func (k *Kernel) wakeAside(j *Judged, source, waiter string, inner []ktrace.Fram
 	return ""
 }
 
-// waitsIn is a call of the kind that callbacks are the wait-queue entries of,
-// "" where they do not tell.
+// waitsIn returns the call whose wait queue entries have these callbacks, or ""
+// if they do not determine it.
 func waitsIn(callbacks []string) string {
 	if len(callbacks) == 0 {
 		return ""
@@ -290,8 +290,8 @@ func (j *Judged) NoWaker() string {
 	return NoWaker
 }
 
-// NoSleep says why the chain of the sleep that a wake ended tells nothing, ""
-// if the kernel did not cut it.
+// NoSleep explains why the chain of the sleep that a wake ended is unusable, or
+// returns "" if the kernel did not cut it.
 func (j *Judged) NoSleep() string {
 	if j.Sleep != nil && j.Sleep.Chain != nil && match.CutOff(j.Sleep.Chain) {
 		return match.CutBy(j.Sleep.Chain)
@@ -302,7 +302,7 @@ func (j *Judged) NoSleep() string {
 // NoWaker is the reason if the chain is that of something else.
 const NoWaker = "no function that wakes is on the call chain that was recorded with it"
 
-// Describe says in a few words who woke and how.
+// Describe names the waker and the way of the wake in a few words.
 func (j *Judged) Describe() string {
 	who := fmt.Sprintf("thread %d (%s)", j.Waker.TID, j.Waker.Comm)
 	switch {

@@ -18,7 +18,7 @@ type Catalog interface {
 	Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*ktrace.Path, error)
 }
 
-// Kernel is the kernel that events come from, and what is documented of it.
+// Kernel is the kernel that produced the events, with its documentation.
 type Kernel struct {
 	Release string // as uname -r prints it
 	Arch    string // as GOARCH has it
@@ -95,7 +95,7 @@ func (k *Kernel) Doc(names, without []string) *match.Doc {
 	return d
 }
 
-// builtFor leaves out what compilers were seen to do in builds of other
+// builtFor leaves out compiler effects that were observed in builds for other
 // architectures.
 func builtFor(arch string, paths []*ktrace.Path) []*ktrace.Path {
 	out := make([]*ktrace.Path, len(paths))
@@ -111,8 +111,9 @@ func builtFor(arch string, paths []*ktrace.Path) []*ktrace.Path {
 	return out
 }
 
-// groundFor is what a ground says of one architecture: its parts, split by
-// "; ", each name theirs, or go on with that of the part before.
+// groundFor returns the part of a ground that applies to one architecture: each
+// of its parts, split by "; ", names its architectures or continues the part
+// before.
 func groundFor(arch, ground string) string {
 	branch := catalog.DefaultModel().Arch(arch).Branch
 	var own []string

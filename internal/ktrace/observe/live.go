@@ -21,18 +21,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Recorder keeps what a source saw.
+// Recorder stores the events of a source.
 type Recorder interface {
 	Write([]ktrace.Event, []ktrace.Loss) error
 }
 
-// Options say what a Session looks at and who is told.
+// Options select the objects of a Session and its receivers.
 type Options struct {
-	PIDs     []int         // processes, with what they start
+	PIDs     []int         // processes, and their children
 	OnWake   func(*Judged) // each wake that concerns them, in the order of time but for those of threads that are not seen to run. All of these on one goroutine
 	OnCall   func(*Call)   // each system call that they make of those that wait or signal
 	OnChange func(*Change) // each change of a watched eventfd
-	OnBatch  func()        // after what was read at one time was told of
+	OnBatch  func()        // after the events of one read were delivered
 	Record   Recorder      // where all is kept as well; the session does not close it
 	Partial  bool          // the events are those of some threads and times: that a wake is not among them says nothing
 	NoArgs   bool          // the events are a recording's that has no arguments
@@ -46,7 +46,7 @@ type Options struct {
 
 	Functions   *Functions    // opened before for Trace; nil: Start opens it. The session closes it, also where it does not begin
 	NoFunctions error         // why there are none for Trace
-	Witness     *match.Tracer // what the function tracer of the events can show; of Functions, where there is one
+	Witness     *match.Tracer // the functions that the tracer of the events can show; of Functions, if that is set
 }
 
 // Session is a running observation.
@@ -106,8 +106,8 @@ func Start(o Options) (*Session, error) {
 	return StartOn(k, table, o)
 }
 
-// TraceReading bounds what is read of the function tracer at a time, and so
-// the memory that it takes.
+// TraceReading bounds one read of the function tracer's output, and so its
+// memory.
 const TraceReading = 1 << 20
 
 // StartOn is Start with a kernel that is known already.
@@ -149,8 +149,8 @@ func StartOn(k *Kernel, table *ksym.Table, o Options) (*Session, error) {
 	}
 	s.p.Watching = o.Watch
 	go s.read(&o, all, every)
-	// On a busy machine the reader may be long in getting its thread and its
-	// priority, and nothing is to happen unread meanwhile.
+	// On a busy machine the reader may take long to get its thread and its
+	// priority; nothing may remain unread until then.
 	select {
 	case <-s.reads:
 	case <-s.ended:
@@ -168,7 +168,7 @@ func (s *Session) read(o *Options, all []source.Source, every time.Duration) {
 		s.failed = s.last
 		close(s.ended)
 	}()
-	if o.Functions != nil { // not of this thread, which reads what is traced
+	if o.Functions != nil { // not of this thread, which reads the trace
 		if s.NoTrace = o.Functions.TraceProcesses(o.PIDs); s.NoTrace == nil {
 			all = append(all, o.Functions)
 		} else {
@@ -228,7 +228,7 @@ func perThread(pids []int) bool {
 	return uint64(threads*len(cpus)*events) <= min(limit.Cur/2, 1<<14)
 }
 
-// feed takes what was read.
+// feed processes the events of one read.
 func (s *Session) feed(o *Options, events []ktrace.Event, losses []ktrace.Loss) error {
 	if !s.begun {
 		s.begun = true
@@ -258,15 +258,15 @@ func (s *Session) feed(o *Options, events []ktrace.Event, losses []ktrace.Loss) 
 // stopTimeout is how long Stop lets the reader catch up.
 const stopTimeout = 2 * time.Second
 
-// Stop ends the observation, and returns once every wake was told.
+// Stop ends the observation and returns after every wake was delivered.
 func (s *Session) Stop() (*Pipeline, error) {
 	if err := s.onReader(); err != nil {
 		return nil, err
 	}
 	s.once.Do(func() {
 		s.stopping.Store(true)
-		// What the last events are about is looked up while closing of
-		// descriptors is still recorded.
+		// The descriptors of the last events are looked up while close calls
+		// are still recorded.
 		b := s.barrier(false)
 		select {
 		case <-b.passed:
@@ -293,7 +293,8 @@ func (s *Session) Stop() (*Pipeline, error) {
 // Living are the observed processes that had not ended when Stop returned.
 func (s *Session) Living() []int { return s.perf.Living() }
 
-// Functions traces what it can of the session's processes, nil if none is traced.
+// Functions traces the functions of the session's processes, as far as
+// possible; nil if none is traced.
 func (s *Session) Functions() *Functions {
 	if s.NoTrace != nil {
 		return nil
@@ -304,7 +305,7 @@ func (s *Session) Functions() *Functions {
 // Watches reports whether new eventfds are watched.
 func (s *Session) Watches() bool { return s.watch != nil }
 
-// Without is what was asked for and is not to be had, and why.
+// Without lists the requested parts that are unavailable, with the reasons.
 func (s *Session) Without() []string { return s.p.Without }
 
 // Ended is closed when nothing more is read: after Stop, or early where reading

@@ -21,7 +21,7 @@ func chainOf(stack []ktrace.Frame) chainKey {
 	return chainKey{&stack[0], len(stack)}
 }
 
-// matchKey is what a verdict on a chain hangs on.
+// matchKey identifies the inputs of a verdict on a chain.
 type matchKey struct {
 	doc       *match.Doc
 	chain     chainKey
@@ -58,7 +58,7 @@ func (k *Kernel) match(d *match.Doc, ev *ktrace.Event, leaf ...string) *match.Ch
 	return c
 }
 
-// judgeKey is what the judgement of a wake hangs on.
+// judgeKey identifies the inputs of the judgement of a wake.
 type judgeKey struct {
 	waking, sleep    chainKey
 	truncated, slept bool // whether chains were cut

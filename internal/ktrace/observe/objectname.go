@@ -9,8 +9,8 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// ask asks what a wake may have happened on: what the waker's descriptor is,
-// and what the sleeper waits on as far as its registers and epoll_ctl tell.
+// ask looks up the objects of a wake: the waker's fd, and the objects that the
+// sleeper waits for, as far as its registers and epoll_ctl show them.
 func (p *Pipeline) ask(h *pending) {
 	j := h.j
 	if j.FD >= 0 {
@@ -33,7 +33,8 @@ func (p *Pipeline) ask(h *pending) {
 // maxRegistered bounds the descriptors of an epoll that are asked about.
 const maxRegistered = 16
 
-// registered is what an epoll watches, nil where that is not all known.
+// registered returns the objects that an epoll watches, nil unless all are
+// known.
 func (p *Pipeline) registered(j *Judged, epoll int) (out []*object) {
 	set := p.objects.epolls.of(fdKey{j.Wakee.PID, 0, epoll})
 	if len(set) > maxRegistered || len(j.Callbacks) != 2 || !through(j.Callbacks[:1], "epoll") {
@@ -49,10 +50,9 @@ func (p *Pipeline) registered(j *Judged, epoll int) (out []*object) {
 	return out
 }
 
-// name says what a wake happened on: what the sleeper waits on. An eventfd has
-// one queue, so that the one that was written or read is it; a socket and a
-// pipe wake who is at the other end, and the waker's descriptor is the By of
-// the wake.
+// name sets the object of a wake: the one that the sleeper waits for. An
+// eventfd has one queue, so it is the one that was written or read. A socket
+// and a pipe wake the other end, and the waker's fd is the By of the wake.
 func (p *Pipeline) name(h *pending) {
 	now := p.t.now
 	if h.ob != nil {
@@ -63,7 +63,7 @@ func (p *Pipeline) name(h *pending) {
 		source = h.j.WakePaths[0]
 	}
 	if through(h.j.Callbacks, "io_uring") {
-		return // an io_uring waits for what was woken, and the sleeper for the io_uring's
+		return // an io_uring waits for the object, and the sleeper for the io_uring
 	}
 	if source == "eventfd_write" || source == "eventfd_read" {
 		h.j.Object, h.j.By = h.eventfd(now, p.objects.tables.split[h.j.Waker.PID]), ""
@@ -107,8 +107,8 @@ func (h *pending) eventfd(now int64, split bool) string {
 	return "eventfd (id " + h.ob.id + ")"
 }
 
-// objectOf is what /proc calls the files whose queues a documented path wakes, ""
-// where it does not tell.
+// objectOf returns /proc's name for the files whose queues a documented path
+// wakes, or "" if the path does not determine it.
 func objectOf(source string) string {
 	if kind := catalog.DefaultModel().Object(source); kind != "eventfd" {
 		return kind

@@ -11,10 +11,10 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// Objects says what the descriptors of processes are. What /proc says is
-// later than the event that one asks about, and a number may have been closed
-// and used anew meanwhile: an answer counts only once every event up to the
-// time of asking is known and none of them changed the number.
+// Objects resolves the file descriptors of processes. /proc is read after the
+// event in question, and the fd may have been closed and reused since: an
+// answer counts only after every event up to the read is known and none of them
+// changed the fd.
 type Objects struct {
 	now    func() int64 // nil: /proc is another machine's, or of another time
 	arch   string
@@ -27,20 +27,21 @@ type Objects struct {
 // fdKey is a number in a table. thread is 0 where a process's threads share one.
 type fdKey struct{ pid, thread, fd int }
 
-// object is what a number stands for until it is closed.
+// object is the file that an fd refers to until it is closed.
 type object struct {
 	what    string // "eventfd 5"
 	kind    string // "eventfd", "eventpoll", ""
 	id      string // "12", of an eventfd
-	asked   int64  // the time that what is of
+	asked   int64  // when the object was read
 	idAsked int64  // the time that id is of
 	bad     bool   // the number changed before asked
 	idBad   bool   // or before idAsked
 
-	before *object // what was known before, where no event ended that and no other can have
+	before *object // the object before, if no event ended it and no other can have
 }
 
-// name is what is known for certain, once all events up to now are known.
+// name returns the object's name if it is certain, which needs all events up to
+// now.
 func (ob *object) name(now int64) string {
 	switch {
 	case (ob.bad || ob.asked > now) && ob.before != nil:
@@ -75,7 +76,7 @@ func newObjects(arch string, now func() int64) *Objects {
 	return &Objects{now: now, arch: arch, fds: map[fdKey]*object{}, of: map[int]map[fdKey]bool{}}
 }
 
-// maxObjects bounds the memory; what is forgotten is read anew.
+// maxObjects bounds the memory; evicted objects are read again.
 const maxObjects = 1 << 14
 
 // key is where a thread has a number.
@@ -86,9 +87,9 @@ func (o *Objects) key(pid, tid, fd int) fdKey {
 	return fdKey{pid, 0, fd}
 }
 
-// ask returns what is known of a descriptor of a thread at a time, reading
-// /proc where nothing is of then or later: not all that changes a number is an
-// event. What cannot be read any more is what it was.
+// ask returns the object of a thread's fd at a time. It reads /proc if it has
+// no answer of then or later, since some changes of an fd are no event. If it
+// cannot be read any more, the earlier answer stays.
 func (o *Objects) ask(pid, tid, fd int, at int64) *object {
 	if o.tables.hidden[pid] {
 		return nil
@@ -136,7 +137,7 @@ func (o *Objects) keep(k fdKey, ob *object) {
 	o.of[k.pid][k] = true
 }
 
-// made: an eventfd or an epoll was made; that much the events tell.
+// made records a new eventfd or epoll, which the events show.
 func (o *Objects) made(ev *ktrace.Event) {
 	kind := catalog.DefaultModel().Call(SyscallName(o.arch, ev.Nr)).Makes
 	if kind == "" {
@@ -160,7 +161,7 @@ func (o *Objects) made(ev *ktrace.Event) {
 	}
 }
 
-// event follows what changes descriptors.
+// event handles the events that change file descriptors.
 func (o *Objects) event(ev *ktrace.Event) {
 	switch ev.Kind {
 	case ktrace.SysExit:
@@ -192,7 +193,7 @@ func (o *Objects) event(ev *ktrace.Event) {
 	}
 }
 
-// dropAll: no number of a process is what it was. The process may be another.
+// dropAll forgets every fd of a process, which may be another process now.
 func (o *Objects) dropAll(pid int, at int64) {
 	which := func(k fdKey) bool { return k.pid == pid || o.tables.shared }
 	o.dropIf(pid, which, at)
@@ -249,7 +250,7 @@ func (ob *object) closed(at int64) {
 	ob.idBad = ob.idBad || at <= ob.idAsked
 }
 
-// lost: a close may have been among what was lost.
+// lost handles lost records: a close may be among them.
 func (o *Objects) lost() {
 	for _, ob := range o.fds {
 		ob.bad, ob.idBad = true, true
@@ -259,7 +260,8 @@ func (o *Objects) lost() {
 	o.epolls.lost()
 }
 
-// readObject reads what a descriptor is, of a process or thread in /proc.
+// readObject reads the file that an fd of a process or thread in /proc refers
+// to.
 func readObject(dir string, fd int) (what, kind, id string) {
 	link, err := os.Readlink(dir + "/fd/" + strconv.Itoa(fd))
 	if err != nil {

@@ -19,20 +19,20 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
 
-// Pipeline takes events, live or from a recording, and tells of wakes.
+// Pipeline receives events, live or from a recording, and reports wakes.
 type Pipeline struct {
-	Total   int               // wakes told of
+	Total   int               // wakes reported
 	Lost    uint64            // records that never arrived
 	LostBy  map[string]uint64 // the same by source
 	Losses  []ktrace.Loss     // the latest of them
 	Ignored int               // wakes that concern no eventfd, poll, select or epoll
 
 	Unwoken   int      // sleeps in such calls that ended without a record of a wake
-	Changes   int      // of watched eventfds, told of
+	Changes   int      // of watched eventfds, reported
 	Watching  bool     // new eventfds were to be watched
 	Watched   int      // eventfds that had watchpoints
 	Unwatched []string // how many went without that were to have them, and why
-	Without   []string // what was asked for and is not to be had here, and why
+	Without   []string // the requested parts that are unavailable here, with the reasons
 
 	k         *Kernel
 	o         Options
@@ -42,8 +42,8 @@ type Pipeline struct {
 	unwoken     map[int]int  // the same by the CPU on which the threads ran again
 	idle        map[int]bool // CPUs of whose idle task there is a record of a wake
 	cutOff      int          // wakes whose call chain the kernel cut
-	cutBy       string       // of the latest, where and by what
-	doubted     int          // wakes near losses, of threads of which no record says what they waited in
+	cutBy       string       // cut point and limit of the latest
+	doubted     int          // wakes near losses, of threads whose call no record shows
 	objects     *Objects
 	pollers     goPollers
 	execs       execs
@@ -61,19 +61,19 @@ type Pipeline struct {
 	stacks  map[chainKey]uint32
 }
 
-// pending is a wake that waits until what /proc said of its descriptor is known
-// to be right, or a call that waits behind one: all is told of in order.
+// pending is a wake whose fd is not resolved for certain yet, or a call that
+// follows one: all are delivered in time order.
 type pending struct {
 	j      *Judged
 	call   *Call
 	change *Change
 	ob     *object   // the waker's
-	on     []*object // what the sleeper waits on, or some of it may be
+	on     []*object // the objects that the sleeper waits for, or possibly waits for
 	until  int64
 }
 
-// at is the time by which a held one is told in order: of a waking, of a
-// change, and of a call's end.
+// at is the time that orders pending items: that of a waking, of a change, and
+// of a call's end.
 func (h *pending) at() int64 {
 	switch {
 	case h.call != nil:
@@ -101,8 +101,8 @@ func NewPipeline(k *Kernel, o Options) *Pipeline {
 	return p
 }
 
-// live prepares for events of this machine's processes: what they are and
-// what they are doing already.
+// live prepares for events of this machine's processes: it reads their programs
+// and the calls that they are in.
 func (p *Pipeline) live(pids []int) {
 	p.objects = newObjects(p.k.Arch, source.Now)
 	p.objects.tables.attached(pids)
@@ -113,7 +113,7 @@ func (p *Pipeline) live(pids []int) {
 	}
 }
 
-// known tells the tracker of the call that a thread sleeps in already.
+// known reports to the tracker a call in which a thread sleeps already.
 func (p *Pipeline) known(pid, tid int, dir string) {
 	b, err := os.ReadFile(dir + "/syscall")
 	if err != nil {
@@ -204,7 +204,7 @@ func (p *Pipeline) Passed(until int64) {
 	p.release(p.t.now)
 }
 
-// Flush tells of what is still open. Every event up to the time until was fed.
+// Flush reports the pending items. Every event up to the time until was fed.
 func (p *Pipeline) Flush(until int64) {
 	p.t.now = max(p.t.now, until)
 	p.t.Flush()
@@ -226,7 +226,7 @@ func (p *Pipeline) wake(w *Wake) {
 	j := p.judge(w)
 	// An interrupt on top of an observed thread wakes whom it wakes.
 	ours := p.follows(w.Wakee.PID) || w.Context == match.Task && p.follows(w.Waker.PID)
-	// Without calls the wait-queue entry tells of what kind of waiter it is.
+	// If calls are not recorded, the wait queue entry shows the kind of waiter.
 	poller := !p.o.Calls && len(p.calling) == 0 && (through(j.Callbacks, "poller") || through(j.Callbacks, "epoll"))
 	if !ours || !concerns(j) && !poller {
 		p.Ignored++
@@ -254,7 +254,7 @@ func (p *Pipeline) wake(w *Wake) {
 	p.ask(h)
 	p.pending = append(p.pending, h)
 	if len(p.pending) > 1<<12 {
-		p.release(source.End) // without what is not known for certain yet
+		p.release(source.End) // release despite unresolved items
 	}
 }
 
@@ -272,9 +272,9 @@ func byDescriptor(name string) bool {
 	return catalog.DefaultModel().Call(name).On
 }
 
-// release tells of what is held, in the order of time, as far as the
-// descriptors are known up to now. A wake comes when the woken thread runs: what
-// happened since the waking waits for it.
+// release delivers the pending items in time order, as far as the fds are known
+// up to now. A wake is complete when the woken thread runs: later items wait
+// for it.
 func (p *Pipeline) release(now int64) {
 	first := int64(source.End)
 	if now != source.End {
@@ -310,8 +310,8 @@ func (p *Pipeline) release(now int64) {
 // the function tracer still sees more.
 const tracePatience = int64(100 * time.Millisecond)
 
-// traced reports whether the function tracer has told all of the calls that a
-// wake is about, or of a call.
+// traced reports whether the function tracer's records of the calls of a wake,
+// or of a call, are complete.
 func (p *Pipeline) traced(h *pending) bool {
 	switch {
 	case h.call != nil:
@@ -322,6 +322,6 @@ func (p *Pipeline) traced(h *pending) bool {
 	return true
 }
 
-// patience is how long a thread that was woken and does not come to run keeps
-// what happened after it from being told, in nanoseconds.
+// patience is how long a woken thread that does not run delays later items, in
+// nanoseconds.
 const patience = 100e6

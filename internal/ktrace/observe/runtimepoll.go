@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// goPollers tells the Go runtime's own epoll of a process from those that the
-// program made. The runtime registers its own eventfd with a pointer into the
-// program's data as the event's data; nobody else does.
+// goPollers distinguishes the Go runtime's own epoll of a process from those of
+// the program. Only the runtime registers its eventfd with a pointer into the
+// program's data as the event's data.
 type goPollers struct{ known map[int]*goPoller } // by process
 
 type goPoller struct {
@@ -19,7 +19,7 @@ type goPoller struct {
 	asks int
 }
 
-// maxPollers bounds the memory; what is forgotten is looked at anew.
+// maxPollers bounds the memory; evicted processes are read again.
 const maxPollers = 1 << 12
 
 func (g *goPollers) is(pid, epfd int) bool {
@@ -90,8 +90,8 @@ func (r ranges) has(v uint64) bool {
 	return false
 }
 
-// dataRanges are the writable mappings of a process's program, and the
-// nameless one right behind, where its zeroed data is.
+// dataRanges returns the writable mappings of a process's program, and the
+// anonymous one directly after them, which holds its zeroed data.
 func dataRanges(dir string) ranges {
 	exe, err := os.Readlink(dir + "/exe")
 	if err != nil {

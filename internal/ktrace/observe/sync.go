@@ -19,19 +19,19 @@ import (
 type barrier struct {
 	at     int64
 	sync   bool          // wakes are to be delivered too, and not only read
-	counts bool          // what was lost up to it is counted
+	counts bool          // the losses up to it are counted
 	passed chan struct{} // closed once everything is delivered
 	left   string        // the rest, when the records were read last; guarded by Session.mu
 }
 
 // Sync returns once every record up to the call was delivered, and every
-// function that was given one has returned. Its errors are os.ErrClosed after Stop, and
-// os.ErrDeadlineExceeded, with what is missing, if the limit passes and no
-// record of before the call is read in it.
+// callback has returned. Its errors are os.ErrClosed after Stop, and
+// os.ErrDeadlineExceeded, with the missing records, if no record from before
+// the call is read within the limit.
 //
-// What a thread did before it calls Sync, or before another goroutine does that
-// it synchronises with, is in the kernel's rings by then: a record is whole
-// before the call that it is of returns. The rings are read once more after that.
+// The operations of a thread before it calls Sync, or before another goroutine
+// does that it synchronises with, are in the kernel's rings by then: a record
+// is complete before its call returns. The rings are read once more after that.
 func (s *Session) Sync(limit time.Duration) error {
 	if err := s.onReader(); err != nil {
 		return err
@@ -50,7 +50,7 @@ func (s *Session) Sync(limit time.Duration) error {
 			return s.failed
 		case <-timer.C:
 		}
-		// A machine that is slow in reading what is there is not stuck.
+		// A machine that reads its backlog slowly is not stuck.
 		was := read
 		if read = min(s.upTo.Load(), b.at); read <= was {
 			s.drop(b)

@@ -15,13 +15,13 @@ import (
 // another way than the threads of one process do.
 type tables struct {
 	split  map[int]bool // processes of which a thread has a table of its own
-	hidden map[int]bool // processes whose table changes by what is no event
+	hidden map[int]bool // processes whose table changes without an event
 	shared bool         // processes may share one
 	clone3 bool         // a process may have been made with one, and its flags are not known
 }
 
-// call takes what may part or join tables. It reports whether the caller's
-// numbers may have changed by it.
+// call handles the calls that split or share tables. It reports whether the
+// caller's fds may have changed.
 func (t *tables) call(name string, ev *ktrace.Event) bool {
 	switch name {
 	case "unshare":

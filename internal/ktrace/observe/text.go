@@ -12,7 +12,7 @@ import (
 // TextNotes answers from the kernel's machine code and keeps the answers, so
 // that a recording can give them again.
 type TextNotes struct {
-	From ktrace.TextProof // nil: only what was noted is known
+	From ktrace.TextProof // nil: only the noted facts are known
 
 	mu   sync.Mutex
 	seen TextFacts

@@ -10,9 +10,9 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 )
 
-// ThisKernel is the running kernel, with its symbols as far as they can be
-// had: where err is not nil the kernel is usable all the same, and err says
-// what it does not know.
+// ThisKernel returns the running kernel, with its symbols as far as they are
+// readable. If err is not nil, the kernel is usable all the same, and err names
+// the missing part.
 func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
 	k = &Kernel{Arch: runtime.GOARCH, Catalog: catalog.Default()}
 	if k.Release, k.Version, err = ktrace.Running(); err != nil {

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package observe is the pipeline from the kernel's events to what a reader
-// asks for: who woke whom, from which call, through which callback, on which
-// object, how long it took, and whether the way there is the documented one.
+// Package observe is the pipeline from the kernel's events to reported wakes:
+// waker and wakee, the call, the callback, the object, the latency, and the
+// verdicts on the documented path.
 package observe
 
 import (
@@ -30,8 +30,8 @@ type Call struct {
 	NoArgs      bool // Args were left out of the recording
 	Sleeps      []*Sleep
 
-	Trace *Trace // what the function tracer saw of it, nil for nothing
-	Way   *Way   // the same, judged, of calls that make what others wait for
+	Trace *Trace // the function tracer's records, nil for none
+	Way   *Way   // its verdicts, of calls that make objects to wait for
 }
 
 // Sleep is a stretch in which a thread was off the CPU of its own will.
@@ -65,9 +65,9 @@ type Wake struct {
 	Sleep  *Sleep // that it ended, nil where it was not seen
 	Lost   bool   // records were lost between the sleep and the run: sides may be incomplete
 
-	Object  string // what it happened on: what the wakee waits on, "" where not known
+	Object  string // the object that the wakee waits for, "" if unknown
 	EventFD int    // the id of the eventfd among these, -1 where there is none or it is not known
-	By      string // what the waker's descriptor is where that is another, "" where not known
+	By      string // the object of the waker's fd if that is another, "" if unknown
 	FD      int    // of the waker's call, -1 where not known
 	Runtime bool   // the wakee is the Go runtime's own poller
 }
@@ -123,7 +123,7 @@ type Tracker struct {
 	final               []int   // the numbers of the calls that end their thread
 	ending              []*Call // such calls of late, the oldest first
 	cuts                map[cutKey]cut
-	callName            func(nr int) string // nil: what the function tracer saw is not tied to calls
+	callName            func(nr int) string // nil: the function tracer's records are not assigned to calls
 }
 
 // maxThreads bounds the memory spent on threads that may have ended.
@@ -132,7 +132,7 @@ const maxThreads = 1 << 15
 // NewTracker returns a Tracker that knows no thread yet.
 func NewTracker() *Tracker { return &Tracker{threads: map[int]*thread{}, cuts: map[cutKey]cut{}} }
 
-// Known tells the tracker of a call that a thread is in already.
+// Known registers a call that a thread is in already.
 func (t *Tracker) Known(pid, tid int, comm string, nr int, args [6]uint64) {
 	th := t.thread(tid)
 	th.pid, th.comm = pid, comm
@@ -204,8 +204,8 @@ func (t *Tracker) drop(c *Call) {
 	}
 }
 
-// touches says what the records of a source tell of: which calls threads are
-// in, and when they run. A wake that was lost puts no other in doubt.
+// touches reports which facts the records of a source carry: the calls of
+// threads, and when they run. A lost wake puts no other in doubt.
 func touches(source string) (calls, runs bool) {
 	switch source {
 	case "raw_syscalls:sys_enter", "raw_syscalls:sys_exit":
@@ -218,8 +218,8 @@ func touches(source string) (calls, runs bool) {
 	return true, true
 }
 
-// Loss says that records are missing. What they would have told of a thread is
-// in doubt from then on.
+// Loss handles lost records. The facts about a thread that they would have
+// carried are in doubt from then on.
 func (t *Tracker) Loss(ls ...ktrace.Loss) {
 	var calls, runs bool
 	for _, l := range ls {
@@ -331,7 +331,7 @@ func (t *Tracker) runs(th *thread, ev *ktrace.Event, since int64) {
 	}
 }
 
-// unwoken reports a sleep of which nothing says what ended it.
+// unwoken reports a sleep of which no record shows the wake.
 func (t *Tracker) unwoken(th *thread, s *Sleep, ev *ktrace.Event) {
 	if t.OnUnwoken == nil {
 		return
@@ -432,7 +432,7 @@ type cutKey struct {
 	truncated bool
 }
 
-// cut is what the chain of a waking tells.
+// cut holds the facts from the chain of a waking.
 type cut struct {
 	match.IRQSplit
 	callbacks []string

@@ -13,16 +13,16 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
-// Way is what the function tracer and the call chains say together of one
-// system call: every edge of its documented paths, with its verdict. Calls that
-// went alike share it; it is not to be changed.
+// Way joins the function tracer's records and the call chains of one system
+// call: every edge of its documented paths, with its verdict. Equal calls share
+// it; it must not be changed.
 type Way struct {
 	Paths  []string
 	Tracer string
 	Steps  []match.Step
 }
 
-// wayKey is what a Way hangs on.
+// wayKey identifies the inputs of a Way.
 type wayKey struct {
 	paths, without string
 	chain          *match.Chain
@@ -32,11 +32,11 @@ type wayKey struct {
 	partial        string
 }
 
-// traced is what the tracer saw of a call, for one side of a wake.
+// traced holds the tracer's records of a call, for one side of a wake.
 type traced struct {
 	Taken
 	call    *Call
-	softirq bool // what softirqs ran is the call's doing
+	softirq bool // the call itself made the softirqs run
 	lost    bool // records of its chain may be missing
 }
 
@@ -64,8 +64,8 @@ func (p *Pipeline) judgeCall(c *Call) {
 	}
 }
 
-// madePaths are the documented paths of calls that make or change what others
-// wait for.
+// madePaths returns the documented paths of calls that make or change objects
+// to wait for.
 func madePaths(name string) []string {
 	if c := catalog.DefaultModel().Call(name); c.Waiter == nil {
 		return c.Paths
@@ -73,7 +73,7 @@ func madePaths(name string) []string {
 	return nil
 }
 
-// way judges what the tracer saw, nil where it saw nothing of the call or no
+// way judges the tracer's records; nil if there are none of the call, or no
 // path is documented.
 func (p *Pipeline) way(t traced) *Way {
 	tr := t.call.Trace
@@ -119,7 +119,7 @@ func (p *Pipeline) partial(c *Call) string {
 	return ""
 }
 
-// missed is how many records of the tracer were lost beside a call.
+// missed counts the tracer's records that were lost during a call.
 func (p *Pipeline) missed(c *Call) (n uint64) {
 	end := c.Exit
 	if end == 0 {
@@ -133,10 +133,10 @@ func (p *Pipeline) missed(c *Call) (n uint64) {
 	return n
 }
 
-// maxStacks bounds the stacks that are told apart.
+// maxStacks bounds the number of distinct stacks.
 const maxStacks = 1 << 13
 
-// keyOf tells sequences of stacks apart: sources share those that are alike.
+// keyOf distinguishes sequences of stacks: sources share equal ones.
 func (p *Pipeline) keyOf(entries []traceEntry) string {
 	if len(p.stacks)+len(entries) > maxStacks {
 		clear(p.stacks)

@@ -17,7 +17,7 @@ import (
 	"github.com/efd-go/efd/internal/plain"
 )
 
-// Bounds of what is taken from a file, so that no file takes all the memory. The
+// Limits on the sizes in a file, so that no file exhausts the memory. The
 // kernel's own are lower: symbols have at most 512 bytes, names of tasks 16.
 const (
 	maxHeader  = 2 << 20 // it has the symbols
@@ -152,7 +152,7 @@ func (r *Reader) read(l *line) error {
 }
 
 // Next returns the next event, loss or note, and io.EOF after the last. A file
-// that ends too early gives ErrCut: what came before it holds.
+// that ends too early gives ErrCut; the items before it are valid.
 func (r *Reader) Next() (Item, error) {
 	for !r.done {
 		var l line
@@ -238,8 +238,8 @@ func pointers(s []string) (out []*string) {
 	return out
 }
 
-// clean escapes what the file says of the kernel. Names of tasks and notes stay
-// as they are, since any bytes may be right in them.
+// clean escapes the file's texts about the kernel. Names of tasks and notes
+// stay as they are, since they may hold any bytes.
 func (h *Header) clean() {
 	h.Release, h.Arch = plain.Text(h.Release), plain.Text(h.Arch)
 	for i := range h.Sources {
@@ -300,9 +300,9 @@ func (r *Reader) event(l *eventLine) (*ktrace.Event, error) {
 	return e, nil
 }
 
-// Replay reads the rest and hands it to fn in batches, as source.Run does with
-// a live source: losses belong before the events of their batch, and behind all
-// that stand before them. notes gets the notes and may be nil.
+// Replay reads the rest and passes it to fn in batches, as source.Run does with
+// a live source: losses come before the events of their batch, and after all
+// earlier events. notes receives the notes and may be nil.
 func (r *Reader) Replay(fn func([]ktrace.Event, []ktrace.Loss) error, notes func(Note)) error {
 	const batch = 1024
 	var events []ktrace.Event

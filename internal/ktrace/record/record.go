@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package record keeps what a source saw in a file, and reads it again on any
-// machine and without privileges.
+// Package record writes the events of a source to a file, and reads it again on
+// any machine and without privileges.
 //
 // A recording is lines of JSON, gzipped where the file's name ends in .gz. The
 // first line is the header. A call chain is written once, as lines "frame" and
@@ -23,7 +23,7 @@ import (
 // Version is the version of the form that is written. Reading refuses newer ones.
 const Version = 1
 
-// Header is what is known before the first event.
+// Header holds the facts that are known before the first event.
 type Header struct {
 	Version int    `json:"version"`
 	Release string `json:"release"` // as uname -r prints it
@@ -45,7 +45,7 @@ type Header struct {
 	// kernel has them; an empty list is a function that it does not have.
 	Symbols map[string][]string `json:"symbols"`
 
-	// Stripped names what was left out on request: "comm", "args".
+	// Stripped names the parts that were left out on request: "comm", "args".
 	Stripped []string `json:"stripped,omitempty"`
 }
 
@@ -81,7 +81,7 @@ func facts() map[string]string {
 	return f
 }
 
-// Variants implements ktrace.SymbolSet with what the recording knows.
+// Variants implements ktrace.SymbolSet with the recording's symbols.
 func (h *Header) Variants(name string) []string { return h.Symbols[name] }
 
 // Asked reports whether the recording knows if its kernel has the function. Of

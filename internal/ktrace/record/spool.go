@@ -24,8 +24,8 @@ type File struct {
 // come.
 const maxSpool = 1 << 30
 
-// OpenFile opens the recording of that name. What is not a regular file is read
-// to its end first.
+// OpenFile opens the recording of that name. It first reads anything but a
+// regular file to its end.
 func OpenFile(name string) (*File, error) {
 	f, err := os.Open(name)
 	if err != nil {

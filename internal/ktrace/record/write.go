@@ -16,19 +16,19 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// Options say what is to be left out of a recording.
+// Options select the parts that are left out of a recording.
 type Options struct {
 	NoComm bool // names of tasks
 	NoArgs bool // arguments of system calls
 }
 
-// What a header's Stripped names.
+// The values of a header's Stripped.
 const (
 	Comm = "comm"
 	Args = "args"
 )
 
-// Anonymous leaves out what tells of the programs: their names, those of their
+// Anonymous leaves out the data of the programs: their names, those of their
 // threads, and the arguments of their calls.
 var Anonymous = Options{NoComm: true, NoArgs: true}
 
@@ -77,8 +77,8 @@ func Create(path string, h Header, opts Options) (*Writer, error) {
 	return w, nil
 }
 
-// NewNamed writes a recording to out, compressed if the name of what out writes
-// to ends in .gz. Close leaves out open.
+// NewNamed writes a recording to out, compressed if the name of out's file ends
+// in .gz. Close does not close out.
 func NewNamed(out io.Writer, name string, h Header, opts Options) (*Writer, error) {
 	if !strings.HasSuffix(name, ".gz") {
 		return NewWriter(out, h, opts)
@@ -126,8 +126,8 @@ func (w *Writer) put(l *line) {
 	}
 }
 
-// Write adds events and what was lost beside them. The losses come first: who
-// reads the events is to know of them.
+// Write adds events and the losses among them. The losses come first, so that a
+// reader of the events knows of them.
 func (w *Writer) Write(events []ktrace.Event, losses []ktrace.Loss) error {
 	for _, l := range losses {
 		w.put(&line{Loss: &lossLine{l.Source, l.Count, l.From, l.To}})
@@ -219,7 +219,7 @@ func (w *Writer) frame(f *ktrace.Frame) int {
 	return id
 }
 
-// Flush writes out what is buffered.
+// Flush writes the buffered data.
 func (w *Writer) Flush() error {
 	if w.err == nil {
 		w.err = w.out.Flush()
@@ -233,7 +233,7 @@ func (w *Writer) Close() error {
 	w.put(&line{End: &w.n})
 	err := w.Flush()
 	for _, c := range w.close {
-		err = cmp.Or(err, c()) // what the first could not write the others cannot either
+		err = cmp.Or(err, c()) // after one failure the others fail too
 	}
 	w.close = nil
 	return err

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package recorded puts into a recording what the observer knows beyond the
+// Package recorded adds to a recording the observer's knowledge beyond the
 // events, and gives the observer a recording in place of the running kernel.
 package recorded
 
@@ -20,18 +20,19 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source/watch"
 )
 
-// What a recording's header keeps of the function tracer.
+// Keys of the function tracer's facts in a recording's header.
 const (
 	tracerFact = "tracer"
 	tracedFact = "traced"
 )
 
-// withoutFact has in a recording's header what was asked for and could not be
-// had, a line each.
+// withoutFact is the header's key of the requested parts that were unavailable,
+// a line each.
 const withoutFact = "without"
 
-// Sources adds to a recording's header what was really opened: the function
-// tracer, nil for none, watchpoints, and what the observation goes on without.
+// Sources adds to a recording's header the sources that were opened: the
+// function tracer, nil for none, watchpoints, and the parts that the
+// observation lacked.
 func Sources(h *record.Header, f *observe.Functions, watching bool, without []string) {
 	h.Sources = []string{"perf"}
 	if watching {
@@ -45,7 +46,8 @@ func Sources(h *record.Header, f *observe.Functions, watching bool, without []st
 	}
 }
 
-// Without is what the observation of a recording went on without, and why.
+// Without lists the parts that the observation of a recording lacked, with the
+// reasons.
 func Without(h *record.Header) []string {
 	if text := h.Facts[withoutFact]; text != "" {
 		return strings.Split(text, "\n")
@@ -75,8 +77,8 @@ func WitnessOf(h *record.Header) *match.Tracer {
 
 // The keys of a recording's notes.
 const (
-	objectNote = "object" // what a wake happened on: it was read from /proc, and the events do not have it
-	textNote   = "text"   // what the kernel's code said
+	objectNote = "object" // the object of a wake: it was read from /proc, and the events do not have it
+	textNote   = "text"   // the facts from the kernel's code
 	watchNote  = "watch"  // how many eventfds were watched
 )
 
@@ -84,15 +86,15 @@ const (
 // those of the trial's own threads, up to its end.
 const TrialNote = "trial"
 
-// ObjectNote keeps what a wake happened on.
+// ObjectNote records the object of a wake.
 func ObjectNote(j *observe.Judged) record.Note {
 	return record.Note{Time: j.Time, Key: objectNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.Object)}
 }
 
-// byNote is the key of a note on what the waker's descriptor is.
+// byNote is the key of a note on the object of the waker's fd.
 const byNote = "by"
 
-// ByNote keeps what the waker's descriptor is.
+// ByNote records the object of the waker's fd.
 func ByNote(j *observe.Judged) record.Note {
 	return record.Note{Time: j.Time, Key: byNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.By)}
 }
@@ -200,7 +202,7 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 	return p, err
 }
 
-// objects are what wakes happened on.
+// objects are the objects of wakes.
 type objects struct {
 	of    map[woken]string
 	names map[string]string // each once

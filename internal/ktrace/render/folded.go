@@ -12,9 +12,9 @@ import (
 )
 
 // Folded writes stacks that flame graph tools read: frames joined by ';', then
-// nanoseconds. A call's time is its own, and that of its sleeps. Where it was
-// observed who ended a sleep, the waker stands above the sleeper, behind "--"
-// and upside down, as in an off-wake-time graph.
+// nanoseconds. A call's time is its own, and that of its sleeps. If the waker
+// of a sleep was observed, its stack is above the sleeper's, after "--" and
+// upside down, as in an off-wake-time graph.
 func Folded(w io.Writer, t *Timeline) error {
 	sums := map[string]int64{}
 	wakers := t.wakersByCall()
@@ -58,7 +58,8 @@ func frames(names ...string) []string {
 	return names
 }
 
-// clean takes out what separates frames, and what a terminal would act on.
+// clean removes the separators of frames and the control characters of
+// terminals.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

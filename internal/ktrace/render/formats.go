@@ -58,7 +58,7 @@ func (t *Timeline) thread(tid int) *Thread {
 	return nil
 }
 
-// name is what a track is called.
+// name returns the title of a track.
 func (th *Thread) name() string {
 	s := th.Comm
 	if s == "" {

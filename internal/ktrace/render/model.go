@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package render writes what was observed, or read from a log, for people and
-// for other programs: JSON lines, trace-event JSON, folded stacks, HTML.
+// Package render writes an observation, or the contents of a log, for people
+// and for other programs: JSON lines, trace-event JSON, folded stacks, HTML.
 //
 // Every writer takes a Timeline. run, verify, replay and explain build one;
 // the writers know neither kernel nor log.
@@ -13,10 +13,10 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// Timeline is one picture: threads, the calls they made, how those slept, who
-// woke whom, and the kernel paths behind it all.
+// Timeline is one picture: threads, their calls, the sleeps of the calls, the
+// wakes between threads, and the kernel paths of all these.
 type Timeline struct {
-	Title   string // what was looked at: a program, a scenario, a log
+	Title   string // the subject: a program, a scenario, a log
 	Kernel  string // version that the paths hold for
 	Arch    string
 	Origin  string // where it comes from: "observed", "recording", "strace log"
@@ -37,7 +37,7 @@ type Timeline struct {
 type Thread struct {
 	PID, TID int
 	Comm     string
-	Note     string // what the thread is known as, such as "Go runtime poller"
+	Note     string // the role of the thread, such as "Go runtime poller"
 }
 
 // Call is one system call. Times are nanoseconds on the timeline's clock.
@@ -73,7 +73,7 @@ type Wake struct {
 	WakerCall int // index into Timeline.Calls, -1 where it is not known
 	WakeeCall int
 	Object    string
-	By        string // what the waker's descriptor is, where that is not Object
+	By        string // the object of the waker's fd, if that is not Object
 	Callback  string // function of the wait-queue entry, by its kernel name
 	Path      int    // index into Timeline.Paths, -1 for none
 }
@@ -106,8 +106,8 @@ func (s *Side) name() string {
 	return fmt.Sprintf("%s %d", s.Comm, s.TID)
 }
 
-// Path is a documented path with what became of its edges. Verdicts is empty
-// where nothing was observed, otherwise as long as Edges.
+// Path is a documented path with the verdicts of its edges. Verdicts is empty
+// if nothing was observed, otherwise as long as Edges.
 type Path struct {
 	ktrace.Path
 	Branch   string // the branch taken, "" where that is not known

@@ -9,9 +9,9 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// SourceURL is a page that shows one line of one version of the kernel's
-// source. Stable and vendor releases are shown by their series, which is what
-// public source browsers have for certain. It is "" without a usable version.
+// SourceURL returns the address of a page that shows one line of one version of
+// the kernel's source. It uses the series of stable and vendor releases, which
+// public source browsers always have. It is "" without a usable version.
 func SourceURL(kernel, file string, line int) string {
 	v, err := ktrace.ParseVersion(kernel)
 	if err != nil || file == "" {

@@ -31,13 +31,13 @@ func NewText(w io.Writer, color bool) *Text {
 	return &Text{W: w, Color: color, told: map[string]bool{}}
 }
 
-// Row is one function of a chain, as a reader sees it: what became of the
-// edge that leads to it.
+// Row is one function of a chain for a reader: the verdict of the edge that
+// leads to it.
 type Row struct {
 	Verdict  ktrace.Verdict // "" for the start of a chain
 	Function string
 	Symbol   string // the kernel's own name, where it is another
-	Sentence string // what the function does here
+	Sentence string // the function's role in the path
 	Cause    string // why the edge has its verdict, where that needs saying
 	Common   bool   // on every chain: the entry of a system call, the inside of the scheduler
 }
@@ -164,7 +164,7 @@ func mark(v ktrace.Verdict) (sign, word, style string) {
 	return "│", "", dim
 }
 
-// Legend writes what a verdict's sign means.
+// Legend explains a verdict's sign.
 func (t *Text) Legend(v ktrace.Verdict, text string) {
 	sign, word, style := mark(v)
 	t.Hanging(fmt.Sprintf("  %s %s ", t.paint(style, sign), t.paint(style, fmt.Sprintf("%-*s", verdictWidth, word))), text)
@@ -173,7 +173,7 @@ func (t *Text) Legend(v ktrace.Verdict, text string) {
 // foldSign stands for functions that were shown before.
 const foldSign = "⋮"
 
-// Fold writes what the sign of folded functions means.
+// Fold explains the sign of folded functions.
 func (t *Text) Fold(text string) {
 	t.Hanging(fmt.Sprintf("  %s %-*s ", t.paint(dim, foldSign), verdictWidth, ""), text)
 }
@@ -184,9 +184,9 @@ const (
 	verdictWidth = 10
 )
 
-// Chain writes a chain, a caller above what it calls. A function that was
-// explained before is not explained again, and what every chain has in common
-// (Common) is folded to one line once it was shown.
+// Chain writes a chain, each caller above its callee. A function is explained
+// once, and rows that every chain has in common (Common) are folded to one line
+// once they were shown.
 func (t *Text) Chain(indent string, rows []Row) {
 	for i := 0; i < len(rows); {
 		if n := t.familiar(rows[i:]); n > 2 {

@@ -1,8 +1,7 @@
 //go:build linux
 
-// Package source is the one interface behind which the kernel is observed,
-// whatever mechanism does it: tracepoints (perf), watchpoints (watch) or the
-// function tracer (ftrace).
+// Package source is the interface to all mechanisms that observe the kernel:
+// tracepoints (perf), watchpoints (watch) or the function tracer (ftrace).
 package source
 
 import (
@@ -18,13 +17,13 @@ import (
 
 // Source is a running observation. Its methods are for one goroutine.
 type Source interface {
-	// Read appends to buf the events that happened up to the time until, in the
-	// order of their times, and keeps younger ones for later. It never waits. A
-	// source that implements Behind may stop earlier, but never where until is End.
+	// Read appends to buf the events up to the time until, in the order of
+	// their times, and keeps younger ones for later. It never waits. A source
+	// that implements Backlogged may stop earlier, but never if until is End.
 	Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error)
-	// Losses returns what was lost since it was last called.
+	// Losses returns the losses since the last call.
 	Losses() []ktrace.Loss
-	// Stop ends the observation. What was seen until then can still be read.
+	// Stop ends the observation. Earlier events can still be read.
 	Stop() error
 	// Close releases everything. It stops first.
 	Close() error
@@ -34,7 +33,7 @@ type Source interface {
 // finds it. Events younger than that are not yet in their final order.
 const Horizon = 20 * time.Millisecond
 
-// End is an until that leaves nothing behind.
+// End is an until that leaves no event unread.
 const End = math.MaxInt64
 
 // Now is the clock of all events, CLOCK_MONOTONIC in nanoseconds.
@@ -124,7 +123,7 @@ func (m *Merged) each(f func(Source) error) error {
 	return first
 }
 
-// Accountant is what a source has that learns of losses late.
+// Accountant is implemented by sources that learn of losses late.
 type Accountant interface {
 	// Account has Losses say all that was lost by now.
 	Account() error
@@ -140,10 +139,10 @@ func (m *Merged) Account() error {
 	})
 }
 
-// Backlogged is what a source has that takes only so much at a time.
+// Backlogged is implemented by sources that read bounded batches.
 type Backlogged interface {
-	// Backlogged reports whether the last Read left something for the next, which
-	// should follow at once.
+	// Backlogged reports whether the last Read left events for the next, which
+	// should follow immediately.
 	Backlogged() bool
 	// Watermark is the time up to which everything has been passed on.
 	Watermark() int64
@@ -154,21 +153,21 @@ func backlogged(s Source) bool {
 	return ok && b.Backlogged()
 }
 
-// Backlogged implements Behind.
+// Backlogged implements the interface Backlogged.
 func (m *Merged) Backlogged() bool { return slices.ContainsFunc(m.of, backlogged) }
 
-// Watermark implements Behind.
+// Watermark implements Backlogged.
 func (m *Merged) Watermark() int64 { return m.watermark }
 
 // Run reads s every tick until done is closed, then stops it and reads the
-// rest. Each batch of events and what was lost beside them goes to fn, which
-// may keep neither slice, and where nothing happened an empty one does; Run
-// ends early with the error of fn.
+// rest. Each batch of events and losses goes to fn, which may keep neither
+// slice; a tick without events passes an empty one. Run ends early with the
+// error of fn.
 //
 // It sleeps by the clock and never waits for the kernel to wake it: a reader
-// that was woken by what it observes would be part of the picture. It holds a
-// thread meanwhile, with the highest priority that it is given, since what a
-// reader does not read in time is lost.
+// that the observed events wake would be part of the picture. It occupies a
+// thread, with the highest priority that it is given, since records that a
+// reader does not read in time are lost.
 func Run(s Source, tick time.Duration, done <-chan struct{}, fn func([]ktrace.Event, []ktrace.Loss) error) error {
 	defer urgent()()
 	r := reading{s: s, fn: fn}

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package alloc observes the memory that threads allocate for waiting: an
-// eventfd, what epoll_ctl keeps of a descriptor, a page of poll's table. The
+// eventfd, epoll_ctl's item of a file descriptor, a page of poll's table. The
 // call chain of such an allocation shows the way to the registration on a wait
 // queue, which no other tracepoint does.
 package alloc

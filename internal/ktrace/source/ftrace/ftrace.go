@@ -6,8 +6,8 @@
 // tail call.
 //
 // It works in a private instance of the tracer, so that the tracer's global
-// state stays as it is. The instance is removed at the end; one that was left
-// behind by a process that was killed is removed by the next that starts.
+// state stays as it is. The instance is removed at the end; one that a killed
+// process left is removed by the next that starts.
 package ftrace
 
 import (
@@ -52,8 +52,8 @@ type Config struct {
 	// kernel does not have, or cannot trace, are left out.
 	Functions []string
 
-	// Tasks are the processes whose threads, and what they start, are traced.
-	// None: the whole system.
+	// Tasks are the processes whose threads and children are traced. Empty: the
+	// whole system.
 	Tasks []int
 
 	// NoGraph has the function tracer used even where function_graph could be.
@@ -63,8 +63,8 @@ type Config struct {
 	// resume.
 	Paused bool
 
-	// Most bounds the bytes that are taken at one reading, 0 is 4 MiB. What there
-	// is beyond is let go, and counted as lost.
+	// Most bounds the bytes of one read, 0 is 4 MiB. The rest is dropped and
+	// counted as lost.
 	Most int
 }
 
@@ -119,8 +119,8 @@ func newSource(fs *tracefs.FS, most int) *Source {
 }
 
 // Probe tries whether the function tracer delivers: it traces one function that
-// nobody calls meanwhile but programs with eventfds, and calls it. The error is
-// an *ktrace.AccessError.
+// only programs with eventfds call, and calls it. The error is an
+// *ktrace.AccessError.
 func Probe() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -226,11 +226,11 @@ func (s *Source) start(c Config) error {
 	return access(s.in.write("tracing_on", "1"))
 }
 
-// Resume traces on after Stop, or begins where it was opened paused, and
-// forgets what was seen before. Only the threads are traced from now on, and
-// what they start. None: the whole system, but of this process the threads
-// except alone. Who reads what is traced must not be: reading would be traced
-// for ever.
+// Resume traces on after Stop, or begins if it was opened paused, and forgets
+// earlier records. Only the threads and their children are traced from now on.
+// Without threads it traces the whole system, but of this process only the
+// threads in except. The reader of the trace must not be traced: each read
+// would produce new records, for ever.
 func (s *Source) Resume(threads, except []int) error {
 	if err := s.Stop(); err != nil {
 		return err
@@ -263,7 +263,8 @@ func (s *Source) Resume(threads, except []int) error {
 	return s.in.write("tracing_on", "1")
 }
 
-// hasTracer tells a kernel without the function tracer from one that refuses it.
+// hasTracer distinguishes a kernel without the function tracer from one that
+// refuses it.
 func hasTracer(fs *tracefs.FS) error {
 	b, err := fs.ReadFile("available_tracers")
 	if err != nil {
@@ -275,8 +276,8 @@ func hasTracer(fs *tracefs.FS) error {
 	return nil
 }
 
-// numbersHold: the tracer is told of threads, and tells of them, by their
-// numbers in the initial PID namespace.
+// numbersHold checks this process's PID namespace: the tracer takes and prints
+// TIDs of the initial PID namespace.
 func numbersHold() error {
 	ns, err := os.Readlink("/proc/self/ns/pid")
 	if err != nil || perf.InitialPIDNamespace(ns) {
@@ -330,7 +331,7 @@ func (s *Source) chooseTracer(noGraph bool) error {
 	return s.in.write("current_tracer", "function")
 }
 
-// limit has only the threads of the processes traced, and what they start.
+// limit traces only the threads of the processes and their children.
 func (s *Source) limit(pids []int) error {
 	if pids == nil {
 		return nil
@@ -351,8 +352,8 @@ func (s *Source) limit(pids []int) error {
 	return s.follow(tids)
 }
 
-// TraceProcesses is Resume for the threads that some processes have, and what
-// they start, without the calling thread.
+// TraceProcesses is Resume for the threads of some processes and their
+// children, without the calling thread.
 func (s *Source) TraceProcesses(pids []int) error {
 	if err := numbersHold(); err != nil {
 		return err
@@ -460,7 +461,7 @@ func (s *Source) choose(c Config) (indices string, err error) {
 	return b.String(), nil
 }
 
-// base is a symbol without what a compiler adds behind a dot.
+// base is a symbol without the compiler's suffix after a dot.
 func base(symbol string) string {
 	name, _, _ := strings.Cut(symbol, ".")
 	return name

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prefix starts the names of this package's instances. Behind it come the PID
-// and the start time of who made it, so that one that was left behind can be
-// told from one that is in use.
+// prefix starts the names of this package's instances. The PID and the start
+// time of the owner follow, which distinguish an abandoned instance from one in
+// use.
 const prefix = "efdtrace-"
 
 // instance is a private instance of the tracer. Removing it ends and forgets
@@ -66,7 +66,7 @@ func sweep(fs *tracefs.FS) error {
 	return nil
 }
 
-// newInstance makes a private instance, and removes what was left behind.
+// newInstance makes a private instance, and removes abandoned ones.
 func newInstance(fs *tracefs.FS) (*instance, error) {
 	if err := sweep(fs); err != nil {
 		return nil, err

@@ -12,9 +12,9 @@ type entry struct {
 	cpu, tid     int
 	comm         string
 	time         int64  // microseconds
-	name, parent string // of what is left only with the option funcgraph-tail
+	name, parent string // of an exit only with the option funcgraph-tail
 	enter, leave bool   // function_graph: "f() {" enters, "}" leaves, "f();" both
-	irq          string // "hardirq" or "softirq" where one had the CPU, "" for none and where the line does not tell
+	irq          string // "hardirq" or "softirq" if one had the CPU, "" for none and if the line does not show it
 	lost         uint64 // instead of all else: so many records were lost
 }
 
@@ -78,7 +78,7 @@ func parseFunction(line string) (entry, bool) {
 }
 
 // parseGraph reads a line of the function_graph tracer with its columns of the
-// time, the CPU and the task, and with latency-format one of flags behind it:
+// time, the CPU and the task, and with latency-format one of flags after it:
 //
 //	37.177486 |   1)    init-82     |  d..1. |               |        pollwake() {
 func parseGraph(line string) (entry, bool) {
@@ -122,8 +122,8 @@ func parseGraph(line string) (entry, bool) {
 	return e, ok && e.name != ""
 }
 
-// interrupt reads the flags of an entry, such as "d.h1.": the third one tells
-// what had the CPU. Other text tells nothing.
+// interrupt reads the flags of an entry, such as "d.h1.": the third one is the
+// interrupt context. It returns "" for other text.
 func interrupt(flags string) string {
 	if len(flags) < 4 || len(flags) > 7 || strings.ContainsAny(flags, " :") {
 		return ""

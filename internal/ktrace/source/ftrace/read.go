@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read implements source.Source. What was lost of the events that it passes on
-// is known when it returns.
+// Read implements source.Source. The losses among the events that it returns
+// are known when it returns.
 func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 	if now := source.Now(); s.asked != 0 && now > s.asked+askEvery {
 		s.ask(now)
@@ -29,13 +29,13 @@ func (s *Source) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 // maxRead bounds the bytes of one reading.
 const maxRead = 4 << 20
 
-// pipeRead is how much is read from trace_pipe at a time: less than the page
-// that the kernel prints into, by more than a line. An entry that does not fit
-// into the rest of it is printed by the next read, under the thread and the time
-// of whatever comes behind it (print_graph_function_flags).
+// pipeRead is the size of one read of trace_pipe: less than the page that the
+// kernel prints into, by more than a line. An entry that does not fit into the
+// rest of it is printed by the next read, under the thread and the time of the
+// entry after it (print_graph_function_flags).
 const pipeRead = 3 << 10
 
-// drain reads what the pipe has, and lets go what is beyond most bytes.
+// drain reads the pipe's contents, and drops all beyond most bytes.
 func (s *Source) drain(most int) error {
 	if s.pipe < 0 {
 		return nil
@@ -83,8 +83,8 @@ func (s *Source) readPipe() (int, error) {
 	}
 }
 
-// skip empties the buffers unread while nothing is traced. What they held is
-// lost, and so is what happened meanwhile.
+// skip empties the buffers unread while nothing is traced. Their contents and
+// the records of this time are lost.
 func (s *Source) skip() error {
 	on, err := s.in.read("tracing_on")
 	if err != nil {
@@ -109,8 +109,8 @@ func (s *Source) skip() error {
 	if err := s.in.write("tracing_on", on); err != nil {
 		return err
 	}
-	// Whichever CPU's lines these were, they are younger than the oldest of what
-	// was read last of any.
+	// Whichever CPU's lines these were, they are younger than the oldest of the
+	// lines that were read last of any.
 	from := s.last
 	for _, t := range s.seen {
 		from = min(from, t)
@@ -124,7 +124,7 @@ func (s *Source) skip() error {
 func (s *Source) line(line string) {
 	e, ok := parseLost(line)
 	if ok {
-		// The next line of this CPU is younger than what was lost.
+		// The next line of this CPU is younger than the lost ones.
 		from := max(s.seen[e.cpu], s.empty)
 		s.losses = append(s.losses, ktrace.Loss{Source: s.tracer, Count: e.lost, From: from, To: max(from, source.Now())})
 		s.forget()
@@ -145,7 +145,7 @@ func (s *Source) line(line string) {
 	s.take(&e, t)
 }
 
-// forget drops what was entered and not left.
+// forget drops the open entries.
 func (s *Source) forget() {
 	clear(s.stacks)
 	clear(s.found)

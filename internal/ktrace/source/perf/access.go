@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Want is what Try asks for.
+// Want describes the event that Try opens.
 type Want struct {
 	ID     int  // of a tracepoint; 0: the software event of context switches
 	Switch bool // records of context switches alone, without the kernel's side

@@ -36,7 +36,7 @@ type cpuWatch struct {
 const cpuTick = int64(100 * time.Millisecond)
 
 // look compares the CPUs that are online with those that are observed, and
-// reports what may have been lost since the last look.
+// reports possible losses since the last look.
 func (w *cpuWatch) look(now int64, last bool) []ktrace.Loss {
 	if !last && now-w.looked < cpuTick {
 		return nil
@@ -45,7 +45,7 @@ func (w *cpuWatch) look(now int64, last bool) []ktrace.Loss {
 	w.looked = now
 	online, err := w.list()
 	if err != nil {
-		return nil // what cannot be read has not changed
+		return nil // an unreadable list counts as unchanged
 	}
 	var out []ktrace.Loss
 	lose := func(cpu int, n uint64) {

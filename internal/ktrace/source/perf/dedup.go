@@ -4,14 +4,13 @@ package perf
 
 import "time"
 
-// dedup finds records that say the same thing again. Where events belong to
-// tasks, the kernel records a wake for the waker and for the woken, and every
-// record of a thread that was attached to and had inherited already comes
-// twice. Each copy comes from another stream, within the same moment, on the
-// same CPU; a stream that speaks again reports something new. So does one that
-// says what another said, where the thread has done something else meanwhile:
-// the kernel lets two threads change places, and with it their streams
-// (perf_event_context_sched_out).
+// dedup drops duplicate records. If events belong to tasks, the kernel records
+// a wake for the waker and for the wakee, and every record of a thread that was
+// attached to and had also inherited comes twice. Each copy comes from another
+// stream, within the same moment, on the same CPU; a second record of the same
+// stream is a new event. So is an equal record of another stream if the thread
+// has done something else since the first: the kernel may swap the contexts of
+// two threads, and with them their streams (perf_event_context_sched_out).
 type dedup struct {
 	recent [4]recentRecord // interrupts put other records between two copies
 	next   int
@@ -19,7 +18,7 @@ type dedup struct {
 
 type recentRecord struct {
 	tid     int
-	mark    uint64 // hash of what the record says
+	mark    uint64 // hash of the record's contents
 	time    int64
 	streams []uint64
 }
@@ -63,10 +62,10 @@ func (t *dedup) again(s *Sample, waking bool) bool {
 	return false
 }
 
-// ran: a thread got the CPU. What it does from now on is new.
+// ran handles a thread that got the CPU: its next records are new.
 func (t *dedup) ran(tid int) { t.forget(tid, 0) }
 
-// forget drops what a thread did, but for what has the mark.
+// forget drops a thread's records, except those with the mark.
 func (t *dedup) forget(tid int, mark uint64) {
 	for i := range t.recent {
 		if w := &t.recent[i]; w.tid == tid && w.mark != mark {

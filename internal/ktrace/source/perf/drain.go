@@ -21,15 +21,15 @@ type queue struct {
 	lost   uint64
 	from   int64 // time of the record before the first loss
 	dedup  dedup
-	onto   int  // who runs next by the latest sched_switch, as the kernel numbers tasks
+	onto   int  // the next task by the latest sched_switch, in the kernel's own numbering
 	said   bool // and the CPU has not got there yet
 	idle   int  // how often the idle task was switched to since it last left a record
 	idled  bool // it has left one
 }
 
-// announced reports whether a sched_switch has already told that the task,
-// which now runs, was to run. A kernel may keep the records of an idle task to
-// itself: then nothing has.
+// announced reports whether a sched_switch has announced that the task, which
+// runs now, was to run. A kernel may omit the records of an idle task: then
+// none has.
 func (q *queue) announced(rs *Rings, tid int) bool {
 	global, said := q.onto, q.said
 	q.said = false
@@ -42,7 +42,7 @@ func (q *queue) announced(rs *Rings, tid int) bool {
 	return said && global == tid
 }
 
-// note remembers what a record says of the CPU's idle task.
+// note stores the facts of a record about the CPU's idle task.
 func (q *queue) note(e *ktrace.Event) {
 	if e.TID == 0 {
 		q.idle, q.idled = 0, true
@@ -56,8 +56,8 @@ func (q *queue) note(e *ktrace.Event) {
 	}
 }
 
-// add appends an event. Within one CPU records come in order but for those of
-// an interrupt, which may end before what it interrupted.
+// add appends an event. Records of one CPU come in order, except those of an
+// interrupt, which may end before the event that it interrupted.
 func (q *queue) add(e ktrace.Event) {
 	q.events = append(q.events, e)
 	for i := len(q.events) - 1; i > q.next && q.events[i-1].Time > q.events[i].Time; i-- {
@@ -65,7 +65,7 @@ func (q *queue) add(e ktrace.Event) {
 	}
 }
 
-// compact gives the space of what was passed on back.
+// compact frees the space of delivered events.
 func (q *queue) compact() {
 	if q.next == 0 {
 		return
@@ -89,7 +89,7 @@ func (rs *Rings) drain(final bool, n int) error {
 			rs.queues[r.at] = q
 		}
 		if n == batch && !rs.stopped && len(q.events)-q.next > 4*batch && q.events[q.next].Time <= q.last-behindBy {
-			q.behind = true // another CPU's ring is not as far: what follows waits in this one
+			q.behind = true // another CPU's ring is not as far: later events wait in this one
 			continue
 		}
 		fill, rest := r.each(n, func(rec []byte) { rs.record(q, rec) })
@@ -148,14 +148,14 @@ func (rs *Rings) sampled(q *queue, rec []byte) {
 	s.head(&r)
 	o := rs.byID[s.ID]
 	if r.bad || o == nil {
-		return // of an event that was closed meanwhile
+		return // of an event that was closed since
 	}
 	s.rest(&r, o.bits, rs.chain)
 	if r.bad {
 		return
 	}
 	q.last = max(q.last, s.Time)
-	e := &rs.event // one for all: what Decode is given cannot stay on the stack
+	e := &rs.event // shared: Decode's argument would escape to the heap
 	*e = ktrace.Event{Source: o.spec.Name, Time: s.Time, CPU: s.CPU, PID: s.PID, TID: s.TID, Truncated: s.Cut}
 	if !o.spec.Decode(s, e) {
 		return
@@ -219,9 +219,9 @@ const batch = 1 << 8
 // the records that are still in it can be.
 const behindBy = int64(2 * time.Millisecond)
 
-// Read drains the rings and passes on, in order, what happened up to until.
-// pass returns false for what is not to be in the result. Where there is much,
-// it stops earlier, and Behind says so; but source.End always means all.
+// Read drains the rings and passes on, in order, the events up to until. pass
+// returns false for events that do not belong in the result. If there is much,
+// it stops earlier, and Backlogged reports it; source.End always means all.
 func (rs *Rings) Read(until int64, buf []ktrace.Event, pass func(*ktrace.Event) bool) ([]ktrace.Event, error) {
 	for {
 		if err := rs.drain(rs.stopped, batch); err != nil {
@@ -234,7 +234,7 @@ func (rs *Rings) Read(until int64, buf []ktrace.Event, pass func(*ktrace.Event) 
 	}
 }
 
-// merge passes on what is in the queues, in order.
+// merge passes on the queued events, in order.
 func (rs *Rings) merge(until int64, buf []ktrace.Event, pass func(*ktrace.Event) bool) []ktrace.Event {
 	for _, q := range rs.queues {
 		if q.behind {

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// followFork follows what a followed process starts, and notes that one ended: its
-// number may be given to a process that nobody asked for.
+// followFork adds the children of followed processes and records exits, since
+// PIDs are reused.
 func (s *Source) followFork(e *ktrace.Event) {
 	if s.follow == nil || e.Kind != kindFork && e.Kind != kindExit {
 		return
@@ -109,7 +109,7 @@ func began(pid int) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	now := source.Now() // first: what passes until the other clock is read makes it earlier
+	now := source.Now() // first: the time until the other clock is read makes it earlier
 	var boot unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
 		return 0, os.NewSyscallError("clock_gettime", err)

@@ -9,10 +9,10 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
 )
 
-// KeepOpen keeps an event of each tracepoint open, without enabling it, until it
-// is closed. Who closes the last event of a tracepoint waits for a grace period
-// of RCU (perf_trace_event_unreg calls tracepoint_synchronize_unregister), some
-// 40 ms for each: who observes again and again holds them meanwhile.
+// KeepOpen keeps an event of each tracepoint open, without enabling it, until
+// it is closed. Closing the last event of a tracepoint waits for an RCU grace
+// period (perf_trace_event_unreg calls tracepoint_synchronize_unregister), some
+// 40 ms for each: repeated observations avoid that with KeepOpen.
 func KeepOpen(names ...string) (io.Closer, error) {
 	fs, err := tracefs.Open()
 	if err != nil {

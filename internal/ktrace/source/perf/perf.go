@@ -25,8 +25,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config says what to observe. The zero value is the whole system with all
-// kinds of events and stacks without names.
+// Config selects the events to observe. The zero value is the whole system with
+// all kinds of events and stacks without names.
 type Config struct {
 	// Symbols resolve the call chains. Without them no event has a stack.
 	Symbols *ksym.Table
@@ -38,14 +38,14 @@ type Config struct {
 	// wanted; the kernel drops the others. None: all.
 	Syscalls []int
 
-	// PIDs limits the result to these processes, to what they start, and to
-	// the wakes that they do or get. The kernel still records the whole system.
+	// PIDs limits the result to these processes, their children, and the wakes
+	// that they do or get. The kernel still records the whole system.
 	PIDs []int
 
-	// Tasks limits the recording itself to the threads of these processes and to
-	// what they start. Wakes that others do to them are recorded too; of the
-	// switches to them only that they came, not from whom (Event.TID is -1).
-	// This needs an open file per thread, CPU and kind of event.
+	// Tasks limits the recording itself to the threads of these processes and
+	// their children. Wakes of them by others are recorded too; switches to
+	// them are recorded without the previous task (Event.TID is -1). This needs
+	// an open file per thread, CPU and kind of event.
 	Tasks []int
 
 	// System are the Kinds that are recorded for the whole system although Tasks
@@ -228,8 +228,8 @@ func addError(spec *Spec, err error) error {
 	return Refused(spec.Name, err)
 }
 
-// Follow adds a process, with its threads and what it starts, to those that
-// the result is limited to.
+// Follow adds a process, with its threads and children, to those that the
+// result is limited to.
 func (s *Source) Follow(pid int) {
 	if s.follow == nil {
 		s.follow = map[int]bool{}
@@ -276,10 +276,10 @@ func (s *Source) Losses() []ktrace.Loss { return s.rings.Losses() }
 // next one should come soon.
 func (s *Source) Full() bool { return s.rings.Full() }
 
-// Backlogged implements source.Behind.
+// Backlogged implements source.Backlogged.
 func (s *Source) Backlogged() bool { return s.rings.Backlogged() }
 
-// Watermark implements source.Behind.
+// Watermark implements source.Backlogged.
 func (s *Source) Watermark() int64 { return s.rings.Watermark() }
 
 // SilentCPUs lists the CPUs on which the kernel keeps the events of the idle task
@@ -325,7 +325,7 @@ func (s *Source) Close() error {
 	return errors.Join(err, s.rings.Close())
 }
 
-// pass takes what an event tells of tasks and decides whether it is wanted.
+// pass updates the task table and reports whether to keep the event.
 func (s *Source) pass(e *ktrace.Event) bool {
 	t := s.tasks
 	s.followFork(e)
@@ -435,12 +435,12 @@ func Tracepoint(name string, f *tracefs.Format) *Spec {
 	return &Spec{Name: name, Raw: true, Attr: unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: uint64(f.ID)}}
 }
 
-// Tasks is the Source of what tells of tasks, and of its losses.
+// Tasks is the Source name of task events (fork, exec, exit) and of their
+// losses.
 const Tasks = "perf:tasks"
 
-// tasksSpec is an event that never happens, but brings the records of what
-// tasks start, end and change their names, and where switches asks for it,
-// when they get a CPU.
+// tasksSpec is an event that never fires, but brings the records of forks,
+// exits and renames, and with switches also those of tasks that get a CPU.
 func tasksSpec(switches bool) *Spec {
 	bits := uint64(unix.PerfBitTask | unix.PerfBitComm)
 	if switches {
@@ -453,12 +453,12 @@ func tasksSpec(switches bool) *Spec {
 	}
 }
 
-// Names is the Source of what tells of the names of all tasks, and of its losses.
+// Names is the Source name of the renames of all tasks, and of their losses.
 const Names = "perf:names"
 
-// namesSpec brings the records of the names that tasks of the whole system take:
-// who wakes one of those observed may have begun another program since its name
-// was seen.
+// namesSpec brings the records of the names of all tasks of the system: the
+// waker of an observed thread may have executed another program since its name
+// was read.
 func namesSpec() *Spec {
 	return &Spec{
 		Name:   Names,

@@ -27,8 +27,8 @@ const (
 	sampleRaw        = 1 << 10
 	sampleIdentifier = 1 << 16
 
-	// sampleBase is what every event's records carry, so that records of
-	// different events in one ring can be told apart.
+	// sampleBase holds the fields of every event's records, which identify
+	// records of different events in one ring.
 	sampleBase = sampleIdentifier | sampleTID | sampleTime | sampleStreamID | sampleCPU
 
 	formatID   = 1 << 2
@@ -52,8 +52,8 @@ type Sample struct {
 	Raw      []byte   // the tracepoint's record
 }
 
-// reader takes a record's words one by one. A record that is too short leaves
-// bad set and zeros behind.
+// reader takes a record's words one by one. If a record is too short it sets
+// bad and returns zeros.
 type reader struct {
 	b   []byte
 	bad bool
@@ -79,7 +79,7 @@ func (r *reader) u32() uint32 {
 	return v
 }
 
-// sampleHead reads what sampleBase puts at the start of a sample.
+// head reads the fields of sampleBase at the start of a sample.
 func (s *Sample) head(r *reader) {
 	s.ID = r.u64()
 	s.PID, s.TID = int(int32(r.u32())), int(int32(r.u32()))
@@ -120,8 +120,8 @@ func (s *Sample) rest(r *reader, bits uint64, maxChain int) {
 	}
 }
 
-// trailer reads what sampleBase puts at the end of every record that is no
-// sample: TID, time, stream, CPU, identifier.
+// trailer reads the fields of sampleBase at the end of every record that is not
+// a sample: TID, time, stream, CPU, identifier.
 func (s *Sample) trailer(rec []byte) {
 	const size = 8 + 8 + 8 + 8 + 8
 	if len(rec) < size+8 {

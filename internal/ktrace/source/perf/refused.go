@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Refused turns the kernel's answer to perf_event_open into a sentence on what
-// is missing.
+// Refused turns the kernel's answer to perf_event_open into an error that names
+// the missing thing.
 func Refused(what string, err error) error {
 	e := &ktrace.AccessError{Tier: "perf", Err: os.NewSyscallError("perf_event_open", err)}
 	switch {

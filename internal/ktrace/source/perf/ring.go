@@ -11,7 +11,7 @@ import (
 )
 
 // ring is one CPU's buffer, shared with the kernel. The kernel moves head, the
-// reader moves tail; what lies between is the reader's.
+// reader moves tail; the bytes between belong to the reader.
 type ring struct {
 	at   place
 	fd   int // the event that the ring was made with
@@ -57,7 +57,7 @@ func (r *ring) each(n int, fn func(rec []byte)) (fill, rest int) {
 		at := tail & r.mask
 		size := uint64(*(*uint16)(unsafe.Pointer(&r.data[at+6])))
 		if size < 8 || size > head-tail {
-			// The kernel never writes this; what follows cannot be told apart.
+			// The kernel never writes this; later records cannot be found.
 			tail = head
 			break
 		}

@@ -22,9 +22,9 @@ type Spec struct {
 	Filter string // on a tracepoint's fields, in the kernel's syntax
 	Chain  bool   // with the kernel's call chain
 	Raw    bool   // with the tracepoint's record
-	System bool   // for rings of its own: what the whole system does must not push out what some tasks do
+	System bool   // in rings of its own: events of the whole system must not displace those of some tasks
 
-	// Decode fills in what the event says. It returns false for a record that
+	// Decode sets the fields of the event. It returns false for a record that
 	// is of no interest.
 	Decode func(*Sample, *ktrace.Event) bool
 }
@@ -183,9 +183,9 @@ func (rs *Rings) output(o *opened) error {
 	return nil
 }
 
-// Map makes the rings of all events that were added, and of those that will be.
-// They share what memory the kernel lets this user lock: where they do not fit,
-// all of them are made half as large, down to a page.
+// Map makes the rings of all events that were added, and of later ones. They
+// share the memory that the kernel lets this user lock: if they do not fit, all
+// of them are made half as large, down to a page.
 func (rs *Rings) Map() error {
 	if rs.mapped {
 		return nil
@@ -245,7 +245,7 @@ func (rs *Rings) unmapAll() error {
 // Size is that of each ring, in bytes.
 func (rs *Rings) Size() int { return rs.size }
 
-// Remove closes one event. What it left in the ring is read before. The event
+// Remove closes one event, after its records were read from the ring. The event
 // that a ring was made with stays until Close.
 func (rs *Rings) Remove(e *Event) error {
 	if e.o.ring != nil && e.o.ring.fd == e.o.fd {
@@ -277,7 +277,7 @@ func (rs *Rings) Enable() error {
 	return rs.ioctl(unix.PERF_EVENT_IOC_ENABLE)
 }
 
-// Stop ends all events. What is in the rings can still be read.
+// Stop ends all events. The contents of the rings can still be read.
 func (rs *Rings) Stop() error {
 	if rs.stopped {
 		return nil
@@ -311,18 +311,19 @@ func (rs *Rings) Close() error {
 // Full reports whether in the last reading a ring was more than half full.
 func (rs *Rings) Full() bool { return rs.full }
 
-// Backlogged reports whether the last Read left something in the rings: the next
-// one should follow at once.
+// Backlogged reports whether the last Read left records in the rings: the next
+// one should follow immediately.
 func (rs *Rings) Backlogged() bool { return rs.behind }
 
 // Watermark is the time up to which Read has passed on everything.
 func (rs *Rings) Watermark() int64 { return rs.until }
 
-// Account asks the kernel what was lost by now: a ring says so only in the next
-// record that it has room for. Before Linux 6.0 there is no other way.
+// Account queries the kernel for the losses up to now: a ring reports them only
+// in the next record that it has room for. Before Linux 6.0 there is no other
+// way.
 func (rs *Rings) Account() error { return rs.account(true) }
 
-// Losses returns what was lost since it was last called.
+// Losses returns the losses since the last call.
 func (rs *Rings) Losses() []ktrace.Loss {
 	l := rs.losses
 	rs.losses = nil

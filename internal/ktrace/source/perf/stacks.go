@@ -69,13 +69,13 @@ func (s *Stacks) resolve(ips []uint64) []ktrace.Frame {
 }
 
 // trim drops the leaf frames that are there only because the kernel is traced.
-// It stops at the first that is the kernel's own: the same functions further
-// out belong to a thread that was being traced itself when an interrupt hit
-// it, and what lies above them is the interrupt.
+// It stops at the first that is not: the same functions further out belong to a
+// thread that was being traced itself when an interrupt hit it, and the frames
+// above them are the interrupt.
 func trim(frames []ktrace.Frame) []ktrace.Frame {
 	cut := 0
-	// Some kernels give the function that the event is in first, and then again
-	// behind the machinery.
+	// Some kernels put the traced function first, and then again after the
+	// tracing functions.
 	if n := machineryFrom(frames, 1); n > 1 && n < len(frames) && frames[n].Name == frames[0].Name {
 		cut = n
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// maxTasks bounds what is remembered of tasks.
+// maxTasks bounds the table of tasks.
 const maxTasks = 1 << 14
 
 // initialPIDNS is the inode of the initial PID namespace, fixed by the kernel
@@ -21,8 +21,8 @@ const initialPIDNS = "pid:[4026531836]"
 // the initial PID namespace.
 func InitialPIDNamespace(link string) bool { return link == initialPIDNS }
 
-// OwnProc is an *ktrace.AccessError if /proc numbers processes otherwise than
-// this one is numbered: what it says of a PID is then said of another process.
+// OwnProc returns an *ktrace.AccessError if /proc belongs to another PID
+// namespace than this process: a PID in it is then another process.
 func OwnProc() error {
 	is, err := os.Readlink("/proc/self")
 	if err == nil && is == strconv.Itoa(os.Getpid()) {
@@ -35,10 +35,10 @@ func OwnProc() error {
 	return e
 }
 
-// tasks is what was learned of tasks on the way: their names, their processes,
-// and under which numbers the observer's PID namespace knows them. The kernel
-// puts its own numbers into the fields of a tracepoint and the observer's into
-// the head of a record.
+// tasks holds the facts about tasks from their records: their names, their
+// processes, and their numbers in the observer's PID namespace. The kernel puts
+// its own numbers into the fields of a tracepoint and the observer's into the
+// head of a record.
 type tasks struct {
 	initial bool           // the observer is in the initial PID namespace: the numbers are the same
 	local   map[int]int    // kernel's number → observer's
@@ -79,8 +79,8 @@ func (t *tasks) named(tid int, comm []byte) string {
 	return s
 }
 
-// name returns the name that a task has at a time, from /proc where no record
-// has told it.
+// name returns the name of a task at a time, from /proc if no record has set
+// it.
 func (t *tasks) name(tid int, at int64) string {
 	if tid < 0 {
 		return ""
@@ -187,8 +187,8 @@ func (t *tasks) target(e *ktrace.Event) {
 // switchIn is the Source of a record that a task got a CPU.
 const switchIn = "perf:switch"
 
-// apply takes in what a record says of tasks. It reports whether the event was
-// such a record and nothing else.
+// apply processes a record about tasks. It reports whether the event was such a
+// record and nothing else.
 func (t *tasks) apply(e *ktrace.Event) bool {
 	switch e.Kind {
 	case kindFork:

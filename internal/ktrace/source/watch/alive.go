@@ -17,9 +17,9 @@ import (
 )
 
 // An eventfd is armed some time after its allocation, and may have ended before
-// anything listened for that: its memory is another's then. Memory is an eventfd's
-// if what /proc says of a descriptor of its process takes the lock that lies in
-// it. From its arming on the kernel's kfree tells of its end.
+// its end could be observed: its memory is another object's then. Memory is an
+// eventfd's if a read of a descriptor's fdinfo in its process takes the lock
+// that lies in it. After the arming, the kernel's kfree shows the end.
 
 // proofTime is how long an armed eventfd may take to be found among the
 // descriptors of its process: the call that makes it may not have ended.
@@ -75,7 +75,7 @@ func (s *Source) prove() error {
 	return nil
 }
 
-// askEventfds reads what /proc says of each eventfd of a task.
+// askEventfds reads the fdinfo of each eventfd of a task.
 func askEventfds(dir string) {
 	const most = 1 << 12
 	f, err := os.Open(dir + "/fd")
@@ -91,8 +91,7 @@ func askEventfds(dir string) {
 	}
 }
 
-// asks reports whether a write was done by who reads what /proc says of an
-// eventfd.
+// asks reports whether a write was made by a read of an eventfd's fdinfo.
 func (s *Source) asks(smp *perf.Sample) bool { return asksFdinfo(s.stacks.Frames(smp.Chain)) }
 
 func asksFdinfo(stack []ktrace.Frame) bool {

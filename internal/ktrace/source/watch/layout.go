@@ -17,7 +17,7 @@ import (
 type layout struct {
 	size  uint32 // of the whole, as it is allocated
 	count uint32
-	lock  uint32 // of the wait queue's head: what taking the lock writes
+	lock  uint32 // of the wait queue's head: the word written by taking the lock
 	from  string // where this is known from
 }
 

@@ -8,13 +8,13 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// locker is who takes a lock.
+// locker is a thread that takes a lock.
 type locker struct {
 	object, tid int
 	cpu         int // of the idle task, which is one on each CPU; 0 for others
 }
 
-// lockWrite is what a write to the word of a lock is part of.
+// lockWrite is the operation that a write to the word of a lock belongs to.
 type lockWrite int
 
 const (
@@ -49,8 +49,8 @@ func (s *Source) takes(e *ktrace.Event) bool {
 	return true
 }
 
-// lockPart tells by the leaf frames what a write to a lock is part of, and
-// returns the frames above them.
+// lockPart determines by the leaf frames the operation of a write to a lock,
+// and returns the frames above them.
 func lockPart(stack []ktrace.Frame) (lockWrite, []ktrace.Frame) {
 	what := unclear
 	for i, f := range stack {
@@ -69,8 +69,8 @@ func lockPart(stack []ktrace.Frame) (lockWrite, []ktrace.Frame) {
 	return what, nil
 }
 
-// locking reports whether a function is one that takes or releases a spin lock,
-// and its name without what stands before.
+// locking reports whether a function takes or releases a spin lock, and its
+// name without the prefix.
 func locking(symbol string) (name string, ok bool) {
 	name = strings.TrimLeft(symbol, "_")
 	name = strings.TrimLeft(strings.TrimPrefix(name, "raw_callee_save_"), "_")

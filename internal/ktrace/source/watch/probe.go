@@ -15,7 +15,7 @@ import (
 )
 
 // delivered is set once a watchpoint has reported a write: the processor and
-// what it runs under stay the same while a process lives.
+// the hypervisor stay the same while a process lives.
 var delivered atomic.Bool
 
 // Probe tries whether an eventfd can be watched here and now: the kernel lets

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Try tries all that watching takes: what Probe does, and that the allocation of
-// an eventfd is seen, from which its address is known.
+// Try tries all requirements of watching: those of Probe, and that the
+// allocation of an eventfd is seen, which gives its address.
 func Try(syms *ksym.Table) error {
 	if err := needSymbols(syms); err != nil {
 		return err

@@ -1,10 +1,9 @@
 //go:build linux
 
-// Package watch observes eventfds themselves, with the processor's
-// watchpoints: every write to an eventfd's counter, and every time the lock of
-// its wait queue is taken, which is when a waiter is added or removed. This
-// shows the side of a wait that no tracepoint tells of, on kernels that refuse
-// every function tracer.
+// Package watch observes eventfds themselves, with the processor's watchpoints:
+// every write to an eventfd's counter, and every acquisition of the lock of its
+// wait queue, with which a waiter is added or removed. This shows the part of a
+// wait that no tracepoint shows, on kernels that refuse every function tracer.
 //
 // An eventfd's address is known only from its allocation, so only eventfds
 // that are made under observation can be watched. A processor of the x86 kind
@@ -41,7 +40,7 @@ const (
 	FieldLock  = "wqh.lock"
 )
 
-// Config says what to watch.
+// Config selects the objects to watch.
 type Config struct {
 	Symbols *ksym.Table
 
@@ -70,7 +69,7 @@ type Source struct {
 	gone    int            // eventfds that had ended before they were
 	locks   map[locker]string
 	stacks  *perf.Stacks
-	proving int // TID that reads what /proc says of eventfds, 0: nobody does
+	proving int // TID that reads the fdinfo of eventfds, 0 for none
 	losses  []ktrace.Loss
 	stopped bool
 }
@@ -89,7 +88,7 @@ type alloc struct {
 type object struct {
 	addr   uint64
 	serial int // the key of its allocation: negative and used once
-	key    int // what events call it: its eventfd-id, or serial where that is not known
+	key    int // the key of its events: its eventfd-id, or serial if that is unknown
 	pid    int // which made it
 	tid    int
 	events []*perf.Event
@@ -262,8 +261,8 @@ func again(later []alloc, addr uint64) bool {
 	return slices.ContainsFunc(later, func(a alloc) bool { return a.addr == addr })
 }
 
-// arm looks out for the end of an eventfd on every CPU, and then sets its
-// watchpoints there. What it counts for is decided when it is known to live.
+// arm watches for the end of an eventfd on every CPU, and then sets its
+// watchpoints there. Its events count once it is known to live.
 func (s *Source) arm(a *alloc) error {
 	if old := s.objects[a.addr]; old != nil {
 		s.disarm(old)
@@ -384,8 +383,8 @@ func (s *Source) Bind(key, id int) {
 	}
 }
 
-// eventfdID reads an eventfd's id from fdinfo, -1 where the kernel does not
-// tell it (before 5.2).
+// eventfdID reads an eventfd's id from fdinfo, -1 if the kernel does not show
+// it (before 5.2).
 func eventfdID(fd int) int {
 	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
@@ -479,8 +478,8 @@ func (s *Source) bury(until int64) error {
 	return nil
 }
 
-// pass drops what was written to an eventfd's memory after its end, or may have
-// been, and makes one event of the writes that taking and releasing a lock are.
+// pass drops writes to an eventfd's memory that were or may have been after its
+// end, and makes one event of the writes of taking and releasing a lock.
 func (s *Source) pass(e *ktrace.Event) bool {
 	if e.Kind != ktrace.Alloc && e.Kind != ktrace.Watch {
 		return false
@@ -514,10 +513,10 @@ func names(stack []ktrace.Frame) string {
 // Account implements source.Accountant.
 func (s *Source) Account() error { return s.rings.Account() }
 
-// Backlogged implements source.Behind.
+// Backlogged implements source.Backlogged.
 func (s *Source) Backlogged() bool { return s.rings.Backlogged() }
 
-// Watermark implements source.Behind.
+// Watermark implements source.Backlogged.
 func (s *Source) Watermark() int64 { return s.rings.Watermark() }
 
 // Losses implements source.Source.
