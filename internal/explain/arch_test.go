@@ -49,6 +49,9 @@ func TestNoPaths(t *testing.T) {
 	if strings.Contains(got, "on Linux") || strings.Count(got, "#: no kernel paths: Linux 2.6.32 is too old\n") != 1 {
 		t.Errorf("got\n%s", got)
 	}
+	if got := text(t, log, Options{FD: -1, Paths: on618, EachPath: true, NoPaths: "no kernel paths: Linux 2.6.32 is too old"}); strings.Count(got, "no kernel paths") != 1 {
+		t.Errorf("with a path for each call the word comes more than once:\n%s", got)
+	}
 }
 
 // TestLaterPaths: what a later event does is called that, and a call shows its

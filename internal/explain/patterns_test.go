@@ -77,3 +77,36 @@ func TestHealthyKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestClosedTwice: a second close is a finding at the end of the log too, and a
+// loop that closes one number after the other is none.
+func TestClosedTwice(t *testing.T) {
+	const twice = "7 close(3) = 0\n7 close(3) = -1 EBADF (Bad file descriptor)\n"
+	for name, after := range map[string]string{
+		"the log ends":           "",
+		"another call":           "7 getpid() = 7\n",
+		"another thread's call":  "8 getpid() = 7\n",
+		"the thread ends":        "7 +++ exited with 0 +++\n",
+		"its last call does not": "7 poll([{fd=4, events=POLLIN}], 1, -1 <unfinished ...>\n",
+	} {
+		found := diagnosed(t, twice+after, "")
+		found = slices.DeleteFunc(found, func(w *Warning) bool { return w.Code == "waits-for" })
+		if len(found) != 1 || found[0].Code != "closed-by-other" || !slices.Equal(found[0].Lines, []int{1, 2}) {
+			t.Errorf("%s: %v", name, found)
+		}
+	}
+	if found := diagnosed(t, twice+"7 close(4) = -1 EBADF (Bad file descriptor)\n7 close(5) = 0\n", ""); len(found) != 0 {
+		t.Errorf("a loop over all numbers: %v", found)
+	}
+}
+
+// TestNvalOnce: one answer of POLLNVAL ends a wait, and may be how a program
+// learns of it. The second is a finding.
+func TestNvalOnce(t *testing.T) {
+	const poll = "7 poll([{fd=3, events=POLLIN}], 1, -1) = 1 ([{fd=3, revents=POLLNVAL}])\n"
+	for n, want := range []int{0, 0, 1, 1} {
+		if found := diagnosed(t, "7 close(3) = 0\n"+strings.Repeat(poll, n), ""); len(found) != want || want > 0 && found[0].Code != "nval" {
+			t.Errorf("%d times: %v, want %d", n, found, want)
+		}
+	}
+}

@@ -78,6 +78,8 @@ type texter struct {
 	before map[string][]*node // the tree of each path as it was printed last
 	atEOL  bool
 	fold   fold
+
+	noPaths string // why no path holds, once that has been said
 }
 
 // Text copies a log to w with what there is to say below each line. Every line
@@ -207,8 +209,8 @@ func (t *texter) note(n *Note) {
 		return
 	}
 	if why := t.x.noPaths(t.o); why != "" {
-		if !t.shown[why] {
-			t.shown[why] = true
+		if t.noPaths != why {
+			t.noPaths = why
 			t.line(why)
 		}
 		return
