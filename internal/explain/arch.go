@@ -7,22 +7,9 @@ import (
 	"io"
 	"strings"
 
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
-
-// foreignCalls are calls, as strace names them, of machines of 32 bits: neither
-// x86-64 nor arm64 has them.
-var foreignCalls = func() map[string]bool {
-	m := map[string]bool{}
-	for name := range strings.FieldsSeq(`_newselect oldselect old_select recv send socketcall ipc fcntl64 stat64 lstat64 fstat64 fstatat64 statfs64 fstatfs64
-		_llseek mmap2 old_mmap ugetrlimit getuid32 geteuid32 getgid32 getegid32 setuid32 setgid32 setreuid32 setregid32 setresuid32 getresuid32 setresgid32
-		getresgid32 getgroups32 setgroups32 setfsuid32 setfsgid32 chown32 lchown32 fchown32 sigaction sigprocmask sigsuspend sigpending sigreturn waitpid
-		truncate64 ftruncate64 sendfile64 fadvise64_64 clock_gettime64 clock_settime64 timer_gettime64 timer_settime64 timerfd_gettime64 timerfd_settime64
-		set_tls cacheflush stime umount oldstat oldlstat oldfstat`) {
-		m[name] = true
-	}
-	return m
-}()
 
 // x86Only are calls of x86-64 that arm64 does not have.
 var x86Only = map[string]bool{"open": true, "poll": true, "select": true, "epoll_wait": true, "epoll_create": true, "eventfd": true, "pipe": true, "dup2": true,
@@ -30,7 +17,7 @@ var x86Only = map[string]bool{"open": true, "poll": true, "select": true, "epoll
 
 // elsewhere reports whether a call is none of the machine whose paths are shown.
 func elsewhere(name string) bool {
-	return foreignCalls[name] || strings.HasSuffix(name, "_time64") || archBranch() == "arm64" && x86Only[name]
+	return catalog.DefaultModel().NarrowCall(name) || strings.HasSuffix(name, "_time64") || archBranch() == "arm64" && x86Only[name]
 }
 
 // machine notes that a log is of another machine than the paths.

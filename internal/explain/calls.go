@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
@@ -386,7 +387,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	}
 	switch branch {
 	case "add":
-		n.say("; from now on its wait queue calls ep_poll_callback")
+		n.say("; from now on its wait queue calls ", only(catalog.Callback, "epoll"))
 		ep.register(td.file, registration{epoll: ep, file: td.file, table: th.table, fd: tfd.N, data: data, edge: evOK && strace.Has(events, "EPOLLET", 1<<31), once: evOK && strace.Has(events, "EPOLLONESHOT", 1<<30), line: rec.Line})
 		x.poller(th, efd.N, tfd.N, events, data)
 		n.Runtime = ep.runtime && td.file.runtime

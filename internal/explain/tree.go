@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/reach"
 )
 
@@ -30,12 +31,15 @@ func Taken(p *ktrace.Path, branches, maybe []string) func(e *ktrace.Edge) bool {
 	if on["add"] || on["modify"] {
 		on["event"] = true
 	}
-	foreign := "__arm64_sys_"
-	if archBranch() == "arm64" {
-		foreign = "__x64_sys_"
+	var foreign []string // what calls begin with elsewhere
+	own := catalog.DefaultModel().Arch(arch())
+	for _, prefix := range catalog.DefaultModel().TablePrefixes() {
+		if prefix != own.Prefix {
+			foreign = append(foreign, prefix)
+		}
 	}
 	return func(e *ktrace.Edge) bool {
-		if strings.HasPrefix(e.Caller, foreign) {
+		if slices.ContainsFunc(foreign, func(prefix string) bool { return strings.HasPrefix(e.Caller, prefix) }) {
 			return false
 		}
 		if on[e.Branch] {
@@ -73,8 +77,10 @@ func kernelOf(p *ktrace.Path) string {
 // Tree writes a path with all its branches, each named where it begins.
 func Tree(w io.Writer, p *ktrace.Path) {
 	fmt.Fprintf(w, "%s on Linux %s: %s\n", p.Name, kernelOf(p), p.Title)
-	other := map[string]bool{"x86-64": true, "arm64": true}
-	delete(other, archBranch())
+	other := map[string]bool{}
+	for _, branch := range catalog.DefaultModel().Others(arch()) {
+		other[branch] = true
+	}
 	var down func(depth int, n *node, branch string)
 	down = func(depth int, n *node, branch string) {
 		fmt.Fprint(w, strings.Repeat("  ", depth), n.name)
@@ -102,13 +108,16 @@ func Tree(w io.Writer, p *ktrace.Path) {
 	}
 }
 
-// archBranch is the branch by which calls come in where this program runs.
-func archBranch() string {
+// arch is the architecture whose paths are shown.
+func arch() string {
 	if runtime.GOARCH == "arm64" {
 		return "arm64"
 	}
-	return "x86-64"
+	return "amd64"
 }
+
+// archBranch is the branch by which calls come in there.
+func archBranch() string { return catalog.DefaultModel().Arch(arch()).Branch }
 
 // maxDepth bounds a tree, should a catalogue go round in circles.
 const maxDepth = 40

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/reach"
 )
 
@@ -21,7 +22,7 @@ func way(p *ktrace.Path, n *Note, paths func(string) *ktrace.Path) *ktrace.Path 
 			out.Edges = append(out.Edges, *e)
 		}
 	}
-	if slices.ContainsFunc(out.Edges, func(e ktrace.Edge) bool { return e.Callee == "eventfd_poll" }) {
+	if inCatalog := pollOf("eventfd"); slices.ContainsFunc(out.Edges, func(e ktrace.Edge) bool { return e.Callee == inCatalog }) {
 		n.asks(&out, paths)
 	}
 	return &out
@@ -61,7 +62,7 @@ func (n *Note) implied(p *ktrace.Path) (out []string) {
 const own = "file->f_op->poll"
 
 // noPoll is a file that is known to have no poll operation, and defaultMask is
-// what vfs_poll answers for it.
+// what is answered for it.
 const (
 	noPoll      = "file without a poll operation"
 	defaultMask = "DEFAULT_POLLMASK"
@@ -84,29 +85,34 @@ func (f *file) pollKind() string {
 	return f.kind
 }
 
-// operations are the poll operations of the kinds of files.
-var operations = map[string][]string{
-	"TCP socket": {"sock_poll", "tcp_poll"}, "MPTCP socket": {"sock_poll", "mptcp_poll"}, "UDP socket": {"sock_poll", "udp_poll"}, "unix socket": {"sock_poll", "unix_poll"}, "socket": {"sock_poll"},
-	"pipe": {"pipe_poll"}, "timerfd": {"timerfd_poll"}, "signalfd": {"signalfd_poll"}, "inotify": {"inotify_poll"}, "pidfd": {"pidfd_poll"},
-	"terminal": {"tty_poll"}, "epoll": {"ep_eventpoll_poll"},
+// pollOf is the poll operation of a kind of file, asksFile what calls it, and
+// joinsQueue what it calls for the file's wait queue.
+func pollOf(kind string) string { return catalog.DefaultModel().PollChain(kind)[0] }
+func asksFile() string          { return only(catalog.AsksFile, "") }
+func joinsQueue() string        { return only(catalog.JoinsQueue, "") }
+
+// only is the one function that a topic of the catalogue has under a name.
+func only(t catalog.Topic, name string) string {
+	return catalog.DefaultModel().Functions(t, name)[0]
 }
 
 // asks puts the poll operations of the files that the call asked in the place
-// of eventfd_poll, which stands for all files in the catalogue.
+// of the eventfd's, which stands for all files in the catalogue.
 func (n *Note) asks(p *ktrace.Path, paths func(string) *ktrace.Path) {
 	kinds := n.asked
 	if len(kinds) == 0 {
 		kinds = []string{""}
 	}
 	if !slices.Contains(kinds, "eventfd") {
-		p.Edges = slices.DeleteFunc(p.Edges, func(e ktrace.Edge) bool { return e.Callee == "eventfd_poll" || e.Caller == "eventfd_poll" })
+		polls := pollOf("eventfd")
+		p.Edges = slices.DeleteFunc(p.Edges, func(e ktrace.Edge) bool { return e.Callee == polls || e.Caller == polls })
 	}
 	for _, kind := range kinds {
 		switch {
 		case kind == "eventfd":
 		case kind == "epoll" && strings.HasPrefix(p.Name, "epoll"):
 			if len(kinds) == 1 { // ep_item_poll asks an epoll itself
-				p.Edges = slices.DeleteFunc(p.Edges, func(e ktrace.Edge) bool { return e.Callee == "vfs_poll" })
+				p.Edges = slices.DeleteFunc(p.Edges, func(e ktrace.Edge) bool { return e.Callee == asksFile() })
 			}
 		default:
 			graft(p, kind, paths)
@@ -114,26 +120,27 @@ func (n *Note) asks(p *ktrace.Path, paths func(string) *ktrace.Path) {
 	}
 }
 
-// graft adds what vfs_poll calls for a file of this kind.
+// graft adds what is called for a file of this kind.
 func graft(p *ktrace.Path, kind string, paths func(string) *ktrace.Path) {
-	chain := operations[kind]
+	chain := catalog.DefaultModel().PollChain(kind)
+	ask, join := asksFile(), joinsQueue()
 	switch {
 	case kind == noPoll:
-		p.Edges = append(p.Edges, ktrace.Edge{Caller: "vfs_poll", Callee: defaultMask,
-			Note: "No call: the file has no poll operation. vfs_poll answers POLLIN, POLLOUT, POLLRDNORM and POLLWRNORM at once, and nothing is registered."})
+		p.Edges = append(p.Edges, ktrace.Edge{Caller: ask, Callee: defaultMask,
+			Note: "No call: the file has no poll operation. " + ask + " answers POLLIN, POLLOUT, POLLRDNORM and POLLWRNORM at once, and nothing is registered."})
 		return
 	case kind == "file":
 		p.Edges = append(p.Edges,
-			ktrace.Edge{Caller: "vfs_poll", Callee: own, Note: "The file's own poll operation, where it has one. A regular file and a directory have none: vfs_poll answers DEFAULT_POLLMASK (POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM) at once, and nothing is registered."},
-			ktrace.Edge{Caller: own, Callee: "poll_wait"})
+			ktrace.Edge{Caller: ask, Callee: own, Note: "The file's own poll operation, where it has one. A regular file and a directory have none: " + ask + " answers DEFAULT_POLLMASK (POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM) at once, and nothing is registered."},
+			ktrace.Edge{Caller: own, Callee: join})
 		return
 	case chain == nil:
 		p.Edges = append(p.Edges,
-			ktrace.Edge{Caller: "vfs_poll", Callee: own, Note: "The file's own poll operation: answers what is ready, and calls poll_wait for its wait queues."},
-			ktrace.Edge{Caller: own, Callee: "poll_wait"})
+			ktrace.Edge{Caller: ask, Callee: own, Note: "The file's own poll operation: answers what is ready, and calls " + join + " for its wait queues."},
+			ktrace.Edge{Caller: own, Callee: join})
 		return
 	}
-	caller, pointer := "vfs_poll", own
+	caller, pointer := ask, own
 	for _, f := range chain {
 		p.Edges = append(p.Edges, ktrace.Edge{Caller: caller, Callee: f, Kind: ktrace.Pointer, Pointer: pointer})
 		caller, pointer = f, "ops->poll"
@@ -143,7 +150,7 @@ func graft(p *ktrace.Path, kind string, paths func(string) *ktrace.Path) {
 		of = paths(name)
 	}
 	if of == nil {
-		p.Edges = append(p.Edges, ktrace.Edge{Caller: caller, Callee: "poll_wait"})
+		p.Edges = append(p.Edges, ktrace.Edge{Caller: caller, Callee: join})
 		return
 	}
 	below := map[string]bool{caller: true}
@@ -151,14 +158,14 @@ func graft(p *ktrace.Path, kind string, paths func(string) *ktrace.Path) {
 		grew = false
 		for i := range of.Edges {
 			e := &of.Edges[i]
-			if below[e.Caller] && !below[e.Callee] && e.Caller != "poll_wait" && (e.Branch == "" || e.Branch == "poll" || e.Branch == "watched-epoll") {
+			if below[e.Caller] && !below[e.Callee] && e.Caller != join && (e.Branch == "" || e.Branch == "poll" || e.Branch == "watched-epoll") {
 				below[e.Callee], grew = true, true
 				p.Edges = append(p.Edges, *e)
 			}
 		}
 	}
-	if !below["poll_wait"] {
-		p.Edges = append(p.Edges, ktrace.Edge{Caller: caller, Callee: "poll_wait"})
+	if !below[join] {
+		p.Edges = append(p.Edges, ktrace.Edge{Caller: caller, Callee: join})
 	}
 	p.Functions = describe(p.Functions, of.Functions)
 }

@@ -23,7 +23,6 @@ import (
 var kernelNames = map[string]int{
 	"internal/adversary/input": 6,  // a recording that asks for much
 	"internal/catalogcheck":    10, // searches for calls that the paths lack
-	"internal/explain":         33,
 	"internal/learn":           10,
 	"internal/probe":           2, // shares nothing with what is tested
 	"internal/scenario":        3, // names of scenarios

@@ -61,8 +61,9 @@ type calls struct {
 	all      []*Call
 	waiters  []*Waiter
 	objects  map[string]string // path -> kind
-	tables   []string          // prefixes
-	prefixes []string          // of the source's sys_NAME
+	narrow   map[string]bool
+	tables   []string // prefixes
+	prefixes []string // of the source's sys_NAME
 	helpers  []string
 }
 
@@ -81,12 +82,16 @@ func (c *calls) read(l line) error {
 		c.prefixes = append(c.prefixes, w...)
 	case key == "helper":
 		c.helpers = append(c.helpers, w...)
+	case key == "narrow":
+		for _, name := range w {
+			c.narrow[name] = true
+		}
 	case key == "object" && len(w) > 1:
 		for _, path := range w[1:] {
 			c.objects[path] = w[0]
 		}
 	default:
-		return fmt.Errorf("%s: %q is none of arch, inner, compat, helper, call, waiter and object with what they need", l.where, l.text)
+		return fmt.Errorf("%s: %q is none of arch, inner, compat, helper, call, narrow, waiter and object with what they need", l.where, l.text)
 	}
 	return nil
 }
@@ -292,6 +297,19 @@ func (m *Model) PassedOn(source string) bool {
 
 // Object returns the kind of file whose queue a path wakes, "" if it has none.
 func (m *Model) Object(path string) string { return m.objects[path] }
+
+// NarrowCall reports whether only machines of 32 bits have a call, as strace
+// names it.
+func (m *Model) NarrowCall(name string) bool { return m.narrow[name] }
+
+// PollChain returns the functions by which a file of this kind is polled, the
+// first of them the file's own poll operation; nil if that is not known.
+func (m *Model) PollChain(kind string) (chain []string) {
+	if before, ok := strings.CutSuffix(kind, " socket"); ok {
+		chain, kind = m.PollChain("socket"), before+"-socket"
+	}
+	return slices.Concat(chain, m.Functions(PollsFile, kind))
+}
 
 // TablePrefixes are those that the kernel's tables have before a call's name,
 // of all architectures.

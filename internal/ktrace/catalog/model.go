@@ -49,6 +49,8 @@ const (
 	Always                    // on the way of each call of its kind, of no interest to a reader
 	Watched                   // changes what watchpoints see of an eventfd
 	SleepsInPoll              // a poll operation that sleeps itself
+	AsksFile                  // calls the poll operation of a file
+	JoinsQueue                // called by a poll operation for each wait queue of its file
 
 	Allocator // named: the tracepoint that shows it
 	Body      // named: the system calls of which it is the body; mostly it is the first's
@@ -59,6 +61,7 @@ const (
 	Changed   // named: the path on which an eventfd is changed in it
 	Leaf      // named: the tracepoint that fires in it
 	End       // named: the Callback that ends in a jump to it
+	PollsFile // named: the kind of file whose poll operation it is; that of a KIND socket is called by that of a socket
 	Source    // named: the path of what wakes, if it is on the chain. The order counts
 	topics
 )
@@ -69,6 +72,7 @@ var keywords = [topics]string{
 	Wide: "wide", Start: "start", Worker: "worker", Walks: "walks", Allocates: "allocates", Wakes: "wakes",
 	InStep: "in-step", Queues: "queues", Unqueues: "unqueues", ShowsFdinfo: "shows-fdinfo",
 	MakesEventfd: "makes-eventfd", Registers: "registers", PollPages: "poll-pages", Always: "always", Watched: "watched", SleepsInPoll: "sleeps-in-poll",
+	AsksFile: "asks-file", JoinsQueue: "joins-queue", PollsFile: "polls-file",
 	Allocator: "allocator", Body: "body", Restarts: "restarts", Aside: "aside", AsideWait: "aside-wait",
 	Callback: "callback", Changed: "change", Leaf: "leaf", End: "end", Source: "source",
 }
@@ -171,7 +175,7 @@ func (m *Model) Groups(t Topic) []Group { return m.topics[t].groups }
 
 // LoadModel reads calls.txt and frames.txt of a catalogue.
 func LoadModel(fsys fs.FS) (*Model, error) {
-	m := &Model{calls: calls{byName: map[string]*Call{}, objects: map[string]string{}}}
+	m := &Model{calls: calls{byName: map[string]*Call{}, objects: map[string]string{}, narrow: map[string]bool{}}}
 	lines, err := readLines(fsys, "calls.txt")
 	if err != nil {
 		return nil, err
