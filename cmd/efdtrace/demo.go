@@ -152,7 +152,7 @@ func (d *demonstration) wake(t *lab.Trial, w *observe.Judged, shown map[string]b
 	}
 }
 
-// steps tells two ways apart.
+// steps distinguishes two ways.
 func steps(c *match.Chain) string {
 	var b strings.Builder
 	for _, s := range c.Steps {
@@ -161,7 +161,7 @@ func steps(c *match.Chain) string {
 	return b.String()
 }
 
-// sentence says who woke whom.
+// sentence names the waker and the wakee.
 func sentence(t *lab.Trial, w *observe.Judged) string {
 	s := waker(w) + " woke "
 	if t.Scenario.Worker {
@@ -189,8 +189,8 @@ func sentence(t *lab.Trial, w *observe.Judged) string {
 	return s + "."
 }
 
-// waker names what woke: a thread by its call, and what is no thread's doing
-// by what it is.
+// waker names the wake source: a thread by its call, and any other by its
+// context.
 func waker(w *observe.Judged) string {
 	switch {
 	case w.Context == match.HardIRQ:
@@ -234,7 +234,7 @@ func (d *demonstration) count(s match.Step, v ktrace.Verdict) {
 	}
 }
 
-// rows turns a judged chain into what a reader sees: a line per function.
+// rows converts a judged chain to the lines of the picture: one per function.
 func rows(c *match.Chain) []render.Row {
 	var out []render.Row
 	if len(c.Steps) > 0 {
@@ -268,7 +268,8 @@ func firstRow(function string) render.Row {
 	return render.Row{Function: function, Sentence: "Where the documented path begins."}
 }
 
-// common: how every system call comes in, and what schedule does in the end.
+// common reports whether a function is part of every system call's entry, or of
+// schedule's end.
 func common(function string) bool {
 	m := catalog.DefaultModel()
 	return m.Is(catalog.Entry, function) || m.InTable(function) == "write" || m.Is(catalog.Always, function)
@@ -295,8 +296,8 @@ func (d *demonstration) outro() {
 	d.text.Para("", "Every scenario and edge: efdtrace verify. The whole documented path of a call: efdtrace path ppoll. Your own program: efdtrace run -- PROGRAM.")
 }
 
-// documented shows what can be shown without observing: the calls, which are
-// real, the documented paths, and what is missing.
+// documented shows the parts that need no observation: the calls, which are
+// real, the documented paths, and the missing requirements.
 func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Scenario) int {
 	t := d.text
 	t.Para("", t.Bold("Linux "+d.lab.Kernel.Release+".")+" "+documentedIntro(scenarios))
@@ -329,11 +330,10 @@ func (d *demonstration) documentedRoutes(head string, s *scenario.Scenario, r *s
 	d.routes(head, afterwards(s))
 }
 
-// byWrite: what wakes is a write to the eventfd that is waited for.
+// byWrite reports whether a write to the awaited eventfd wakes.
 func byWrite(s *scenario.Scenario) bool { return s.Source == "eventfd_write" }
 
-// documentedIntro says what happens in scenarios and which of their functions
-// are shown.
+// documentedIntro describes the scenarios and the functions that are shown.
 func documentedIntro(scenarios []*scenario.Scenario) string {
 	act := "One thread sleeps in a system call until something ends its wait, each time what the line of the scenario says."
 	switch {

@@ -12,9 +12,9 @@ import (
 	"github.com/efd-go/efd/internal/uapi"
 )
 
-// lines are the calls of a scenario as strace -f prints them: in the order in
-// which they began, and one that slept in two halves with what came between.
-// wanted says which calls.
+// lines prints the calls of a scenario as strace -f does: in the order in which
+// they began, and one that slept in two halves around the calls of others.
+// wanted selects the calls.
 func (d *demonstration) lines(r *scenario.Result, wanted func(*scenario.Line) bool, head func(tid int) string) {
 	type line struct {
 		at   time.Time
@@ -53,7 +53,7 @@ func (d *demonstration) calls(r *scenario.Result) {
 	d.lines(r, func(*scenario.Line) bool { return true }, func(tid int) string { return fmt.Sprintf("  thread %-*d  ", width, tid) })
 }
 
-// wakers prints the call that slept and the one that woke it, behind a name.
+// wakers prints the call that slept and the one that woke it, after a name.
 func (d *demonstration) wakers(head string, r *scenario.Result) {
 	name := head
 	d.lines(r, func(c *scenario.Line) bool { return c.TID == r.Waiter || c.Acts }, func(tid int) string {

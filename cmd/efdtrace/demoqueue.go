@@ -16,14 +16,14 @@ import (
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
-// part is a stretch of a documented path beside the two that a wake has: how
-// the callback came onto the eventfd's wait queue, and what the woken call did
-// afterwards.
+// part is a stretch of a documented path in addition to the two of a wake: the
+// registration of the callback on the eventfd's wait queue, and the woken
+// call's further functions.
 type part struct {
 	short, title string
 	path, entry  string   // and the system call by which it is entered
 	via          []string // functions that lead there
-	unseen       bool     // nothing tells it from the first pass, which took the same functions
+	unseen       bool     // indistinguishable from the first pass, which took the same functions
 }
 
 // onEventfd reports whether a scenario's waiter itself sleeps on the queue of an
@@ -86,8 +86,8 @@ func (d *demonstration) edges(p part) []ktrace.Edge {
 	return doc.Route(nil, append([]string{d.lab.Kernel.Entry(p.entry)}, p.via...)...)
 }
 
-// part shows one, with the verdicts that the trial gave its edges. What lies on
-// the way to the sleep is not shown again.
+// part shows one, with the verdicts of the trial on its edges. Functions on the
+// way to the sleep are not shown again.
 func (d *demonstration) part(t *lab.Trial, p part, known *match.Chain) {
 	chain := &match.Chain{}
 	for _, e := range d.edges(p) {
@@ -115,12 +115,13 @@ func shared(known *match.Chain, e ktrace.Edge) bool {
 	return known != nil && slices.ContainsFunc(known.Steps, func(s match.Step) bool { return s.Caller == e.Caller && s.Callee == e.Callee })
 }
 
-// shown: what a trial saw of an edge, or why it left no frame.
+// shown reports whether a trial saw an edge or the reason that it left no
+// frame.
 func shown(v ktrace.Verdict) bool {
 	return v != ktrace.NotTaken && v != ktrace.NotObservable
 }
 
-// legend says what the signs of a chain and the names of objects mean.
+// legend explains the signs of a chain and the names of objects.
 func (d *demonstration) legend() {
 	t := d.text
 	for _, l := range []struct {

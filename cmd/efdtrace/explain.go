@@ -126,7 +126,7 @@ func (x *explainer) run(out string, names []string) int {
 	case err := <-done:
 		return x.status(ctx, err)
 	case <-ctx.Done():
-		// A read of a log that never ends may go on; what it would write is not kept.
+		// The read of an endless log may go on; its later output is dropped.
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		if x.out != nil {

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Command efdtrace shows the kernel's path behind eventfd, poll, select and
-// epoll calls: as documented for a kernel version, and as the running kernel
-// takes it.
+// Command efdtrace shows the kernel's path of eventfd, poll, select and epoll
+// calls: as documented for a kernel version, and as the running kernel takes
+// it.
 package main
 
 import (
@@ -26,15 +26,15 @@ const (
 	exitCannot  = 3 // unreadable file, not permitted, everything skipped
 )
 
-// command is one sub-command: a line for the list, a usage with an example,
-// and what it does. run gets the words after the sub-command's name.
+// command is one sub-command: a line for the list, a usage with an example, and
+// its function. run gets the arguments after the sub-command's name.
 type command struct {
 	name, args, short string
-	more              string // what -h says below the flags, "" nothing
+	more              string // printed by -h below the flags, "" for nothing
 	run               func(env *env, args []string) int
 }
 
-// env is what a sub-command may touch of the outside.
+// env is the outside world of a sub-command.
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -76,8 +76,8 @@ func pollable() error {
 	return unix.Close(e)
 }
 
-// run runs the sub-command. What goes to standard error may have names and texts
-// of files in it.
+// run runs the sub-command. Standard error may contain names and texts of
+// files.
 func run(e *env, args []string) int {
 	own := *e
 	e, own.stderr = &own, &plain.Writer{W: e.stderr}
@@ -107,8 +107,8 @@ func run(e *env, args []string) int {
 	return exitUsage
 }
 
-// checked runs a sub-command. What it could not write to standard output is
-// said once and makes the status exitCannot.
+// checked runs a sub-command. A failed write to standard output is reported
+// once and makes the status exitCannot.
 func (e *env) checked(c command, args []string) int {
 	out := &output{Writer: e.stdout}
 	status := c.run(e.to(out), args)
@@ -133,8 +133,8 @@ signal n ended it, 127 where there is no such program, 126 where it may not be e
 `)
 }
 
-// parse parses a sub-command's flags. Its second result is false where the
-// sub-command is to end at once with the status of the first: after -h, or a
+// parse parses a sub-command's flags. Its second result is false if the
+// sub-command must end immediately with the status of the first: after -h, or a
 // flag that does not exist.
 func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (status int, ok bool) {
 	fs.Init(c.name, flag.ContinueOnError)
@@ -151,7 +151,7 @@ func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (
 	}
 	switch err := fs.Parse(args); {
 	case err == nil:
-		if late := lateOption(fs, args); late != "" && c.name != "run" { // what run runs has its own
+		if late := lateOption(fs, args); late != "" && c.name != "run" { // the program that run starts has its own
 			fmt.Fprintf(e.stderr, "efdtrace %s: %s comes too late: options stand before the other arguments\n", c.name, late)
 			return exitUsage, false
 		}
@@ -166,8 +166,8 @@ func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (
 	}
 }
 
-// lateOption is an option that stands behind another argument, where the flag
-// package leaves it.
+// lateOption returns an option after another argument, which the flag package
+// does not parse.
 func lateOption(fs *flag.FlagSet, args []string) string {
 	if slices.Contains(args, "--") {
 		return ""

@@ -13,9 +13,9 @@ import (
 )
 
 // Scenarios and paths are two name spaces that share names: ppoll is in both.
-// A name that is in the other one alone is told so.
+// The error for a name that is only in the other one says so.
 
-// scenarios looks up what verify and demo were asked for.
+// scenarios looks up the scenarios that verify and demo run.
 func scenarios(demo bool, names []string) ([]*scenario.Scenario, error) {
 	for _, n := range names {
 		if _, err := scenario.Find(false, n); err != nil {
@@ -25,8 +25,8 @@ func scenarios(demo bool, names []string) ([]*scenario.Scenario, error) {
 	return scenario.Find(demo, names...)
 }
 
-// nearScenario is what a name that is no scenario's may have meant: a path, or
-// a scenario that is called alike.
+// nearScenario suggests a meaning for an unknown scenario's name: a path, or a
+// scenario with a similar name.
 func nearScenario(name string) string {
 	if slices.Contains(catalog.Default().Names(), name) {
 		s := fmt.Sprintf(": it is a path (efdtrace path %s)", name)
@@ -55,8 +55,8 @@ func takers(path string) []string {
 	return out
 }
 
-// nearPath is what a name that is no path's may have meant: a scenario, or a
-// path that is called alike.
+// nearPath suggests a meaning for an unknown path's name: a scenario, or a path
+// with a similar name.
 func nearPath(paths []string, name string) string {
 	like := alike(paths, name)
 	if found, err := scenario.Find(false, name); err == nil && len(found) == 1 {

@@ -157,8 +157,8 @@ func (o *outFile) keep() error {
 	return err
 }
 
-// spoilt closes a file that could not be written to its end, and says where
-// what was written until then lies.
+// spoilt closes a file that could not be written to its end, and names the file
+// that has the incomplete output.
 func (o *outFile) spoilt(err error) error {
 	o.close()
 	if o.temp != "" {

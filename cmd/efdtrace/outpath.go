@@ -166,8 +166,8 @@ func (p *place) of(st *unix.Stat_t) {
 // same reports whether the place is the file of st.
 func (p *place) same(st *syscall.Stat_t) bool { return p.dev == uint64(st.Dev) && p.ino == st.Ino }
 
-// outMode is the mode of what -o creates: names and arguments of programs are
-// not everybody's.
+// outMode is the mode of files that -o creates: names and arguments of programs
+// are private.
 const outMode = 0o600
 
 func (p *place) open(flags int) (*os.File, error) {

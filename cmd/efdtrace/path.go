@@ -23,7 +23,7 @@ func init() {
 	commands = append(commands, pathCommand)
 }
 
-// asked is what the sub-command was asked for.
+// asked holds the options of the sub-command.
 type asked struct {
 	catalog *catalog.Catalog
 	version ktrace.Version
@@ -210,7 +210,7 @@ func writeJSON(e *env, v any) int {
 	return exitOK
 }
 
-// pathDiff is what became of one path between two kernels.
+// pathDiff is the difference of one path between two kernels.
 type pathDiff struct {
 	Path    string         `json:"path"`
 	Removed []pathEdgeJSON `json:"removed"`

@@ -107,8 +107,8 @@ func (o *runOptions) check() error {
 	return nil
 }
 
-// observeProgram starts or attaches, shows what it sees, and returns the
-// status to end with.
+// observeProgram starts or attaches, shows the observed events, and returns the
+// exit status.
 func observeProgram(e *env, o *runOptions) (status int, err error) {
 	if o.pid != 0 {
 		if err := unix.Kill(o.pid, 0); err == unix.ESRCH {
@@ -144,7 +144,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	}
 	// The reader finds a processor of Go's free when it comes back from its sleep.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0))))
-	// Nothing of these is kept: what gathers is garbage.
+	// Nothing of these is kept: all growth is garbage.
 	if kept := o.format != "text" && o.format != "recording"; !kept && e.alone && os.Getenv("GOMEMLIMIT") == "" {
 		defer debug.SetMemoryLimit(debug.SetMemoryLimit(textMemory))
 	}
@@ -183,8 +183,8 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	return exitOK, nil
 }
 
-// close ends the observation and shows what comes at its end. Its error is the
-// first: what could not be read or written once mostly cannot later.
+// close ends the observation and shows its end. Its error is the first one: a
+// failed read or write mostly fails again.
 func (v *view) close(s *observe.Session) error {
 	pipe, err := s.Stop()
 	return cmp.Or(err, v.end(pipe))
@@ -200,7 +200,7 @@ func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {
 		return nil, access.AllMissing(err)
 	}
 	v.kernel = k
-	// Without it only what was reviewed before is known of jumps and inlining.
+	// Without it only the reviewed facts on tail calls and inlining are known.
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
 	}
@@ -238,7 +238,7 @@ func (v *view) untraced(err error) {
 	fmt.Fprintf(v.env.stderr, "efdtrace run: -trace: functions are not traced: %v\n", err)
 }
 
-// program is what run started.
+// program is the program that run started.
 type program struct {
 	cmd *exec.Cmd
 	err error
@@ -247,7 +247,7 @@ type program struct {
 // start starts the program, stopped at its first instruction.
 func start(e *env, o *runOptions) (*program, error) {
 	cmd := exec.Command(o.program[0], o.program[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, behind(e.stdout), behind(e.stderr)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.stdin, underlying(e.stdout), underlying(e.stderr)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if o.asUser {
 		if err := as(cmd, o.user); err != nil {
@@ -268,7 +268,7 @@ func start(e *env, o *runOptions) (*program, error) {
 	return &program{cmd: cmd}, nil
 }
 
-// noMoreFiles has what is executed from now on keep no descriptor above 2.
+// noMoreFiles sets close-on-exec for every descriptor above 2.
 func noMoreFiles() error {
 	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	if err == nil {
@@ -304,8 +304,8 @@ func recordOptions(anonymous bool) record.Options {
 	return record.Options{}
 }
 
-// untraceable names what was refused if a program cannot be started: it starts
-// traced, and not the file but that may be the matter.
+// untraceable names the refused operation if a program cannot be started: it
+// starts traced, and that may be the reason and not its file.
 func untraceable(err error) error {
 	if !refusal(err) {
 		return err
@@ -364,7 +364,7 @@ func as(cmd *exec.Cmd, name string) error {
 }
 
 // release lets the program run, no longer traced. It may have been killed
-// meanwhile.
+// since.
 func (p *program) release() error {
 	if err := unix.PtraceDetach(p.cmd.Process.Pid); err != unix.ESRCH {
 		return err
@@ -390,7 +390,7 @@ func (p *program) status() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// startStatus is what a shell gives for a program that it cannot start.
+// startStatus is a shell's exit status for a program that it cannot start.
 func startStatus(err error) int {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):

@@ -59,9 +59,8 @@ func cannot(ctx context.Context) int {
 	return exitCannot
 }
 
-// endBy ends the process at the next signal: what is written last may go to a
-// pipe whose reader has stopped reading. The function that it returns ends
-// that.
+// endBy ends the process at the next signal: the last output may go to a pipe
+// whose reader has stopped reading. The function that it returns ends that.
 func (e *env) endBy(signals <-chan os.Signal) func() {
 	if !e.alone {
 		return func() {}

@@ -16,8 +16,8 @@ import (
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
-// sink is the file that verify writes beside its verdicts: trials, one after
-// the other.
+// sink is the file that verify writes in addition to its verdicts: trials, one
+// after the other.
 type sink interface {
 	add(t *lab.Trial) error
 	close() error
@@ -105,8 +105,8 @@ func (s *shownTrials) add(t *lab.Trial) error {
 			}
 			return
 		}
-		// The scenario's own: what it is known to be judges it better than its
-		// chain does.
+		// The scenario's own wake: its statement is better evidence than its
+		// chain.
 		reported = true
 		own := *t.Wake
 		own.Wake = j.Wake
@@ -134,8 +134,8 @@ func (s *shownTrials) close() error { return s.view.finish(s.lost) }
 // ours: done by a trial's threads before all was over.
 func ours(t *lab.Trial, tid int, at int64) bool { return t.Ours(tid) && at <= t.Result.Ended }
 
-// watching: a call that the observation made on one of the threads, to read
-// what it watches and what /proc says. The scenario knows its own.
+// watching reports a call that the observation made on one of the threads, to
+// read the watchpoints and /proc. The scenario knows its own.
 func (s *shownTrials) watching(t *lab.Trial, c *observe.Call) bool {
 	if name := observe.SyscallName(s.lab.Kernel.Arch, c.Nr); name != "read" && name != "epoll_ctl" || len(c.Sleeps) > 0 {
 		return false
@@ -145,7 +145,7 @@ func (s *shownTrials) watching(t *lab.Trial, c *observe.Call) bool {
 	return !slices.ContainsFunc(t.Result.Calls, func(l scenario.Line) bool { return l.TID == c.TID && onFD(l.Text) == want })
 }
 
-// heading begins a part of what is shown.
+// heading begins a part of the output.
 func (v *view) heading(warn bool, s string) {
 	kind := "note"
 	if warn {

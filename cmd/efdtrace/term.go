@@ -27,8 +27,8 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// behind is what an output writes to.
-func behind(w io.Writer) io.Writer {
+// underlying returns the writer of an output.
+func underlying(w io.Writer) io.Writer {
 	switch o := w.(type) {
 	case *output:
 		return o.Writer
@@ -40,7 +40,7 @@ func behind(w io.Writer) io.Writer {
 
 // isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
-	f, ok := behind(w).(*os.File)
+	f, ok := underlying(w).(*os.File)
 	if !ok {
 		return false
 	}
@@ -48,7 +48,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
-// colour reports whether what goes to w may be coloured: on a terminal, and
+// colour reports whether the output to w may be coloured: on a terminal, and
 // never with NO_COLOR set.
 func colour(w io.Writer) bool {
 	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(w)
@@ -59,7 +59,7 @@ func colour(w io.Writer) bool {
 func columns(w io.Writer) int {
 	n, err := strconv.Atoi(os.Getenv("COLUMNS"))
 	if err != nil || n <= 0 {
-		f, ok := behind(w).(*os.File)
+		f, ok := underlying(w).(*os.File)
 		if !ok {
 			return 0
 		}

@@ -21,7 +21,7 @@ const maxTimeline = 50000
 // maxSteps bounds the steps of all paths together.
 const maxSteps = 1 << 16
 
-// timeline gathers what is seen into the picture that the writers take.
+// timeline gathers the observed events into the picture that the writers take.
 type timeline struct {
 	t       render.Timeline
 	threads map[int]*render.Thread
@@ -32,7 +32,7 @@ type timeline struct {
 	steps   int // of the paths, and of those that there was no room for
 }
 
-// slept is what a wake tells of the call that was asleep.
+// slept holds the facts of a wake about the call that was asleep.
 type slept struct {
 	path    int
 	summary string
@@ -89,7 +89,7 @@ func (l *timeline) cover(name string, chain *match.Chain, steps []match.Step, su
 	l.ended[len(l.ended)-1] = s
 }
 
-// note adds what is to be said of the whole.
+// note adds a remark on the whole.
 func (l *timeline) note(kind, text string) {
 	l.t.Notes = append(l.t.Notes, render.Note{Kind: kind, Call: -1, Text: text})
 }
@@ -233,8 +233,8 @@ func (l *timeline) finish(k *observe.Kernel, lost uint64) *render.Timeline {
 	return t
 }
 
-// annotate gives a call what its wake told. A call may have had several: the first
-// tells how it fell asleep, unless one has a sentence on it.
+// annotate gives a call the facts of its wake. A call may have had several: the
+// first shows the way to its sleep, unless one has a sentence on it.
 func (s *slept) annotate(c *render.Call) {
 	if c.Path < 0 || s.summary != "" {
 		c.Path = s.path

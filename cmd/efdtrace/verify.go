@@ -161,7 +161,7 @@ func progress(w io.Writer) func(string) {
 	if !isTerminal(w) {
 		return func(string) {}
 	}
-	return func(s string) { fmt.Fprintf(behind(w), "\r\x1b[K%s", plain.Text(s)) }
+	return func(s string) { fmt.Fprintf(underlying(w), "\r\x1b[K%s", plain.Text(s)) }
 }
 
 // verification is one run of verify.

@@ -32,8 +32,8 @@ func checkFormat(f string, there []string) error {
 	return nil
 }
 
-// view shows what run, verify and replay see: in text as it comes, in the other forms
-// at the end.
+// view shows the results of run, verify and replay: text during the
+// observation, the other formats at its end.
 type view struct {
 	env       *env
 	format    string
@@ -51,7 +51,7 @@ type view struct {
 	line *timeline
 
 	mu        sync.Mutex
-	unseen    []string          // what could not be observed, and why
+	unseen    []string          // parts that could not be observed, with the reasons
 	watched   string            // how many eventfds were watched
 	losses    map[string]uint64 // by source
 	first     int64
@@ -106,7 +106,7 @@ func (v *view) abandon() {
 	}
 }
 
-// flush shows what was seen so far. A line at a time would cost the reader of
+// flush writes the buffered output. A write per line would cost the reader of
 // the kernel's records too much.
 func (v *view) flush() {
 	v.mu.Lock()
@@ -206,7 +206,7 @@ func chainText(c *observe.Change) string {
 	return strings.Join(names, " < ")
 }
 
-// wakeLine says who woke whom, in one line.
+// wakeLine describes the waker and the wakee, in one line.
 func wakeLine(j *observe.Judged) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s woke %s", wakerName(j), sideName(j.Wakee.TID, j.Wakee.Comm, j.WakeeSyscall, j.WakeeFD()))
@@ -240,7 +240,7 @@ func wakeLine(j *observe.Judged) string {
 	return b.String()
 }
 
-// wakerName names what woke: an interrupt is not the thread that it hit.
+// wakerName names the waker: an interrupt is not the thread that it hit.
 func wakerName(j *observe.Judged) string {
 	what := ""
 	if len(j.WakePaths) > 0 {
@@ -332,7 +332,7 @@ func (v *view) call(c *observe.Call) {
 	v.withWays(fmt.Sprintf("%s  %d %s", v.since(cmp.Or(c.Exit, c.Enter)), c.TID, v.text.Dim(text)), took{name, c.Way})
 }
 
-// end writes what comes at the end of an observation.
+// end writes the end of an observation's report.
 func (v *view) end(p *observe.Pipeline) error {
 	v.losses = p.LostBy
 	v.unseen = append(v.unseen, p.Unobservable()...)
@@ -360,7 +360,7 @@ func watchedText(p *observe.Pipeline) string {
 	return text + "."
 }
 
-// finish writes what comes at the end.
+// finish writes the end.
 func (v *view) finish(lost uint64) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -392,7 +392,7 @@ func (v *view) finish(lost uint64) error {
 	return nil
 }
 
-// lostText says what was lost, and what that may have told.
+// lostText describes the losses, and the facts that they may have carried.
 func lostText(lost uint64, by map[string]uint64) string {
 	var parts []string
 	for _, source := range slices.Sorted(maps.Keys(by)) {

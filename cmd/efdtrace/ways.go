@@ -46,7 +46,7 @@ func (w *ways) number(way *observe.Way) (n int, fresh bool) {
 	return n, !known
 }
 
-// wayText tells two ways apart.
+// wayText distinguishes two ways.
 func wayText(way *observe.Way) string {
 	var b strings.Builder
 	for _, s := range way.Steps {
@@ -58,8 +58,8 @@ func wayText(way *observe.Way) string {
 	return b.String()
 }
 
-// taken: what is shown of a way. The branches that it did not take, and what
-// cannot be told, are not.
+// taken reports whether an edge of a way is shown: those of other branches, and
+// unknown ones, are not.
 func taken(v ktrace.Verdict) bool {
 	return v != ktrace.NotTaken && v != ktrace.NotObservable && v != ktrace.Inconclusive
 }
@@ -77,7 +77,7 @@ func unsure(way *observe.Way) (n int) {
 // byTracer reports whether the function tracer is the evidence of a step.
 func byTracer(way *observe.Way, s *match.Step) bool { return strings.HasPrefix(s.Evidence, way.Tracer) }
 
-// traced names the function tracer among what was observed with, nil for none.
+// traced adds the function tracer to the sources, nil for none.
 func (v *view) traced(t *match.Tracer) {
 	if t != nil {
 		v.tier = "tracepoints and " + t.Name

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Command bench prints what the calls of package efd cost beside the same
-// calls in C, through golang.org/x/sys/unix and through os.File. Every figure
-// is the median of runs that alternate between the contenders.
+// Command bench compares the cost of package efd's calls with the same calls in
+// C, through golang.org/x/sys/unix and through os.File. Every figure is the
+// median of runs that alternate between the contenders.
 package main
 
 import (
@@ -24,8 +24,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// row is one line of the table. limit is held against C, or against
-// os.File where C has nothing like it.
+// row is one line of the table. limit is the bound of the ratio to C, or to
+// os.File if C has no equivalent.
 type row struct {
 	name  string
 	c     string // the C program's word for it
@@ -109,7 +109,7 @@ func bench() error {
 	defer close(stop)
 	go func() { <-stop }()
 
-	heap := heapPerEventFD() // before the rows, whose garbage would be freed meanwhile
+	heap := heapPerEventFD() // before the rows, whose garbage would be freed during it
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out, "ns per operation\tC\tefd\tx/sys/unix\tos.File\tgVisor\tSyscall6\tefd against\tat most\tallocs\t\t")
 	var missed []string
@@ -251,7 +251,7 @@ func median(v []float64) float64 {
 }
 
 // pairedRatio is the median of efd's time divided by the other's in the same
-// round: what else runs on the machine slows down both.
+// round: other load on the machine slows down both.
 func pairedRatio(list []*contender, vs string) float64 {
 	by := map[string][]float64{}
 	for _, l := range list {
@@ -278,8 +278,8 @@ func figure(ns float64) string {
 	return fmt.Sprintf("%.0f", ns)
 }
 
-// allocsOf is the number of allocations in 100 operations, per operation. What
-// starting the goroutines costs is less than one each.
+// allocsOf is the number of allocations in 100 operations, per operation.
+// Starting the goroutines adds less than one to each.
 func allocsOf(run func(int)) float64 {
 	return float64(int(testing.AllocsPerRun(5, func() { run(100) }) / 100))
 }
@@ -288,7 +288,7 @@ func heapPerEventFD() int64 {
 	const n = 5000
 	list := make([]*efd.EventFD, n)
 	var before, after runtime.MemStats
-	runtime.GC() // the cleanups of what the first collection found
+	runtime.GC() // the cleanups of the objects that the first collection found
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range list {

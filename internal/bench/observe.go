@@ -19,11 +19,11 @@ import (
 // observer is one way to observe the ping-pong, begun before a run and ended after it.
 type observer struct {
 	name  string
-	inner string   // what the program is told to do itself
+	inner string   // the operation that the program runs
 	tool  []string // the command that is attached to it: PID and DIR stand for themselves
 	ready func(tool, program int) bool
 
-	against, limit string // the row that it is held against, and the ratio that is wanted
+	against, limit string // the row that it is compared with, and the wanted ratio
 
 	ns   []float64
 	lost int64
@@ -53,7 +53,7 @@ func observers(dir string) []*observer {
 	}
 }
 
-// observing prints what it costs a program to be observed.
+// observing prints the cost of being observed for a program.
 func observing() error {
 	dir, err := os.MkdirTemp("", "efd-bench")
 	if err != nil {
@@ -73,7 +73,8 @@ func observing() error {
 	list := observers(dir)
 	for round := range *observeRounds {
 		for i := range list {
-			// The program alone comes first in each round: the others are held against it.
+			// The program alone comes first in each round: the others are
+			// compared with it.
 			o := list[i]
 			if i > 0 {
 				o = list[1+(round+i)%(len(list)-1)]
@@ -207,7 +208,7 @@ func perfEvents(pid int) (n int) {
 }
 
 // printObservers prints the table. A ratio is the median of those of the
-// rounds: what else runs on the machine slows down both.
+// rounds: other load on the machine slows down both.
 func printObservers(list []*observer) {
 	by := map[string]*observer{}
 	for _, o := range list {

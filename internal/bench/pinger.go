@@ -19,7 +19,8 @@ import (
 const pingerEnv = "EFD_BENCH_PINGER"
 
 // pinger is a program with two threads on one CPU that wake each other through
-// eventfds and ppoll. It does what each line of its input says and answers with one.
+// eventfds and ppoll. It runs the operation that each line of its input names,
+// and answers with a line.
 func pinger() error {
 	in := bufio.NewScanner(os.Stdin)
 	var o *efd.Observation
@@ -63,7 +64,7 @@ func pingPong(n int) time.Duration {
 		runtime.LockOSThread()
 		var one unix.CPUSet
 		one.Set(0)
-		unix.SchedSetaffinity(0, &one) // where CPU 0 is not to be had, wherever it is
+		unix.SchedSetaffinity(0, &one) // if CPU 0 is unavailable, on any CPU
 		fds := []efd.PollFD{{FD: int32(in.FD()), Events: efd.POLLIN}}
 		for range n {
 			if first {

@@ -20,9 +20,9 @@ import (
 // observes itself.
 const soakLimit = 64 << 10
 
-// soaking observes this program, which is busy, and prints what that takes. It
-// fails where records were lost, a call chain is not the documented one, or
-// memory grows over the limit.
+// soaking observes this program, which is busy, and prints the cost. It fails
+// if records were lost, a call chain is not the documented one, or memory grows
+// over the limit.
 func soaking() error {
 	var wakes, findings atomic.Int64
 	o, err := efd.Observe(efd.OnWake(func(w efd.Wake) {
@@ -69,7 +69,7 @@ func soaking() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d wakes in %.0f s (%.0f a second), %d told of, %d records lost %v, %d findings, VmHWM %d KB\n",
+	fmt.Printf("%d wakes in %.0f s (%.0f a second), %d reported, %d records lost %v, %d findings, VmHWM %d KB\n",
 		r.Total, took.Seconds(), float64(r.Total)/took.Seconds(), wakes.Load(), r.Lost, r.LostBy, findings.Load(), peakMemory())
 	if r.Lost > 0 || findings.Load() > 0 || peakMemory() > soakLimit || r.Total == 0 || int64(r.Total) != wakes.Load() {
 		return errors.New("records were lost, a path was another, or memory grew")

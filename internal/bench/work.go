@@ -15,8 +15,8 @@ import (
 	"gvisor.dev/gvisor/pkg/eventfd"
 )
 
-// work is one contender's way to do a row: prepare returns what does n
-// operations, and what takes it down again.
+// work is one contender's way to do a row: prepare returns a function that does
+// n operations, and one that cleans up.
 type work func(size int) (run func(n int), done func())
 
 func must(err error) {
@@ -36,7 +36,7 @@ func one(n int, err error) {
 	}
 }
 
-// fleet has what eventfds made, by size.
+// fleet holds the handles that eventfds made, by size.
 var fleet = map[int][]*efd.EventFD{}
 
 // eventfds returns size of them, the same to all contenders. The one in the
@@ -192,7 +192,7 @@ func pollSet(timeout time.Duration) work {
 	}
 }
 
-// pollSlice is what a user of x/sys/unix writes instead of a PollSet.
+// pollSlice is the code of a user of x/sys/unix in place of a PollSet.
 func pollSlice(timeout time.Duration) work {
 	return func(size int) (func(int), func()) {
 		list := eventfds(size)

@@ -62,7 +62,7 @@ func hostMirror(ctx context.Context) (mirror, error) {
 }
 
 // namedMirror is the mirror that MIRROR names: the URI of the main archive,
-// whose security tree lies beside it.
+// with its security tree in the same directory.
 func namedMirror(uri string) (mirror, error) {
 	u, err := url.Parse(uri)
 	if err != nil || u.Scheme == "" || u.Host+u.Path == "" || strings.ContainsFunc(uri, unicode.IsSpace) {
@@ -113,7 +113,7 @@ Acquire::Languages "none"; Acquire::Retries "2"; Acquire::http::Timeout "20"; Ac
 	return &apt{dir: dir, uri: uri, env: append(os.Environ(), "APT_CONFIG="+filepath.Join(dir, "apt.conf"), "LC_ALL=C")}, nil
 }
 
-// run runs one of apt's programs in dir and returns what it printed.
+// run runs one of apt's programs in dir and returns its output.
 func (a *apt) run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env, cmd.Dir = a.env, dir
@@ -126,7 +126,7 @@ func (a *apt) run(ctx context.Context, dir, name string, args ...string) ([]byte
 	return out, nil
 }
 
-// aptErrors are the lines of apt's that tell of errors: what explains one may be longer.
+// aptErrors are the error lines of apt's output: an explanation may be longer.
 func aptErrors(stderr string) string {
 	var lines []string
 	for line := range strings.Lines(stderr) {
@@ -140,7 +140,7 @@ func aptErrors(stderr string) string {
 	return lastLines(strings.Join(lines[:min(3, len(lines))], ""), 3)
 }
 
-// gone reports whether apt was told that the mirror has no such suite.
+// gone reports whether apt's error is that the mirror has no such suite.
 func gone(err error) bool { return strings.Contains(err.Error(), "does not have a Release file") }
 
 // update fetches and verifies the suite's lists. Lists of an earlier run serve

@@ -39,7 +39,7 @@ func TestUnreachableMirror(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the mirror http://127.0.0.1:1/debian cannot be reached") {
 		t.Errorf("%d kernels, %v", len(kernels), err)
 	}
-	if len(notes) != len(suites) || !strings.Contains(strings.Join(notes, " "), "suite trixie-backports is not to be had: ") {
+	if len(notes) != len(suites) || !strings.Contains(strings.Join(notes, " "), "suite trixie-backports is unavailable: ") {
 		t.Errorf("%q", notes)
 	}
 	list("127.0.0.1:1_debian")
@@ -92,7 +92,7 @@ func TestSuiteNotServed(t *testing.T) {
 	if err == nil || kernels != nil || !strings.Contains(err.Error(), "could not be asked for "+suites[0].name+", whose") {
 		t.Errorf("%d kernels, %v", len(kernels), err)
 	}
-	for i, want := range []string{"is not to be had: apt-get update: ", "does not have a Release file", "is not to be had: ", ": its lists are those of an earlier run: "} {
+	for i, want := range []string{"is unavailable: apt-get update: ", "does not have a Release file", "is unavailable: ", ": its lists are those of an earlier run: "} {
 		if len(notes) != len(suites) || !strings.Contains(notes[i], want) {
 			t.Errorf("no %q in %q", want, notes)
 		}

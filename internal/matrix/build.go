@@ -33,9 +33,9 @@ type selection struct{ run, skip string }
 // none selects no test.
 var none = &selection{}
 
-// inGuests are the packages of which not all tests run in guests: some say the
-// same on every kernel, or are long and about races of Go code, some need what
-// a guest has not, the go command or a shell.
+// inGuests are the packages of which only some tests run in guests: the others
+// give the same result on every kernel, take long and are about races of Go
+// code, or need the go command or a shell, which a guest does not have.
 var inGuests = map[string]*selection{
 	".":                      {skip: "^(ExampleEventFD_File_exec|TestHandlesAloneAreSmall|TestCallPathNames|TestCloseRaces.*|TestPollSetChangeKeepsTheLimit|TestPollSetOfALingeringConn|TestWakeRaces|TestCloseMeetsABeginningWait|TestTracerRemoveWhileCalling|Fuzz.*)$"},
 	"cmd/efdtrace":           {run: "^(TestDemo|TestDoctor|TestRunAndReplay|TestRunTraced|TestWaiter)$"},
@@ -205,7 +205,7 @@ func (c *cpioWriter) modules(k *kernel) error {
 	return nil
 }
 
-// addKernel writes base and behind it an archive with the kernel's modules and
+// addKernel writes base and after it an archive with the kernel's modules and
 // its job.
 func addKernel(base string, k *kernel, job wire.Job, out string) error {
 	text, err := json.Marshal(job)
@@ -238,8 +238,9 @@ func addKernel(base string, k *kernel, job wire.Job, out string) error {
 	return f.Close()
 }
 
-// has lists what a guest has: the tiers that tests ask for, and the scenarios
-// that it can run. What needs one of them fails there instead of skipping.
+// has lists the facilities of a guest: the tiers that tests require, and the
+// scenarios that it can run. A test that needs one of them fails there instead
+// of skipping.
 func (k *kernel) has() []string {
 	list := []string{"perf", "tracefs", "kallsyms", "watch", "ftrace", "text"}
 	before := func(series string) bool { return naturalCompare(k.Series, series) < 0 }
@@ -279,15 +280,15 @@ const (
 	verifyRecording = "verify.jsonl.gz"
 )
 
-// The limits of one step. What a guest does in a second takes ten where the
-// host is loaded.
+// The limits of one step. A second's work takes ten in a guest if the host is
+// loaded.
 const (
 	stepLimit   = 3 * time.Minute
 	verifyLimit = 5 * time.Minute
 )
 
-// job is what a guest does: the tests as root, the library's once more as an
-// ordinary user, and the conformance of paths. GOGC: memory is cheaper there
+// job lists the steps of a guest: the tests as root, the library's once more as
+// an ordinary user, and the conformance of paths. GOGC: memory is cheaper there
 // than time.
 func (c *config) job(k *kernel, pkgs []string) wire.Job {
 	env := []string{"EFD_REQUIRE=" + strings.Join(k.has(), ","), "EFD_EMULATED=1", "GOGC=400"}

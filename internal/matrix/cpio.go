@@ -14,7 +14,7 @@ import (
 
 // cpioWriter writes an archive in the kernel's "newc" format
 // (Documentation/driver-api/early-userspace/buffer-format.rst). The kernel
-// takes several archives one behind the other.
+// takes several concatenated archives.
 type cpioWriter struct {
 	w    io.Writer
 	ino  int

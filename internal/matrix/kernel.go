@@ -20,7 +20,7 @@ type kernel struct {
 	Series  string // "6.12"
 	Flavour string // "cloud", or "" for the plain one
 	Arch    string // as Debian names it: amd64, arm64
-	ABI     string // "6.12.117+deb13-cloud-amd64", what uname -r prints
+	ABI     string // "6.12.117+deb13-cloud-amd64", the output of uname -r
 	Version string // of the package
 
 	split  bool // image and modules are packages of their own, as from 6.19 on
@@ -72,7 +72,8 @@ func (a *apt) list(ctx context.Context, arch string) ([]*kernel, error) {
 func kernelsIn(names []string, arch string) (found []*kernel) {
 	for _, name := range names {
 		k, ok := parsePackage(name)
-		// From 6.19 on linux-image is a package of 2 kB beside linux-binary.
+		// From 6.19 on linux-image is a package of 2 kB that goes with
+		// linux-binary.
 		if !ok || k.Arch != arch || !k.split && slices.Contains(names, "linux-binary-"+k.ABI) {
 			continue
 		}
@@ -205,7 +206,7 @@ func find(ctx context.Context, cache, arch string, m mirror) (list []*kernel, no
 	var unfetched []string
 	for i, a := range roots {
 		if updated[i] != nil {
-			notes = append(notes, fmt.Sprintf("suite %s is not to be had: %v", suites[i].name, updated[i]))
+			notes = append(notes, fmt.Sprintf("suite %s is unavailable: %v", suites[i].name, updated[i]))
 			lost++
 			if !gone(updated[i]) {
 				unfetched = append(unfetched, suites[i].name)
@@ -277,8 +278,8 @@ func (k *kernel) fetch(ctx context.Context, cache string) (fresh bool, err error
 	return true, nil
 }
 
-// keep moves what was unpacked to the kernel's place, instead of what may be
-// left there of one without an image.
+// keep moves the unpacked files to the kernel's place, replacing an incomplete
+// copy without an image.
 func (k *kernel) keep(unpacked string) error {
 	if _, err := os.Stat(filepath.Join(unpacked, "vmlinuz")); err != nil {
 		return errors.New("it holds no kernel image")

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// errLocked is what tryLock returns where another process has the lock.
+// errLocked is the error of tryLock if another process has the lock.
 var errLocked = errors.New("another run uses it")
 
 // tryLock locks a directory, which it makes where there is none, against other

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command matrix boots stock Debian kernels under QEMU, runs the module's
-// tests and efdtrace verify in each, and prints what every kernel gave.
+// Command matrix boots stock Debian kernels under QEMU, runs the module's tests
+// and efdtrace verify in each, and prints the results of every kernel.
 //
 //	go run ./internal/matrix                 # the default series
 //	KERNELS="6.1 6.12" go run ./internal/matrix
@@ -38,11 +38,11 @@ import (
 	"time"
 )
 
-// defaultKernels is what runs without KERNELS. One is a plain kernel, for the
-// drivers that cloud kernels lack.
+// defaultKernels are the kernels of a run without KERNELS. One is a plain
+// kernel, for the drivers that cloud kernels lack.
 const defaultKernels = "5.10 6.1-plain 6.12 6.18 newest"
 
-// config is what one run was asked for.
+// config holds the options of one run.
 type config struct {
 	kernels string
 	mirror  string
@@ -154,7 +154,7 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	return c, 0
 }
 
-// run fetches, builds, boots and reports. failed tells that a kernel is not well.
+// run fetches, builds, boots and reports. failed is set if a kernel failed.
 func (c *config) run(ctx context.Context, stdout, stderr io.Writer) (failed bool, err error) {
 	p := &progress{w: stderr, begin: time.Now()}
 	if !c.list {
@@ -164,7 +164,7 @@ func (c *config) run(ctx context.Context, stdout, stderr io.Writer) (failed bool
 		}
 		defer unlock()
 	}
-	// apt and what it fetches are one run's at a time.
+	// One run at a time uses apt and its downloads.
 	unlock, err := lock(ctx, c.cache, p)
 	if err != nil {
 		return false, err
@@ -211,7 +211,7 @@ func (c *config) findKernels(ctx context.Context, p *progress) ([]*kernel, error
 	return list, err
 }
 
-// save writes the results beside the recordings.
+// save writes the results next to the recordings.
 func (c *config) save(results []*result) error {
 	if err := os.MkdirAll(c.out, 0o755); err != nil {
 		return err

@@ -27,13 +27,13 @@ type limits struct {
 	total   time.Duration
 }
 
-// qemu is how each architecture is emulated. thread=single: with a thread for
-// each CPU, guests hang when the function tracer patches code.
+// qemu holds the emulator's options of each architecture. thread=single: with a
+// thread for each CPU, guests hang when the function tracer patches code.
 // rcu_expedited: closing events and changing tracers waits for grace periods.
 // no_timer_check: on a loaded host the kernel takes a late timer for a broken
-// one, and panics.
-// cx16: QEMU 7.2 leaves an operand's bits in the flags behind cmpxchg16b, and
-// what an interrupt hits there goes on in single steps, or dies.
+// one, and panics. cx16: QEMU 7.2 leaves an operand's bits in the flags after
+// cmpxchg16b, and code that an interrupt hits there goes on in single steps, or
+// dies.
 var qemu = map[string]struct {
 	program, kernel string // the second: its command line
 	args            []string
@@ -42,17 +42,17 @@ var qemu = map[string]struct {
 	"arm64": {"qemu-system-aarch64", "console=ttyAMA0", []string{"-accel", "tcg,thread=single", "-M", "virt", "-cpu", "cortex-a76"}},
 }
 
-// errDone ends a guest whose job is done. It does not power itself off: what
-// it sent last could still be on its way.
+// errDone ends a guest whose job is done. It does not power itself off: its
+// last frames could still be in flight.
 var errDone = errors.New("done")
 
-// trouble is what a kernel prints when it is lost.
+// trouble matches the messages of a kernel that has crashed.
 var trouble = regexp.MustCompile(`Kernel panic|Oops:|Unable to mount root|BUG: unable to handle|Unable to handle kernel`)
 
-// warned is what a kernel prints that goes on, and should be looked at.
+// warned matches warnings after which a kernel goes on, to be looked at.
 var warned = regexp.MustCompile(`(?m)^\[ *\d+\.\d+\] (WARNING: .*|INFO: task .* blocked for .*|watchdog: BUG: .*|rcu: INFO: .* detected .*)$`)
 
-// warnings are the notes on what a kernel warned of.
+// warnings are the notes on a kernel's warnings.
 func warnings(log string) []string {
 	var notes []string
 	for _, m := range warned.FindAllStringSubmatch(log, -1) {
@@ -61,7 +61,7 @@ func warnings(log string) []string {
 	return notes
 }
 
-// console keeps what a guest prints on its serial line.
+// console keeps the output of a guest's serial line.
 type console struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -80,8 +80,8 @@ func (c *console) String() string {
 	return c.text.String()
 }
 
-// boot runs one guest and hands on its frames. It returns what the guest
-// printed, and an error where the guest did not come to the end of its job.
+// boot runs one guest and hands on its frames. It returns the guest's output,
+// and an error if the guest did not complete its job.
 func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(wire.Frame, []byte)) (log string, err error) {
 	dir, err := os.MkdirTemp("", "efd-matrix-")
 	if err != nil {

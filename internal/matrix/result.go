@@ -13,14 +13,14 @@ import (
 	"github.com/efd-go/efd/internal/scenario"
 )
 
-// What became of a kernel or of one of its steps.
+// The outcomes of a kernel or of one of its steps.
 const (
 	statusOK      = "ok"
 	statusFailed  = "failed"
 	statusSkipped = "skipped"
 )
 
-// result is what one kernel gave.
+// result holds the results of one kernel.
 type result struct {
 	Series  string `json:"series"`
 	Arch    string `json:"arch"`
@@ -36,11 +36,11 @@ type result struct {
 	Verify  []verdict `json:"verify,omitempty"`
 	Notes   []string  `json:"notes,omitempty"`
 
-	// What verify counted over all scenarios.
+	// The counts of verify over all scenarios.
 	Coverage *share `json:"coverage,omitempty"`
 	Witness  *share `json:"witness,omitempty"`
 
-	required []string // what has to be there: a scenario that is skipped for want of it failed
+	required []string // the required facilities: a scenario that is skipped for lack of one failed
 }
 
 // share is how many of the edges that could be shown were.
@@ -52,7 +52,7 @@ type share struct {
 	Saw      int        `json:"saw,omitempty"`   // by the tracer
 	Open     []openEdge `json:"open,omitempty"`
 	Apart    []openEdge `json:"apart,omitempty"`    // not counted: functions whose entry is not to be seen
-	Disagree []openEdge `json:"disagree,omitempty"` // what chains and tracer tell otherwise
+	Disagree []openEdge `json:"disagree,omitempty"` // edges on which chains and tracer differ
 }
 
 // String is the share in per cent, "" where there is none.
@@ -63,7 +63,7 @@ func (s *share) String() string {
 	return fmt.Sprintf("%.1f %%", 100*float64(max(s.Shown, s.Saw))/float64(s.Edges))
 }
 
-// tests is what one run of a test program gave.
+// tests holds the results of one run of a test program.
 type tests struct {
 	Name    string   `json:"name"`
 	Status  string   `json:"status"`
@@ -93,15 +93,15 @@ type openEdge struct {
 	Verdict  string `json:"verdict,omitempty"`
 	Evidence string `json:"evidence,omitempty"`
 
-	// Of a share: the reason, the scenarios, and what each side tells.
+	// Of a share: the reason, the scenarios, and the verdict of each side.
 	Reason    string   `json:"reason,omitempty"`
 	Scenarios []string `json:"scenarios,omitempty"`
 	Chains    string   `json:"chains,omitempty"`
 	Tracer    string   `json:"tracer,omitempty"`
 }
 
-// testLine is a verdict of the testing package, nameLine tells whose output
-// follows, and logLine is what a test logged.
+// testLine is a verdict of the testing package, nameLine names the test of the
+// following output, and logLine is a log message of a test.
 var (
 	testLine = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
 	nameLine = regexp.MustCompile(`^=== (?:RUN|NAME|CONT)\s+(\S+)`)
@@ -112,7 +112,7 @@ var (
 // readTests reads the verbose output of a test program.
 func readTests(name string, end wire.Frame, output string) tests {
 	t := tests{Name: name, Status: statusOK, Exit: end.Status, Seconds: end.Seconds}
-	current, said := "", map[string]string{} // by test, what it logged last
+	current, said := "", map[string]string{} // by test, its last log message
 	for line := range strings.Lines(output) {
 		line = strings.TrimRight(line, "\n")
 		if m := nameLine.FindStringSubmatch(line); m != nil {
@@ -185,11 +185,12 @@ func running(output string) string {
 	return open[len(open)-1]
 }
 
-// dump begins what a program writes of its goroutines.
+// dump matches the start of a goroutine dump.
 var dump = regexp.MustCompile(`(?m)^(?:SIGQUIT|panic|fatal error): `)
 
-// failures is what a failed test program wrote, without the tests that passed
-// or were skipped. Of goroutines it is those that are in the module's code.
+// failures returns the output of a failed test program, without the tests that
+// passed or were skipped. Of goroutines it has those that are in the module's
+// code.
 func failures(output string) string {
 	var goroutines []string
 	if at := dump.FindStringIndex(output); at != nil {
@@ -236,7 +237,7 @@ type report struct {
 // settled are the verdicts that leave nothing to look at.
 var settled = map[string]bool{"seen": true, "renamed": true, "inlined": true, "not_taken": true}
 
-// readVerify reads what efdtrace verify -json printed.
+// readVerify reads the output of efdtrace verify -json.
 func (r *result) readVerify(output []byte) error {
 	var rep report
 	if err := json.Unmarshal(output, &rep); err != nil {
@@ -264,7 +265,7 @@ func (r *result) readVerify(output []byte) error {
 	}
 	for _, name := range scenario.Names() {
 		if slices.Contains(r.required, name) && !slices.ContainsFunc(r.Verify, func(v verdict) bool { return v.Name == name }) {
-			r.Verify = append(r.Verify, verdict{Name: name, Status: statusFailed, Reason: "this kernel has it, and verify does not tell of it"})
+			r.Verify = append(r.Verify, verdict{Name: name, Status: statusFailed, Reason: "supported by this kernel but missing from verify's output"})
 		}
 	}
 	return nil
@@ -305,7 +306,8 @@ const mayBeUnsure = 10
 // wantSeen is the least that the function tracer has to see, in per cent.
 const wantSeen = 98
 
-// unwitnessed says what verify lacks of a function tracer that the kernel has.
+// unwitnessed describes the gap if verify lacks a function tracer that the
+// kernel has.
 func (r *result) unwitnessed() string {
 	w := r.Witness
 	switch {

@@ -87,7 +87,7 @@ func (c *config) runAll(ctx context.Context, list []*kernel, all func(), p *prog
 }
 
 // fetchAll fetches the kernels one after the other, while the first of them run
-// already. Each has a channel that tells when it is there.
+// already. Each has a channel that is closed when it is fetched.
 func (c *config) fetchAll(ctx context.Context, chosen []*kernel, all func(), p *progress) []chan error {
 	fetched := make([]chan error, len(chosen))
 	for i := range fetched {
@@ -178,8 +178,8 @@ func (c *config) runKernel(ctx context.Context, k *kernel, base, initrd string, 
 	}
 }
 
-// keepRecordings keeps what verify recorded on each kernel on which every
-// scenario that could run is well.
+// keepRecordings keeps the recordings of verify on each kernel on which every
+// runnable scenario succeeded.
 func (c *config) keepRecordings(results []*result) error {
 	for _, r := range results {
 		if s := r.sums(); r.Status != statusOK || s.ok == 0 || s.unsure > 0 {
@@ -247,7 +247,7 @@ func (in *intake) close(job wire.Job) {
 	}
 }
 
-// unheard tells of a step that the guest did not say the end of.
+// unheard reports a step for which the guest sent no end.
 func (in *intake) unheard(job wire.Job) error {
 	if len(job.Steps) == 0 {
 		return errors.New("there was nothing to do: no step has a name that -steps matches")
@@ -284,7 +284,7 @@ func (in *intake) end(f wire.Frame) {
 		in.r.Tests = append(in.r.Tests, t)
 		return
 	}
-	// Status 1 is a finding, which the scenarios tell.
+	// Status 1 is a finding, which the scenarios show.
 	if in.r.Verify == nil || f.Status > 1 || f.Status < 0 || f.Status == 1 && in.r.sums().bad == 0 {
 		t := readTests(f.Step, f, out)
 		if in.verifyErr != nil {
@@ -295,8 +295,8 @@ func (in *intake) end(f wire.Frame) {
 	}
 }
 
-// logName is the file for what a step wrote. That of a test program that failed
-// and runs once more has a name of its own.
+// logName is the file for the output of a step. That of a test program that
+// failed and runs once more has a name of its own.
 func (in *intake) logName(step string) string {
 	name := strings.NewReplacer(" ", "-", "/", "-").Replace(step)
 	if n := len(in.r.Tests); n > 0 && in.r.Tests[n-1].Name == step {

@@ -36,7 +36,7 @@ func (r *result) cells() []string {
 	return c
 }
 
-// count writes what passed, and the rest where there is some.
+// count writes the number of passed ones, and the other numbers that are not 0.
 func count(ok, bad, skipped, unsure int) string {
 	if ok+bad+skipped+unsure == 0 {
 		return ""
@@ -71,7 +71,8 @@ func markdownTable(w io.Writer, results []*result) {
 	}
 }
 
-// details writes what is behind a row: what failed, what stayed open and why.
+// details writes the details of a row: the failures, the open edges and the
+// reasons.
 func details(w io.Writer, r *result) {
 	if r.Status != statusOK {
 		fmt.Fprintf(w, "\n%s: %s: %s\n", r.Series, r.Status, r.Reason)
@@ -101,8 +102,8 @@ func details(w io.Writer, r *result) {
 	}
 }
 
-// details writes the edges of which the function tracer did not say what the
-// call chains say.
+// details writes the edges on which the function tracer and the call chains
+// differ.
 func (s *share) details(w io.Writer, series string) {
 	if s == nil {
 		return

@@ -20,8 +20,8 @@ type failure struct {
 	Name, Output string
 }
 
-// failures are what a kernel failed in: its tests and scenarios, or else why it
-// was lost.
+// failures lists the failed tests and scenarios of a kernel, or else why it was
+// lost.
 func (r *result) failures() (all []failure) {
 	for _, t := range r.Tests {
 		if t.Status == statusFailed {

@@ -60,10 +60,10 @@ func trim(from, to string) error {
 	return writeGzip(to, text.Bytes())
 }
 
-// firstEntries leaves of the functions that were entered the first of each
-// place in each part of the trial: parts end where a wake begins or ends. The
-// plain function tracer tells a jump by what was entered before with the same
-// place to return to, so there that is part of the place, and is kept too.
+// firstEntries keeps of the function entries the first of each place in each
+// part of the trial: parts end at the beginning or end of a wake. With the
+// plain function tracer a tail call shows in the previous entry with the same
+// return address, so there that is part of the place, and is kept too.
 func firstEntries(events []ktrace.Event, note string) ([]ktrace.Event, error) {
 	var trial struct {
 		Wakes []struct{ Began, Ended int64 }

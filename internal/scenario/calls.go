@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needCall tells whether the architecture has a system call.
+// needCall returns an error if the architecture does not have a system call.
 func needCall(nr int, name, instead string) func() error {
 	return func() error {
 		if nr < 0 {
@@ -130,7 +130,7 @@ func (t *T) writeBytes(fd int, b string) error {
 	return expect(nil, n == len(b), "write took %d bytes of %d", n, len(b))
 }
 
-// readBytes reads what must be want from fd.
+// readBytes reads from fd and requires the result want.
 func (t *T) readBytes(fd int, want string) error {
 	b := make([]byte, len(want)+16)
 	n := 0
@@ -158,7 +158,7 @@ func (t *T) Ppoll(fd int, events efd.PollEvents) error {
 }
 
 // WaitPpoll makes the waiter sleep in ppoll on fd; after, which may be nil,
-// is what it does then.
+// runs afterwards.
 func (t *T) WaitPpoll(fd int, events efd.PollEvents, after func() error) error {
 	return t.Wait(func() error {
 		if err := t.Ppoll(fd, events); err != nil || after == nil {
@@ -205,7 +205,8 @@ func (t *T) left() time.Duration {
 // known, and nothing else.
 func pause() { time.Sleep(50 * time.Microsecond) }
 
-// Unnoticed does on the waker's thread what must not wake the waiter.
+// Unnoticed runs fn on the waker's thread and requires that it does not wake
+// the waiter.
 func (t *T) Unnoticed(fn func() error) error {
 	before, err := asleep.Switches(t.res.PID, t.res.Waiter)
 	if err != nil {

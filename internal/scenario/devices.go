@@ -132,7 +132,7 @@ var devices = []*Scenario{
 	},
 }
 
-// missing makes the need of a scenario from what its device says.
+// missing makes the need of a scenario from its device's error.
 func missing(device string, available func() error) func() error {
 	return func() error {
 		if err := available(); err != nil {
@@ -224,8 +224,8 @@ func (t *T) keyboard() (k *uinput.Keyboard, fd int, err error) {
 	return k, fd, err
 }
 
-// actAlone does what wakes a task of the kernel's own, on the waker's thread,
-// and waits until it shows.
+// actAlone wakes a task of the kernel's own, on the waker's thread, and waits
+// until the effect shows.
 func (t *T) actAlone(wake func() error, done func() (bool, error)) error {
 	return t.Do(func() error {
 		t.act(true)

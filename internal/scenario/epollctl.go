@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is done to an epoll besides waiting in it.
+// Operations on an epoll other than waiting in it.
 var epollCtls = []*Scenario{
 	{
 		Name: "epoll_ctl_ready", System: 12, Title: "EPOLL_CTL_ADD of an eventfd that is readable wakes who sleeps in the epoll, and so does EPOLL_CTL_MOD",
@@ -96,7 +96,7 @@ func runEpollLevel(t *T) error {
 	if err != nil {
 		return err
 	}
-	// Who comes last is the first in an epoll's queue.
+	// The last waiter is the first in an epoll's queue.
 	other, err := t.Second(epollWait(p, e.FD()), epollCalls...)
 	if err != nil {
 		return err

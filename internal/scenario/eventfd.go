@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What eventfd2, read and write do besides the plain wait.
+// Operations of eventfd2, read and write other than the plain wait.
 var eventfds = []*Scenario{
 	{
 		Name: "eventfd2", System: 1, Title: "an eventfd is made, looked at in fdinfo, duplicated and closed; a write to the duplicate wakes who reads the first",

@@ -33,7 +33,7 @@ var ioUrings = []*Scenario{
 }
 
 // ringOffsets are struct io_sqring_offsets and struct io_cqring_offsets: they
-// have the same size, and what is used of them lies at the same places.
+// have the same size, and the used fields lie at the same offsets.
 type ringOffsets struct {
 	head, tail, mask, entries, flags, dropped, array, _ uint32
 	_                                                   uint64
@@ -186,7 +186,7 @@ func signalsInWake() error {
 	return nil
 }
 
-// signalInWake has a poll request end, and looks for the signal at once.
+// signalInWake ends a poll request, and checks for the signal immediately.
 func signalInWake() error {
 	runtime.LockOSThread() // the only thread that may use the ring
 	defer runtime.UnlockOSThread()

@@ -66,7 +66,7 @@ func runMemcg(t *T) error {
 	if err != nil {
 		return err
 	}
-	// Pages that nobody has touched: who does first is charged for them.
+	// Untouched pages: their first user is charged for them.
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return callError(err, "mmap")

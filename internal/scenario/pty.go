@@ -58,7 +58,8 @@ func runPTY(t *T) error {
 	return t.Act(func() error { return t.writeBytes(master, "x\n") })
 }
 
-// runPTYRaw: without lines, what is typed is readable at once.
+// runPTYRaw: without line discipline, typed characters are readable
+// immediately.
 func runPTYRaw(t *T) error {
 	master, tty, err := t.openPTY()
 	if err != nil {

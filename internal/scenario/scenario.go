@@ -1,9 +1,8 @@
 //go:build linux
 
-// Package scenario has the kernel systems of the project as things that run:
-// each makes real calls in which one thread sleeps and something else wakes
-// it. A scenario knows that its waiter sleeps before it acts, and leaves
-// nothing behind.
+// Package scenario has the kernel systems of the project as programs: each
+// makes real calls in which one thread sleeps and another activity wakes it. A
+// scenario knows that its waiter sleeps before it acts, and cleans up.
 package scenario
 
 import (
@@ -25,24 +24,24 @@ type Scenario struct {
 	Name   string
 	System int    // row of the table of systems
 	Title  string // one line
-	Demo   bool   // part of what demo shows when asked for nothing
+	Demo   bool   // part of demo without arguments
 
-	Source    string   // documented path of what wakes
+	Source    string   // documented path of the wake source
 	Waiter    string   // system call that the waiter sleeps in
 	SleepPath string   // documented path of that sleep, "" where the call has its own
-	Through   []string // what has the wait-queue entries on the way, outermost first, as calls.txt of the catalogue names it; none: no wait queue
+	Through   []string // the owners of the wait queue entries on the way, outermost first, as calls.txt of the catalogue names them; none: no wait queue
 	Context   string   // of the waking, "" for task
 	Without   []string // branches of Source that cannot be taken
 	Branches  []string // those of the documented paths that its wake takes, where they have several
-	Worker    bool     // who is woken is a task of the kernel's own, whatever our waiter does
-	Unwatched bool     // changes its wait queue more often than watchpoints can tell
+	Worker    bool     // the wakee is a task of the kernel's own, whatever our waiter does
+	Unwatched bool     // changes its wait queue more often than watchpoints can follow
 	Paths     []string // further documented paths that the scenario takes
 
 	need func() error   // nil, or why this machine cannot show it
 	run  func(*T) error // on the calling goroutine
 }
 
-// Result is what a scenario did.
+// Result holds the results of a scenario.
 type Result struct {
 	PID            int
 	Waiter, Waker  int    // thread ids; Waker also makes the set-up's calls
@@ -50,16 +49,16 @@ type Result struct {
 	Wakes          []Wake // the first is the one that the scenario is about
 	StillAsleep    []SleepingThread
 	Calls          []Line
-	Object         string         // what was waited on: "eventfd 5 (id 12)"
-	FDs            map[int]string // descriptors that were open, and what they are
+	Object         string         // the object that was waited for: "eventfd 5 (id 12)"
+	FDs            map[int]string // open descriptors, with their objects
 	WaiterSyscalls []int          // numbers under which the waiter may sleep
 
 	// Watch, which ready may set, has an eventfd made by make and watched from
 	// then on. It is called on the thread that makes it.
 	Watch func(make func() (fd int, err error)) error
 
-	// Joined, which ready may set, is told of a further thread before it makes a
-	// call.
+	// Joined, which ready may set, is called with a further thread before that
+	// makes a call.
 	Joined func(tid int)
 }
 
@@ -82,14 +81,14 @@ type Line struct {
 	End   time.Time
 	Text  string
 	Call  *efd.Call // nil where the call was not made through the library
-	Acts  bool      // what woke the waiter
+	Acts  bool      // the action that woke the waiter
 	After bool      // made when all was over: closing
 }
 
 // ErrSkip is wrapped by the error of a scenario that cannot run here.
 var ErrSkip = errors.New("not possible here")
 
-// Skip makes an error that says what is missing.
+// Skip makes an error that names the missing requirement.
 func Skip(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrSkip, fmt.Sprintf(format, a...))
 }
@@ -234,8 +233,8 @@ func (t *T) Asleep() error {
 	return asleep.Await(t.called, t.res.PID, t.res.Waiter, t.res.WaiterSyscalls...)
 }
 
-// Act does what wakes the waiter, on the waker's thread, and waits for the
-// waiter's call to return.
+// Act runs wake on the waker's thread, and waits for the waiter's call to
+// return.
 func (t *T) Act(wake func() error) error { return t.ActAs(t.scenario.Own(), wake) }
 
 // ActAs is Act where the wake is another than the scenario's own.
@@ -292,7 +291,7 @@ func (t *T) Sys(fn func() (int, error), format string, a ...any) (int, error) {
 	return n, err
 }
 
-// FD notes what a descriptor is.
+// FD records the object of a descriptor.
 func (t *T) FD(fd int, what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

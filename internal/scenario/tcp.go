@@ -149,8 +149,8 @@ func (t *T) tcpData(l *loopback, wait func(fd int) error) error {
 	return t.Act(func() error { return t.writeBytes(client, "x") })
 }
 
-// runTCPFast: header prediction wants both sides to have sent, and what was
-// sent to have been read.
+// runTCPFast: header prediction requires that both sides have sent, and that
+// the sent data was read.
 func runTCPFast(t *T) error {
 	client, server, err := t.tcpPair(ipv4, nil)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// thread is an operating system thread of its own that runs what it is given,
-// one thing after the other.
+// thread is an operating system thread that runs the functions given to it, one
+// after the other.
 type thread struct {
 	tid  int
 	work chan func()

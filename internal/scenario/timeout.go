@@ -71,9 +71,9 @@ func (t *T) timeoutEpoll(d time.Duration) error {
 	}, epollCalls...)
 }
 
-// timesOut makes the waiter's call with a time-out, a longer one where it
-// ended before the thread was seen asleep: what is waited for is the state,
-// and a time-out alone cannot promise it.
+// timesOut makes the waiter's call with a timeout, a longer one if it ended
+// before the thread was seen asleep: the aim is that state, and a timeout alone
+// cannot guarantee it.
 func (t *T) timesOut(d time.Duration, call func(time.Duration) (int, error), nr ...int) error {
 	if err := t.shareCPU(); err != nil {
 		return err
@@ -138,10 +138,10 @@ func (t *T) asleepOrDone() (bool, error) {
 }
 
 // spin keeps the current thread's CPU busy until the waiter's call has
-// returned: some kernels hide what an interrupt does on an idle CPU. It makes
-// no system call, each of which would be a record more for who observes, but
-// yields some times a second: with GOMAXPROCS=1 the waiter and all of Go's timers
-// need its processor, and the runtime alone may be late to take it away.
+// returned: some kernels hide the work of an interrupt on an idle CPU. It makes
+// no system call, each of which would be one more record for an observer, but
+// yields some times a second: with GOMAXPROCS=1 the waiter and all of Go's
+// timers need its processor, and the runtime alone may be late to take it away.
 func (t *T) spin() error {
 	const rounds = 1 << 20 // about 10 ms
 	for n := 1; len(t.waiting) == 0; n++ {

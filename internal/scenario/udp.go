@@ -61,7 +61,7 @@ func (t *T) socket(l *loopback, typ int, name string, bound bool) (int, error) {
 	return fd, err
 }
 
-// connect connects fd to what the socket to is bound to.
+// connect connects fd to the address of the socket to.
 func (t *T) connect(l *loopback, fd, to int) error {
 	return t.Do(func() error { return t.connectHere(l, fd, to) })
 }

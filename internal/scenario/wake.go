@@ -15,7 +15,7 @@ type Wake struct {
 	Began  int64 `json:"began"`           // of the act, CLOCK_MONOTONIC nanoseconds; the waiter slept then
 	Ended  int64 `json:"ended"`
 
-	Source    string   `json:"source"`              // documented path of what wakes
+	Source    string   `json:"source"`              // documented path of the wake source
 	Call      string   `json:"call,omitempty"`      // system call that the waiter sleeps in
 	SleepPath string   `json:"sleep,omitempty"`     // documented path of that sleep, "" where the call has its own
 	Through   []string `json:"callbacks,omitempty"` // as in Scenario; recordings of before have the functions of the entries
@@ -35,12 +35,12 @@ type SleepingThread struct {
 	Switches int    `json:"switches"` // how often the thread had given up the CPU, before and after
 }
 
-// Own is the wake that the scenario is about, less who and when.
+// Own is the scenario's own wake, without threads and times.
 func (s *Scenario) Own() Wake {
 	return Wake{Source: s.Source, Call: s.Waiter, SleepPath: s.SleepPath, Through: s.Through, Context: s.Context, Worker: s.Worker, Without: s.Without}
 }
 
-// begin: from now on the scenario does what wakes the waiter.
+// begin marks the start of the action that wakes the waiter.
 func (t *T) begin(own Wake) {
 	t.wake = own
 	if t.wake.Waiter == 0 {
@@ -64,9 +64,9 @@ func (t *T) state(w Wake) {
 	t.res.Wakes = append(t.res.Wakes, w)
 }
 
-// SpuriousWake does on the current thread what wakes the waiter and does not end its
-// call: it sleeps in one of the system calls again. own is what to state of
-// that wake.
+// SpuriousWake runs wake on the current thread: it wakes the waiter and does
+// not end its call, which sleeps in one of the system calls again. own is the
+// statement of that wake.
 func (t *T) SpuriousWake(own Wake, wake func() error, nr ...int) error {
 	t.act(true)
 	defer t.act(false)
@@ -103,7 +103,7 @@ func (t *T) Second(call func() error, nr ...int) (*waiter, error) {
 	return w, asleep.Await(ctx, t.res.PID, w.tid, nr...)
 }
 
-// joined tells who observes of a further thread.
+// joined reports a further thread to the observer.
 func (t *T) joined(tid int) {
 	if t.res.Joined != nil {
 		t.res.Joined(tid)
@@ -120,8 +120,8 @@ func (w *waiter) join() error {
 	}
 }
 
-// wokenToo: what woke the first waiter woke this one as well, in the same way
-// or by what followed from it.
+// wokenToo states that this waiter was woken by the first waiter's wake, in the
+// same way or by a consequence of it.
 func (w *waiter) wokenToo(also Wake) error {
 	if err := w.join(); err != nil {
 		return err
@@ -131,7 +131,7 @@ func (w *waiter) wokenToo(also Wake) error {
 	return nil
 }
 
-// wokenBy does what wakes this waiter alone, on the waker's thread.
+// wokenBy runs wake, which wakes this waiter alone, on the waker's thread.
 func (w *waiter) wokenBy(wake func() error) error {
 	t := w.t
 	err := t.Do(func() error {
@@ -150,8 +150,8 @@ func (w *waiter) wokenBy(wake func() error) error {
 	return nil
 }
 
-// rests does what must leave this waiter asleep in one of the system calls,
-// and sees that it has.
+// rests runs act, and requires that this waiter stays asleep in one of the
+// system calls.
 func (w *waiter) rests(act func() error, nr ...int) error {
 	t := w.t
 	before, err := asleep.Switches(t.res.PID, w.tid)

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the woken thread goes varies with load and topology; these two pin
-// it. What try_to_wake_up does then is reported and never asserted.
+// The CPU of the woken thread varies with load and topology; these two pin it.
+// The path of try_to_wake_up is then reported and never asserted.
 var wakeups = []*Scenario{
 	{
 		Name: "wakeup_same_cpu", System: 18, Title: "a thread wakes one that may run on the waker's own CPU only",

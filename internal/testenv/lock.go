@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Exclusive lets no other test of this user that asks for the same thing run until
-// t ends. It is for what the machine has few of, such as the processor's
-// watchpoints: packages are tested at the same time.
+// Exclusive lets no other test of this user that takes the same lock run until
+// t ends. It is for scarce resources of the machine, such as the processor's
+// watchpoints: packages are tested in parallel.
 func Exclusive(t testing.TB, thing string) {
 	t.Helper()
 	lock(t, thing, syscall.LOCK_EX, 3*Limit())
@@ -108,7 +108,8 @@ func holders(f *os.File) string {
 	inode := fmt.Sprintf(":%d", info.Sys().(*syscall.Stat_t).Ino)
 	var names []string
 	for line := range strings.Lines(string(b)) {
-		// 1: FLOCK  ADVISORY  WRITE 708 fe:00:131083 0 EOF; who waits has "->" as the second field.
+		// 1: FLOCK  ADVISORY  WRITE 708 fe:00:131083 0 EOF; a waiter has "->"
+		// as the second field.
 		if f := strings.Fields(line); len(f) > 5 && f[1] == "FLOCK" && strings.HasSuffix(f[5], inode) {
 			cmd, _ := os.ReadFile("/proc/" + f[4] + "/cmdline")
 			names = append(names, fmt.Sprintf("process %s (%s)", f[4], strings.ReplaceAll(strings.TrimRight(string(cmd), "\x00"), "\x00", " ")))

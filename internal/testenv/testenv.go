@@ -14,8 +14,8 @@ import (
 	"github.com/efd-go/efd/internal/asleep"
 )
 
-// Require ends the test when err says that tier is not to be had here: it
-// skips, or fails where the comma-separated EFD_REQUIRE names the tier.
+// Require ends the test if err reports that tier is unavailable here: it skips,
+// or fails if the comma-separated EFD_REQUIRE names the tier.
 func Require(t testing.TB, tier string, err error) {
 	t.Helper()
 	if err == nil {
@@ -42,8 +42,8 @@ func RealSpeed(t testing.TB) {
 	}
 }
 
-// Slow reports whether the processor is emulated: what shows nothing new when it
-// is repeated need not be.
+// Slow reports whether the processor is emulated: tests leave out repetitions
+// that show nothing new.
 func Slow() bool { return Emulated() || os.Getenv("EFD_EMULATED") != "" }
 
 // Emulated reports whether qemu-user runs the program and makes its system

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// Tree skips a test that reads directories of the repository which are not
-// there. The large ones have a go.mod of their own and stay out of the module's
-// zip, so that the module cache has the tests and not what they read. That a
-// clone has all of them is a test of internal/house.
+// Tree skips a test that reads directories of the repository which do not
+// exist. The large ones have a go.mod of their own and stay out of the module's
+// zip, so that the module cache has the tests and not their data. A test of
+// internal/house checks that a clone has all of them.
 func Tree(t testing.TB, dirs ...string) {
 	t.Helper()
 	for _, d := range dirs {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Limit is how long a test waits for what an idle machine does at once: long
-// enough for a busy machine, and short enough for a person who waits.
+// Limit is the time that a test waits for events that are immediate on an idle
+// machine: long enough for a busy machine, and short enough for a person.
 func Limit() time.Duration {
 	if Slow() {
 		return 4 * time.Minute
@@ -23,8 +23,8 @@ func Limit() time.Duration {
 	return time.Minute
 }
 
-// Receive returns what comes from c, and ends the test if nothing does within
-// the limit. A closed channel gives the zero value. what completes "waited for".
+// Receive returns a value from c, and ends the test if none comes within the
+// limit. A closed channel gives the zero value. what completes "waited for".
 func Receive[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()
 	return ReceiveWithin(t, Limit(), c, what)
@@ -64,7 +64,7 @@ func Until(t testing.TB, what string, ready func() bool) {
 	}
 }
 
-// overdue says what was waited for, and what all goroutines did meanwhile.
+// overdue names the awaited event, and dumps all goroutines.
 func overdue(limit time.Duration, what string) string {
 	buf := make([]byte, 64<<10)
 	return fmt.Sprintf("waited %v for %s\n%s", limit, what, buf[:runtime.Stack(buf, true)])
@@ -79,9 +79,9 @@ func Start(t testing.TB, cmd *exec.Cmd) {
 	Ends(t, cmd, strings.Join(cmd.Args, " "))
 }
 
-// Ends kills a started process, and all that it started, once the limit has
-// passed and the test has not ended: reads of its output and Wait then return,
-// and the test has failed. what names the process.
+// Ends kills a started process and its children once the limit has passed and
+// the test has not ended: reads of its output and Wait then return, and the
+// test has failed. what names the process.
 func Ends(t testing.TB, cmd *exec.Cmd, what string) {
 	t.Helper()
 	EndsWithin(t, 2*Limit(), cmd, what)
@@ -91,7 +91,7 @@ func Ends(t testing.TB, cmd *exec.Cmd, what string) {
 func EndsWithin(t testing.TB, limit time.Duration, cmd *exec.Cmd, what string) {
 	t.Helper()
 	if cmd.WaitDelay == 0 {
-		cmd.WaitDelay = 10 * time.Second // for what escaped and still holds its output
+		cmd.WaitDelay = 10 * time.Second // for children that escaped and still hold its output
 	}
 	said := make(chan struct{})
 	pid := cmd.Process.Pid

@@ -105,7 +105,7 @@ func (s *summary) addSkip(reason string, tests ...string) {
 	s.Skips[reason] = append(s.Skips[reason], tests...)
 }
 
-// skipReason is what the test said last before it skipped, without its
+// skipReason is the test's last message before it skipped, without its
 // position.
 func skipReason(said []string) string {
 	for _, line := range slices.Backward(said) {
@@ -192,7 +192,7 @@ func report(w io.Writer, file string) int {
 			sum.Failures = append(sum.Failures, failure{s.Label + ": " + f.Name, f.Output})
 		}
 	}
-	// What some of them said stands near the end, where it is looked for.
+	// The messages of some go near the end of the output, since readers look there.
 	const most = 10
 	for _, f := range sum.Failures[:min(most, len(sum.Failures))] {
 		fmt.Fprintf(w, "\n-- %s\n%s\n", f.Name, strings.TrimRight(f.Output, "\n"))

@@ -22,8 +22,8 @@ type run struct {
 	failedIn map[string]int                 // package to its tests that failed
 }
 
-// read takes in test2json lines and prints what a person wants to see on the
-// way: a line per package, and what a failed test said.
+// read processes test2json lines and prints the progress: a line per package,
+// and the messages of a failed test.
 func (r *run) read(from io.Reader) {
 	r.said, r.failedIn = map[string]map[string][]string{}, map[string]int{}
 	sc := bufio.NewScanner(from)
@@ -118,7 +118,7 @@ func (r *run) result(e *event, said []string) {
 	}
 }
 
-// message is the first line of what a test said by Error, Fatal or Log.
+// message matches the first line of a message of Error, Fatal or Log.
 var message = regexp.MustCompile(`^ +[^ :]+\.go:\d+: `)
 
 // shortened is an output whose middle is left out if it is long, but for the
@@ -148,8 +148,8 @@ func shortened(said []string) string {
 	return b.String()
 }
 
-// lastWords is the end of an output. Of a panic it is the beginning: what
-// happened, and the goroutine in which it did.
+// lastWords is the end of an output, or the beginning of a panic: its message,
+// and its goroutine.
 func lastWords(said []string) string {
 	const before, after = 30, 50
 	at := slices.IndexFunc(said, func(line string) bool {

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Command guest is the first process of a guest of the matrix: it makes the
-// system that tests expect, runs the steps of its job and sends back what they
-// wrote. The host ends it then; where something is wrong it powers itself off.
+// Command guest is the init process of a guest of the matrix: it makes the
+// system that tests expect, runs the steps of its job and sends back their
+// output. The host ends it then; after an error it powers itself off.
 package main
 
 import (

@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setup mounts what every Linux system has and brings the loopback up. Tracefs
-// stays unmounted, as on a host: who wants it has to get at it.
+// setup mounts the file systems that every Linux system has and brings the
+// loopback up. Tracefs stays unmounted, as on a host: its users have to mount
+// it.
 func setup() error {
 	for _, m := range []struct{ target, fstype, data string }{
 		{"/proc", "proc", ""}, {"/sys", "sysfs", ""}, {"/dev", "devtmpfs", ""},

@@ -41,14 +41,15 @@ func (s *sender) failure() error {
 	return s.err
 }
 
-// heartbeat tells the host once a second that the guest's scheduler still runs.
+// heartbeat reports to the host once a second that the guest's scheduler still
+// runs.
 func (s *sender) heartbeat() {
 	for range time.Tick(time.Second) {
 		s.send(wire.Frame{Kind: wire.Alive}, nil)
 	}
 }
 
-// stepOutput passes on what a step writes, as it comes.
+// stepOutput passes on the output of a step, as it comes.
 type stepOutput struct {
 	s    *sender
 	step string

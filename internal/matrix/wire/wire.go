@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package wire is what the matrix and its guests say to each other: a job,
-// which the guest finds in its initramfs, and frames, which it sends back over
-// a virtio port.
+// Package wire is the protocol of the matrix and its guests: a job, which the
+// guest finds in its initramfs, and frames, which it sends back over a virtio
+// port.
 package wire
 
 import (
@@ -20,7 +20,7 @@ const Port = "efd.results"
 // JobFile is where the guest finds its job.
 const JobFile = "/job.json"
 
-// Job is what a guest has to do.
+// Job lists the steps of a guest.
 type Job struct {
 	Env   []string // of every step
 	Steps []Step
@@ -30,7 +30,7 @@ type Job struct {
 type Step struct {
 	Name    string
 	Dir     string
-	Env     []string // beside the job's
+	Env     []string // in addition to the job's
 	Args    []string
 	UID     int // 0: root
 	Timeout time.Duration
@@ -41,7 +41,7 @@ type Step struct {
 
 // Kinds of frames.
 const (
-	Hello  = "hello"  // the guest is up: Text is uname -r, Detail what could not be loaded
+	Hello  = "hello"  // the guest is up: Text is uname -r, Detail the modules that could not be loaded
 	Alive  = "alive"  // a heartbeat
 	Start  = "start"  // Step begins
 	Output = "output" // the body is all that Step wrote
@@ -70,7 +70,7 @@ const (
 	maxBody   = 64 << 20
 )
 
-// ErrNoFrame is what Read returns of bytes that are no frame.
+// ErrNoFrame is the error of Read for bytes that are no frame.
 var ErrNoFrame = errors.New("no frame")
 
 // Write sends one frame in one piece.

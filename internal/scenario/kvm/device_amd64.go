@@ -26,7 +26,7 @@ const (
 	setSregs            = 0x4138ae84
 )
 
-// Available says what is missing for a guest to run here.
+// Available returns an error that names the missing requirement of a guest.
 func Available() error {
 	g, err := NewGuest()
 	if err != nil {

@@ -6,7 +6,7 @@ import "errors"
 
 var errArch = errors.New("the guest's program is one for x86-64")
 
-// Available says what is missing for a guest to run here.
+// Available returns an error that names the missing requirement of a guest.
 func Available() error { return errArch }
 
 // Guest is a virtual machine whose only program writes to ports.

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package lab runs scenarios under observation and holds what the kernel did
-// against what is documented.
+// Package lab runs scenarios under observation and compares the observed calls
+// of the kernel with the documented paths.
 package lab
 
 import (
@@ -37,13 +37,13 @@ type Lab struct {
 	NoTrace error // why functions are not traced, nil where they are
 
 	symbols *ksym.Table
-	held    io.Closer          // what Hold had opened, nil for nothing
+	held    io.Closer          // the events that KeepOpen opened, nil for none
 	tracer  *observe.Functions // open across scenarios: to open it takes longer than a scenario
-	witness *match.Tracer      // what it can show, nil where there is none
+	witness *match.Tracer      // the functions that it can show, nil if there is none
 }
 
-// Open looks at the running kernel. It never fails: what cannot be had is
-// said by Denied. Close ends it.
+// Open examines the running kernel. It never fails: Denied lists the
+// unavailable parts. Close ends it.
 func Open() *Lab {
 	k, table, err := observe.ThisKernel()
 	l := &Lab{Kernel: k, symbols: table}
@@ -60,17 +60,18 @@ func Open() *Lab {
 		l.Denied = access.AllMissing(err)
 		return l
 	}
-	// What is not held takes longer, and no more than that. Held before what
-	// Wakes opened is closed: the last to close a tracepoint waits for the kernel.
+	// Without these events a trial only takes longer. They are opened before
+	// those of Wakes are closed: closing a tracepoint's last event waits for
+	// the kernel.
 	l.held, _ = perf.KeepOpen("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree", "kmem:kmem_cache_alloc", "kmem:mm_page_alloc")
-	// Without it only what was reviewed before is known of jumps and inlining.
+	// Without it only the reviewed facts on tail calls and inlining are known.
 	if text, err := ktext.Open(table); err == nil {
 		k.Text = &observe.TextNotes{From: text}
 	}
 	return l
 }
 
-// Close ends what Open and Trace began, and leaves nothing of it in the
+// Close ends the work of Open and Trace, and leaves nothing of it in the
 // kernel.
 func (l *Lab) Close() error {
 	var held, traced error
@@ -87,7 +88,7 @@ func (l *Lab) config() perf.Config {
 	return perf.Config{Symbols: l.symbols, PIDs: []int{os.Getpid()}, Syscalls: l.Kernel.Numbers()}
 }
 
-// Status is what became of a scenario, as verify's JSON has it.
+// Status is the outcome of a scenario, as verify's JSON has it.
 type Status string
 
 const (
@@ -103,8 +104,8 @@ type Trial struct {
 	Result    *scenario.Result
 	Status    Status
 	Reason    string
-	Watched   []Watched       // what the watchpoints saw, judged
-	Allocated []Watched       // what they allocated for it, judged
+	Watched   []Watched       // the watchpoints' events, judged
+	Allocated []Watched       // the waiters' allocations, judged
 	Wake      *observe.Judged // the wake that the scenario is about, nil where none was seen
 	Wakes     []ExpectedWake  // all that it brings about, that one first
 	Tries     int
@@ -117,7 +118,7 @@ type Trial struct {
 
 	steps  []match.Step
 	broken bool               // the scenario itself failed
-	text   *observe.TextNotes // what the verdicts asked of the kernel's code, nil where it cannot be read
+	text   *observe.TextNotes // the facts that the verdicts read in the kernel's code, nil if it cannot be read
 }
 
 // Paths names the documented paths that a scenario takes.
@@ -129,8 +130,7 @@ func Paths(s *scenario.Scenario) []string {
 // Edges gives each edge of the scenario's documented paths its verdict.
 func (t *Trial) Edges() []match.Step { return t.steps }
 
-// Lost is the number of records that never arrived, of those that tell of
-// wakes.
+// Lost is the number of records of wakes that never arrived.
 func (t *Trial) Lost() uint64 {
 	var n uint64
 	for _, l := range t.Losses {
@@ -141,8 +141,8 @@ func (t *Trial) Lost() uint64 {
 	return n
 }
 
-// OfWakes reports whether what was lost may leave a wake in doubt: a change of
-// memory, or the entry of a function, does not.
+// OfWakes reports whether a loss may leave a wake in doubt: that of a change of
+// memory, or of a function entry, does not.
 func OfWakes(l ktrace.Loss) bool {
 	return l.Source != watch.Name && !observe.OfFunctions(l.Source) && !alloc.Is(l.Source)
 }
@@ -151,8 +151,8 @@ func OfWakes(l ktrace.Loss) bool {
 // that was asked for: records lost, or the waiter woken by something else.
 const Tries = 5
 
-// Run runs a scenario, again where the picture is spoilt by what is not the
-// scenario's own.
+// Run runs a scenario, and repeats runs that activity outside the scenario made
+// inconclusive.
 func (l *Lab) Run(ctx context.Context, s *scenario.Scenario) *Trial {
 	var t *Trial
 	for i := 1; i <= Tries; i++ {
@@ -229,7 +229,7 @@ func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
 	return t
 }
 
-// watch opens the watchpoints where they are to be had; NoWatch says why not.
+// watch opens the watchpoints if available; NoWatch has the reason if not.
 func (l *Lab) watch(s *scenario.Scenario) *watch.Source {
 	if l.NoWatch != nil || s.Unwatched {
 		return nil
@@ -333,8 +333,8 @@ func (l *Lab) judgeWakes(t *Trial) (lost uint64) {
 	return tr.Lost
 }
 
-// noteCalls asks the kernel's code about each call that was seen, so that a
-// recording tells which frames can have no excuse for being absent.
+// noteCalls queries the kernel's code for each observed call, so that a
+// recording shows which frames cannot be excused when absent.
 func (t *Trial) noteCalls() {
 	for _, w := range t.Wakes {
 		if w.Seen == nil {

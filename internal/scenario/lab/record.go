@@ -21,7 +21,7 @@ import (
 
 const trialNote = recorded.TrialNote
 
-// trialValue is what a recording keeps of a trial beside its events.
+// trialValue is the part of a trial that a recording keeps with its events.
 type trialValue struct {
 	Scenario string   `json:"scenario"`
 	Waiter   int      `json:"waiter"`
@@ -34,7 +34,7 @@ type trialValue struct {
 	Wakes       []scenario.Wake           `json:"wakes,omitempty"`
 	StillAsleep []scenario.SleepingThread `json:"rests,omitempty"`
 
-	Text *observe.TextFacts `json:"text,omitempty"` // what the kernel's machine code said so far
+	Text *observe.TextFacts `json:"text,omitempty"` // the facts read in the kernel's machine code so far
 }
 
 // Header describes the running kernel for a recording.
@@ -48,7 +48,8 @@ func (l *Lab) Header() record.Header {
 // noWatch begins the line that says why no eventfd is watched.
 const noWatch = "changes of eventfds: "
 
-// Without is what this machine does not give an observation, and why.
+// Without lists the parts of an observation that this machine lacks, with the
+// reasons.
 func (l *Lab) Without() []string {
 	if l.Denied != nil {
 		return nil
@@ -81,8 +82,8 @@ func (t *Trial) Ours(tid int) bool {
 		slices.ContainsFunc(r.StillAsleep, func(r scenario.SleepingThread) bool { return tid == r.TID }))
 }
 
-// Record adds a trial to a recording: what its threads did, and what was
-// done to them.
+// Record adds a trial to a recording: the events of its threads, and the wakes
+// of them.
 func (t *Trial) Record(w *record.Writer) error {
 	var events []ktrace.Event
 	for _, e := range t.Events {

@@ -110,7 +110,7 @@ func (s *ExpectedWake) waking(e *ktrace.Event) bool {
 	return s.Seen != nil && e.TID == s.Seen.Waker.TID && e.Time >= s.Began-1000 && e.Time <= s.Ended // the tracer's times are whole microseconds
 }
 
-// waking reports whether a function was entered by one who woke.
+// waking reports whether a function was entered by a waker.
 func (t *Trial) waking(e *ktrace.Event) bool {
 	return slices.ContainsFunc(t.Wakes, func(s ExpectedWake) bool { return s.waking(e) })
 }

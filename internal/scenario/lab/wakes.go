@@ -13,7 +13,7 @@ import (
 	"github.com/efd-go/efd/internal/scenario"
 )
 
-// ExpectedWake is a wake that the scenario stated, and what was seen of it.
+// ExpectedWake is a wake that the scenario stated, with the observed one.
 type ExpectedWake struct {
 	scenario.Wake
 	Seen  *observe.Judged // nil where it was not seen
@@ -81,10 +81,10 @@ func (t *Trial) fits(want *scenario.Wake, j *observe.Judged) bool {
 		return false
 	}
 	if j.Lost && !sameCall(j.WakeeSyscall, want.Call) {
-		return false // what the waiter was doing is not known for certain
+		return false // the waiter's call is not known for certain
 	}
 	if src := observe.WakeSource(match.SplitWaking(&j.Waking).Inner); t.Lost() > 0 && src != "" && src != want.Source {
-		return false // a later wake: the one that is looked for may be among what was lost
+		return false // a later wake: the expected one may be among the losses
 	}
 	if context == match.Task && want.Waker != 0 && j.Waker.TID != want.Waker {
 		return false
@@ -92,9 +92,9 @@ func (t *Trial) fits(want *scenario.Wake, j *observe.Judged) bool {
 	return true
 }
 
-// stale: the scenario saw its waiter asleep in the stated call. What is on
-// record in another is an earlier sleep, and records are missing that the
-// kernel did not count as lost.
+// stale reports whether the recorded sleep is an earlier one. The scenario saw
+// its waiter asleep in the stated call; a record of another call then means
+// that records are missing which the kernel did not count as lost.
 func stale(want *scenario.Wake, j *observe.Judged) bool {
 	if want.Call == "" || want.Worker {
 		return false
@@ -130,8 +130,7 @@ func sameKinds(got, want []string) bool {
 	return slices.EqualFunc(got, want, func(g, w string) bool { return g == w || m.Woken(g) != nil && m.Woken(g) == m.Woken(w) })
 }
 
-// conclude says what is wrong with one stated wake, "" and OK where
-// nothing is.
+// conclude returns the fault of one stated wake, "" and OK if there is none.
 func (s *ExpectedWake) conclude(lost uint64) (Status, string) {
 	switch {
 	case s.stale && lost == 0:
@@ -195,8 +194,8 @@ func (t *Trial) disturbed() (Status, string) {
 	return Inconclusive, fmt.Sprintf("thread %d, which was to be left asleep, was woken by something else: %s", j.Wakee.TID, j.Describe())
 }
 
-// Remarks say what the scenario shows that is no call of a path: which thread
-// was left asleep, and how that is known.
+// Remarks lists the results of the scenario that are no call of a path: the
+// thread that was left asleep, and the evidence for it.
 func (t *Trial) Remarks() []string {
 	var out []string
 	for _, r := range t.Result.StillAsleep {

@@ -29,8 +29,8 @@ func (l *Lab) judgeWatched(t *Trial) {
 		if w.Path == "" {
 			continue
 		}
-		// The call's own path, and what else the scenario is about: a write may
-		// have an irqfd read the counter.
+		// The call's own path, and the scenario's other paths: a write may make
+		// an irqfd read the counter.
 		paths := []string{w.Path}
 		if s := t.Scenario; s.Worker {
 			paths = append(append(paths, s.Source), s.Paths...)

@@ -35,7 +35,7 @@ type Keyboard struct {
 	down bool
 }
 
-// Available says what is missing for a keyboard here.
+// Available returns an error that names the missing requirement of a keyboard.
 func Available() error {
 	k, err := New()
 	if err != nil {

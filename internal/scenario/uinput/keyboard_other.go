@@ -6,7 +6,7 @@ import "errors"
 
 var errArch = errors.New("the layout of input events is known for amd64 and arm64 only")
 
-// Available says what is missing for a keyboard here.
+// Available returns an error that names the missing requirement of a keyboard.
 func Available() error { return errArch }
 
 // Keyboard is a keyboard with one key.

@@ -47,7 +47,8 @@ type Net struct {
 	worker   string // its directory in /proc
 }
 
-// Available says what is missing for a vhost-net device here.
+// Available returns an error that names the missing requirement of a vhost-net
+// device.
 func Available() error {
 	n, err := New(-1, -1)
 	if err != nil {
@@ -115,8 +116,8 @@ func (n *Net) setup(kick, call int) (err error) {
 }
 
 // own makes the device this process's, which starts its worker. Signals are
-// blocked meanwhile: copy_process makes no worker while one is pending, and
-// Go's runtime sends some, which vhost then calls ENOMEM.
+// blocked during it: copy_process makes no worker while one is pending, and
+// Go's runtime sends some; vhost then returns ENOMEM.
 func (n *Net) own() (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

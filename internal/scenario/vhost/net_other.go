@@ -6,7 +6,8 @@ import "errors"
 
 var errArch = errors.New("the requests of vhost are known for amd64 and arm64 only")
 
-// Available says what is missing for a vhost-net device here.
+// Available returns an error that names the missing requirement of a vhost-net
+// device.
 func Available() error { return errArch }
 
 // Net is a vhost-net device with a transmit queue.

@@ -49,8 +49,8 @@ func ioctl(fd int, req uint, arg unsafe.Pointer) (int, unix.Errno) {
 	return int(r), e
 }
 
-// answer answers the calls of the command and of what it starts, until the last
-// of these has ended.
+// answer answers the calls of the command and its children, until the last of
+// these has ended.
 func answer(listener int) {
 	defer unix.Close(listener)
 	for {
@@ -66,7 +66,7 @@ func answer(listener int) {
 		}
 		var n notif
 		if _, e := ioctl(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); e != 0 {
-			continue // the caller has ended meanwhile
+			continue // the caller has ended since
 		}
 		r := resp{id: n.id}
 		if val, err := open(listener, &n); err != 0 {

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Filter is what is done to the system calls of a command.
+// Filter lists the changes to the system calls of a command.
 type Filter struct {
 	Deaf   bool               // watchpoints never fire
 	Refuse map[int]unix.Errno // numbers of system calls that fail, and how

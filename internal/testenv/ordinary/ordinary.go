@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// User is what a command is run as.
+// User is the user that a command runs as.
 type User struct {
 	UID     int
 	Caps    []int  // its capabilities
@@ -56,8 +56,8 @@ func init() {
 }
 
 // Command is this program with the arguments, run as the user. The test ends
-// unless it is root's. With Tracefs it is for one command of a test: tracefs has
-// one group, and what is set for one mount holds for all.
+// unless it is root's. With Tracefs it is for one command of a test: tracefs
+// has one group, and the settings of one mount hold for all.
 func (u User) Command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	if os.Geteuid() != 0 {
