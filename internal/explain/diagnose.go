@@ -86,6 +86,24 @@ type diagnosis struct {
 	lastLine  int
 	exited    bool         // the log has the end of a process
 	unseen    map[int]bool // children without a line of their own
+	unread    []unread     // eventfds that went while a child had no line
+	shown     [16]int      // the last threads of which the log has a line and no more is known
+	shownAt   int
+}
+
+// unread is an eventfd that was written and not read when it went.
+type unread struct {
+	fd   int
+	file *file
+	line int
+}
+
+// shows notes a line of a thread that nothing is kept of.
+func (d *diagnosis) shows(pid int) {
+	if d.shown[d.shownAt] != pid {
+		d.shownAt = (d.shownAt + 1) % len(d.shown)
+		d.shown[d.shownAt] = pid
+	}
 }
 
 func newHabits() habits { return habits{badClose: badClose{last: -1}} }
@@ -158,6 +176,7 @@ func (x *Explainer) diagnose(rec *strace.Record) {
 	kind := classOf(c)
 	if th == nil {
 		if kind == doesWork || kind == doesLook {
+			d.shows(rec.PID)
 			x.beside(rec)
 			return
 		}
@@ -469,9 +488,12 @@ func (x *Explainer) born(pid int) {
 	d := &x.diagnosis
 	if th := x.state.find(pid); th != nil {
 		th.habits.made = true
-		if th.habits.others {
+		if th.habits.others || th.habits.open.name != "" {
 			return
 		}
+	}
+	if slices.Contains(d.shown[:], pid) { // its first lines stand before the end of the clone
+		return
 	}
 	if d.unseen == nil {
 		d.unseen = map[int]bool{}

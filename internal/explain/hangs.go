@@ -171,6 +171,11 @@ func (x *Explainer) atEnd() {
 	}
 	x.kernelBug(hung)
 	x.keptBehind()
+	if len(x.diagnosis.unseen) == 0 {
+		for _, u := range x.diagnosis.unread {
+			x.neverRead(u.fd, u.file, u.line)
+		}
+	}
 	for i := range hung {
 		if i < maxThreadsTold {
 			x.waitsFor(&hung[i])

@@ -88,13 +88,19 @@ func (x *Explainer) neverRead(fd int, f *file, line int) {
 	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || x.state.given || !x.state.sawReads || f.made == 0 || f.open > 0 || f.call == "SCM_RIGHTS" {
 		return
 	}
-	if d.shared || d.ring || len(d.unseen) > 0 || f.traits.edges > 0 {
+	if d.shared || d.ring || f.traits.edges > 0 {
 		return // somebody else may read it; and with EPOLLET a write alone makes each event
 	}
 	for _, r := range f.regs {
 		if r.edge {
 			return
 		}
+	}
+	if len(d.unseen) > 0 { // a child that is not traced may; one that is has a line later
+		if len(d.unread) < 64 {
+			d.unread = append(d.unread, unread{fd, f, line})
+		}
+		return
 	}
 	writes, made := f.writes, f.made
 	w := x.raise(cause{code: "never-read", about: f}, &strace.Record{Line: line}, fd, -1, func(*Warning) string {

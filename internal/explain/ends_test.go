@@ -68,3 +68,22 @@ func TestLooksAfterStart(t *testing.T) {
 		t.Error("attached:", got)
 	}
 }
+
+// The first line of a thread may stand before the end of the clone that made
+// it, or after the close of an eventfd: it is traced.
+func TestLinesBeforeBirth(t *testing.T) {
+	const made = "7 eventfd2(0, EFD_NONBLOCK) = 3\n7 read(3, 0x7ff, 8) = -1 EAGAIN (Resource temporarily unavailable)\n" +
+		"7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD <unfinished ...>\n"
+	const used = "7 <... clone resumed>) = 8\n7 write(3, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n7 close(3) = 0\n"
+	for name, c := range map[string]struct{ before, after, want string }{
+		"a whole line":  {"8 gettid() = 8\n", "", "never-read: "},
+		"a first half":  {"8 nanosleep({tv_sec=0, tv_nsec=20000},  <unfinished ...>\n", "", "never-read: "},
+		"a line later":  {"", "8 gettid() = 8\n", "never-read: "},
+		"its end later": {"", "8 +++ exited with 0 +++\n", "never-read: "},
+		"no line of it": {"", "", ""},
+	} {
+		if got := foundIn(t, made+c.before+used+c.after); c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
