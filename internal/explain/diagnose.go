@@ -75,7 +75,6 @@ type transferred struct {
 type diagnosis struct {
 	sawOther  bool // calls that have nothing to do with waiting
 	sawMaking bool // descriptors of ours that are made or registered
-	sawStart  bool // a program was started
 	ring      bool // io_uring or AIO: what they read and write is not in the log
 	shared    bool // descriptors go to somebody that the log does not show
 	clocks    map[string]int64
@@ -270,8 +269,6 @@ func (x *Explainer) beside(rec *strace.Record) {
 		d.ring = true
 	case "uname":
 		d.release = releaseOf(c)
-	case "execve", "execveat":
-		d.sawStart = d.sawStart || c.Errno == ""
 	}
 	d.sawOther = true
 }

@@ -57,18 +57,6 @@ func TestNoRoomUnasked(t *testing.T) {
 	}
 }
 
-// A program that was started under strace looks as often as one whose
-// descriptors were made in the log.
-func TestLooksAfterStart(t *testing.T) {
-	looks := rep(14, "7 pselect6(1, [0], [], [0], {tv_sec=0, tv_nsec=0}, NULL) = 0 (Timeout)\n") + "7 write(1, \"x\", 1) = 1\n"
-	if got := foundIn(t, "7 execve(\"/usr/bin/vi\", [\"vi\"], 0x7f) = 0\n7 read(0, \"i\", 4096) = 1\n"+looks); got != "" {
-		t.Error("after the start:", got)
-	}
-	if got := foundIn(t, "7 read(0, \"i\", 4096) = 1\n"+looks); !strings.HasPrefix(got, "spin-zero-timeout: ") {
-		t.Error("attached:", got)
-	}
-}
-
 // The first line of a thread may stand before the end of the clone that made
 // it, or after the close of an eventfd: it is traced.
 func TestLinesBeforeBirth(t *testing.T) {

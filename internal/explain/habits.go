@@ -35,7 +35,7 @@ func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, loo
 // of its own looks now and then, many times: where the log has its start, more
 // are wanted.
 func (x *Explainer) idleRuns() int {
-	if x.diagnosis.sawMaking || x.diagnosis.sawStart {
+	if x.diagnosis.sawMaking {
 		return 8 * loopRuns
 	}
 	return loopRuns
