@@ -23,7 +23,8 @@ type mistake struct {
 	do         func(mended bool)
 }
 
-const turns = 12
+// turns leave a row that is long enough if Go's scheduler breaks in once.
+const turns = 18
 
 // must ends the program if a call fails that has to succeed.
 func must[T any](v T, err error) T {
