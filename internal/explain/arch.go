@@ -27,10 +27,10 @@ func (x *Explainer) machine(rec *strace.Record) {
 	}
 	switch rec.Type {
 	case strace.CallLine, strace.Unfinished, strace.Resumed:
-		if x.native.has(rec.Call.Name) {
+		if rec.Call.Name == "" || x.known.of(rec.Call.Name).native {
 			return
 		}
-		if elsewhere(rec.Call.Name) && certain(rec) {
+		if certain(rec) {
 			x.Elsewhere = rec.Call.Name + " is no call of " + archBranch()
 		}
 	case strace.Diagnostic:
@@ -38,21 +38,6 @@ func (x *Explainer) machine(rec *strace.Record) {
 			x.Elsewhere = "the program is none of " + archBranch()
 		}
 	}
-}
-
-// nativeNames has names that are known to be no sign of another machine, so that
-// most calls need no look into a map.
-type nativeNames [64]string
-
-func (n *nativeNames) has(name string) bool {
-	if name == "" {
-		return true
-	}
-	known := &n[(len(name)*8+int(name[0]))&(len(n)-1)]
-	if *known != name && !elsewhere(name) {
-		*known = name
-	}
-	return *known == name
 }
 
 // certain reports whether a record is strace's and no output of the program.

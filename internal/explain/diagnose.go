@@ -172,7 +172,7 @@ func (x *Explainer) diagnose(rec *strace.Record) {
 		}
 		return
 	}
-	kind := classOf(c)
+	kind := x.classOf(c)
 	if th == nil {
 		if kind == doesWork || kind == doesLook {
 			d.shows(rec.PID)
@@ -192,7 +192,7 @@ func (x *Explainer) diagnose(rec *strace.Record) {
 	h.open.done()
 	x.gap(rec, th)
 	x.settleClose(rec, th)
-	if !Concerns(c.Name) {
+	if !x.known.of(c.Name).concerns {
 		x.beside(rec)
 	}
 	if kind != doesWait && x.lasted(rec, th) >= longWait {

@@ -93,7 +93,7 @@ type Explainer struct {
 	note   Note
 	told   Note // scratch: a story
 	state  state
-	native nativeNames
+	known  knownCalls
 	fds    []fdMask // scratch
 
 	raised    raised
@@ -194,10 +194,11 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	switch rec.Type {
 	case strace.CallLine, strace.Resumed:
 		x.runtimeOf(rec)
-		h := handlerOf(rec.Call.Name)
-		if proofs[rec.Call.Name] != "" {
+		k := x.known.of(rec.Call.Name)
+		if k.proves {
 			x.proves(rec, x.state.thread(rec.PID))
 		}
+		h := k.handler
 		if h == nil {
 			x.otherCall(rec)
 			x.diagnose(rec)

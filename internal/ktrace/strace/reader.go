@@ -188,23 +188,34 @@ func (r *Reader) fast(rec *Record, line []byte) bool {
 	if s[0] == '<' {
 		return r.fastResumed(rec, s)
 	}
-	n := nameLen(s)
-	if n == 0 || n >= len(s) || s[n] != '(' {
-		return false
-	}
 	if s[len(s)-1] == '>' && bytes.HasSuffix(s, markEnd) {
-		head, ok := bytes.CutSuffix(s, unfinishedMark)
-		if !ok || bytes.IndexByte(head, '\\') >= 0 && (slashed(head) || head[len(head)-1] == '\\' || openString(head)) {
-			return false
-		}
-		r.open(rec, cutBlank(head))
-		return true
+		return r.fastOpen(rec, s)
 	}
 	if !r.parseCall(&rec.Call, s) || !rec.Call.Whole {
 		return false
 	}
 	rec.Type = CallLine
 	r.pending.take(rec.PID)
+	return true
+}
+
+// fastOpen reads a first half.
+func (r *Reader) fastOpen(rec *Record, s []byte) bool {
+	head, ok := bytes.CutSuffix(s, unfinishedMark)
+	if !ok || !r.parseCall(&rec.Call, cutBlank(head)) {
+		return false
+	}
+	k := rec.Call.kept
+	if k == nil || !k.sound || head[len(head)-1] == '\\' {
+		if bytes.IndexByte(head, '\\') >= 0 && (slashed(head) || head[len(head)-1] == '\\' || openString(head)) {
+			rec.Call.reset()
+			return false
+		}
+		if k != nil {
+			k.sound = true
+		}
+	}
+	r.opened(rec, cutBlank(head))
 	return true
 }
 
@@ -414,8 +425,12 @@ func (r *Reader) marked(rec *Record, s []byte) bool {
 
 // open keeps a first half and describes it as far as it goes.
 func (r *Reader) open(rec *Record, head []byte) {
-	rec.Type = Unfinished
 	r.parseCall(&rec.Call, head)
+	r.opened(rec, head)
+}
+
+func (r *Reader) opened(rec *Record, head []byte) {
+	rec.Type = Unfinished
 	rec.Call.Whole = false
 	r.pending.put(rec, head)
 	r.pending.broken, r.pending.hasBroken = rec.PID, true

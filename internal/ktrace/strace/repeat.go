@@ -26,6 +26,7 @@ type repeat struct {
 	text  []byte
 	call  Call
 	timed bool // it is the same call with a duration behind it
+	sound bool // its strings end, and markup has not put backslashes into it
 
 	fd      FD // that the first argument is
 	isFD    bool
