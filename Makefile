@@ -50,8 +50,8 @@ race: ## the tests under the race detector, also with GOMAXPROCS=1
 
 cross: ## the tests natively as 386, and under qemu-user as arm64, s390x and riscv64
 	@$(GO) build -o bin/testsum ./internal/testsum
-	@TESTSUM_LABEL="386" GOARCH=386 bin/testsum $(if $(TOTAL),-total $(TOTAL)) -short ./...
-	@for a in $(QEMU_ARCHES); do $(MAKE) --no-print-directory cross-$$a || exit 1; done
+	@status=0; TESTSUM_LABEL="386" GOARCH=386 bin/testsum $(if $(TOTAL),-total $(TOTAL)) -short ./... || status=1; \
+	for a in $(QEMU_ARCHES); do $(MAKE) --no-print-directory cross-$$a || status=1; done; exit $$status
 
 # An emulated processor may be too slow for a test once; twice is a failure.
 cross-%:
