@@ -146,7 +146,7 @@ func handlerOf(name string) handler {
 		return (*Explainer).exec
 	case "restart_syscall":
 		return (*Explainer).restart
-	case "rt_sigreturn":
+	case "rt_sigreturn", "sigreturn":
 		return (*Explainer).sigreturn
 	case "ioctl":
 		return (*Explainer).ioctl
