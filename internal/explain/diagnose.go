@@ -363,8 +363,7 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 	if kind == doesTake {
 		f.traits.past.expired(rec)
 		f.traits.lastRead = transferred{rec.Line, n, true}
-		size, ok := strace.Int(arg(c, 2))
-		x.undrained(rec, th, f, n, ok && n >= size && c.Name != "recvmsg" && c.Name != "recvmmsg")
+		x.leaves(rec, th, f, n)
 	} else {
 		f.traits.blockedAt = 0
 		x.wrote(th, f)
@@ -377,6 +376,21 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 		if _, other := x.fileOf(c, th, i); other != nil {
 			other.traits.moved++
 		}
+	}
+}
+
+// leaves takes a read into account that may have left something. One of an
+// eventfd or timerfd takes all, if the eventfd is no semaphore.
+func (x *Explainer) leaves(rec *strace.Record, th *thread, f *file, n int64) {
+	c := &rec.Call
+	switch size, ok := strace.Int(arg(c, 2)); {
+	case f.kind == "eventfd" || f.kind == "timerfd":
+		left, known := f.counter()
+		x.undrained(rec, th, f, 1, f.semaphore && known && left > 0)
+	case f.messages && c.Name != "recvmmsg":
+		x.undrained(rec, th, f, 1, true)
+	default:
+		x.undrained(rec, th, f, n, ok && n >= size && c.Name != "recvmsg" && c.Name != "recvmmsg")
 	}
 }
 

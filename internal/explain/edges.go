@@ -72,10 +72,10 @@ func (x *Explainer) lostEdges(w *waiting) {
 			text = fmt.Sprintf("a write to %s %d found no room (line %d), EPOLLOUT was asked for and taken back at line %d before it came: nothing says when there is room", name, fd, lines[0], lines[1])
 		case r.undrained > 0 && r.size > 1:
 			lines = []int{r.undrained}
-			text = fmt.Sprintf("%s %d is registered with EPOLLET, and the read of line %d got all of the %d bytes that it asked for: what is left makes no further event", name, fd, r.undrained, r.size)
+			text = fmt.Sprintf("%s %d is registered with EPOLLET, and the read of line %d got all of the %d bytes that it asked for: what may be left makes no further event", name, fd, r.undrained, r.size)
 		case r.undrained > 0:
 			lines = []int{r.undrained}
-			text = fmt.Sprintf("%s %d is registered with EPOLLET, and was read once and not until EAGAIN (line %d): what is left makes no further event", name, fd, r.undrained)
+			text = fmt.Sprintf("%s %d is registered with EPOLLET, and was read once and not until EAGAIN (line %d): what may be left makes no further event", name, fd, r.undrained)
 		case r.disarmed > 0 && !x.working(w):
 			lines = []int{r.disarmed}
 			text = fmt.Sprintf("%s %d is registered with EPOLLONESHOT, gave its event at line %d and was not armed again with EPOLL_CTL_MOD", name, fd, r.disarmed)

@@ -306,17 +306,26 @@ func describeMember(t *table, m member) string {
 		return out
 	}
 	f := d.file
+	counter, known := f.counter()
 	switch last := f.traits.lastRead; {
 	case d.closed != 0:
 		out += fmt.Sprintf(", closed at line %d%s", d.closed, closer(d))
-	case f.kind == "eventfd" && f.made > 0 && !f.unvalued && f.kernel == "" && sum(f.initial, f.added) >= f.taken:
-		out += fmt.Sprintf(", its counter at %d by what the log shows", sum(f.initial, f.added)-f.taken)
+	case known:
+		out += fmt.Sprintf(", its counter at %d by what the log shows", counter)
 	case last.ok && last.n == 0:
 		out += fmt.Sprintf(", at its end since line %d", last.line)
 	case last.ok:
 		out += fmt.Sprintf(", last read at line %d (%d bytes)", last.line, last.n)
 	}
 	return out
+}
+
+// counter is that of an eventfd, if the log shows all that changes it.
+func (f *file) counter() (n uint64, known bool) {
+	if f.kind != "eventfd" || f.made == 0 || f.unvalued || f.kernel != "" || sum(f.initial, f.added) < f.taken {
+		return 0, false
+	}
+	return sum(f.initial, f.added) - f.taken, true
 }
 
 func sorted(regs map[int]*reg) []*reg {

@@ -23,10 +23,25 @@ func (x *Explainer) opens(rec *strace.Record, th *thread) {
 		made = kind
 	}
 	kind = made
-	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd), directory: asDirectory(c)}).flags(saysCloexec(c))
+	x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, path: pathOf(kind, c, fd), directory: asDirectory(c), messages: x.messages(th, c)}).flags(saysCloexec(c))
 	x.made(th, c.Name, fd.N)
 	x.note.fd(fd.N)
 	x.note.Kind = kind
+}
+
+// messages reports whether each read of what a call makes takes one message,
+// and leaves others.
+func (x *Explainer) messages(th *thread, c *strace.Call) bool {
+	switch c.Name {
+	case "socket", "socketpair":
+		typ := arg(c, 1)
+		return bytes.HasPrefix(typ, []byte("SOCK_DGRAM")) || bytes.HasPrefix(typ, []byte("SOCK_SEQPACKET"))
+	case "accept", "accept4":
+		if fd, ok := strace.ParseFD(arg(c, 0)); ok {
+			return x.state.use(th, fd).file.messages
+		}
+	}
+	return false
 }
 
 // asDirectory: the call opens nothing else.
@@ -154,7 +169,7 @@ func (x *Explainer) pair(rec *strace.Record, th *thread) {
 	set = bytes.Replace(set, []byte(", "), []byte(" "), 1)
 	strace.FDSet(set, func(fd strace.FD) {
 		if fd.N >= 0 {
-			x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name}).flags(saysCloexec(c))
+			x.state.open(th.table, fd.N, &file{kind: kind, made: rec.Line, call: c.Name, messages: x.messages(th, c)}).flags(saysCloexec(c))
 			ends = append(ends, th.table.get(fd.N).file)
 			x.made(th, c.Name, fd.N)
 			x.note.fd(fd.N)

@@ -83,6 +83,7 @@ type file struct {
 	lastFD    int
 	path      string // of a kind "file"
 	directory bool   // it was opened as one
+	messages  bool   // a socket whose reads take one message each
 	traits    traits
 }
 

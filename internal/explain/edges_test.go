@@ -1,0 +1,35 @@
+//go:build linux
+
+package explain
+
+import (
+	"strings"
+	"testing"
+)
+
+// What a read leaves behind depends on the file: a counter is taken whole, a
+// datagram socket gives one message.
+func TestEdgeLeft(t *testing.T) {
+	edge := func(made, reads string) string {
+		return "epoll_create1(0) = 5\n" + made + "epoll_ctl(5, EPOLL_CTL_ADD, 6, {events=EPOLLIN|EPOLLET, data={u32=6, u64=6}}) = 0\n" +
+			"epoll_wait(5, [{EPOLLIN, {u32=6, u64=6}}], 10, -1) = 1\n" + reads + "epoll_wait(5,  <unfinished ...>\n"
+	}
+	const eight = "read(6, \"\\1\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n"
+	const once = "was read once and not until EAGAIN (line 5)"
+	for name, c := range map[string]struct{ log, want string }{
+		"an eventfd":              {edge("eventfd2(3, 0) = 6\n", "read(6, \"\\3\\0\\0\\0\\0\\0\\0\\0\", 8) = 8\n"), ""},
+		"a semaphore with more":   {edge("eventfd2(3, EFD_SEMAPHORE) = 6\n", eight), "lost-edge: eventfd 6 is registered with EPOLLET, and " + once},
+		"a semaphore at its last": {edge("eventfd2(1, EFD_SEMAPHORE) = 6\n", eight), ""},
+		"a timerfd":               {edge("timerfd_create(CLOCK_MONOTONIC, 0) = 6\n", eight), ""},
+		"one datagram":            {edge("socket(AF_INET, SOCK_DGRAM|SOCK_NONBLOCK, IPPROTO_IP) = 6\n", "recvfrom(6, \"x\", 64, 0, NULL, NULL) = 1\n"), "lost-edge: UDP socket 6 is registered with EPOLLET, and " + once},
+		"one packet":              {edge("socketpair(AF_UNIX, SOCK_SEQPACKET, 0, [6, 7]) = 0\n", "recvmsg(6, {msg_iov=[{iov_base=\"x\", iov_len=64}], msg_iovlen=1}, 0) = 1\n"), "lost-edge: unix socket 6 is registered with EPOLLET, and " + once},
+		"all datagrams": {edge("socket(AF_INET, SOCK_DGRAM|SOCK_NONBLOCK, IPPROTO_IP) = 6\n", "recvfrom(6, \"x\", 64, 0, NULL, NULL) = 1\n"+
+			"recvfrom(6, 0x7ff, 64, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable)\n"), ""},
+		"a short read of a stream": {edge("socketpair(AF_UNIX, SOCK_STREAM, 0, [6, 7]) = 0\n", "read(6, \"x\", 64) = 1\n"), ""},
+	} {
+		got, _, _ := strings.Cut(foundIn(t, c.log), "waits-for: ")
+		if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
