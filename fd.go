@@ -45,7 +45,7 @@ const (
 	flagShared                // others know the number or the description, and may clear O_NONBLOCK
 )
 
-// extra is what only some handles need.
+// extra holds the fields that only some handles need.
 type extra struct {
 	poller atomic.Pointer[poller]
 

@@ -21,8 +21,8 @@ import (
 // PollSet is a set of descriptors to wait for with ppoll(2), for programs that
 // wait for the same ones again and again. The zero value is empty and ready.
 //
-// Members are held from Add to Remove, not per wait, so that a wait costs what
-// the kernel's does. An [EventFD] or [Epoll] is held itself: if it is closed
+// Members are held from Add to Remove, not per wait, so that a wait adds no
+// cost to the kernel's. An [EventFD] or [Epoll] is held itself: if it is closed
 // while it is a member, Wait ends with [os.ErrClosed], Ready yields it with
 // POLLNVAL, and so on until it is removed. Any other Conn, such as an os.File
 // or a *net.TCPConn, is held by a duplicate of its descriptor, which Close and

@@ -207,7 +207,7 @@ func (c *Call) String() string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		if a.Out != "" && !c.tellsBehind() {
+		if a.Out != "" && !c.printsAfter() {
 			b.WriteString(a.Out)
 		} else {
 			b.WriteString(a.In)
@@ -218,9 +218,9 @@ func (c *Call) String() string {
 	return b.String()
 }
 
-// tellsBehind reports whether strace prints the results in the arguments after
+// printsAfter reports whether strace prints the results in the arguments after
 // the return value, and not in place.
-func (c *Call) tellsBehind() bool {
+func (c *Call) printsAfter() bool {
 	switch c.Syscall {
 	case "ppoll", "ppoll_time64", "pselect6", "pselect6_time64":
 		return true
@@ -239,24 +239,24 @@ func (c *Call) result() string {
 		return ""
 	}
 	ret := strconv.Itoa(c.Ret)
-	behind := ""
+	after := ""
 	switch {
-	case c.tellsBehind() && c.Ret == 0:
-		behind = "Timeout"
+	case c.printsAfter() && c.Ret == 0:
+		after = "Timeout"
 	case strings.HasPrefix(c.Syscall, "ppoll"):
-		behind = uapi.PollResult(out(0), out(2))
+		after = uapi.PollResult(out(0), out(2))
 	case strings.HasPrefix(c.Syscall, "pselect6"):
-		behind = uapi.SelectResult(c.Ret, out(1), out(2), out(3), out(4))
+		after = uapi.SelectResult(c.Ret, out(1), out(2), out(3), out(4))
 	case strings.HasPrefix(c.Syscall, "fcntl") && len(c.Args) > 1:
 		switch {
 		case c.Args[1].In == "F_GETFL":
-			ret, behind = uapi.Hex(uint64(c.Ret)), "flags "+uapi.OpenFlags(uint64(c.Ret))
+			ret, after = uapi.Hex(uint64(c.Ret)), "flags "+uapi.OpenFlags(uint64(c.Ret))
 		case c.Args[1].In == "F_GETFD" && c.Ret != 0:
-			ret, behind = uapi.Hex(uint64(c.Ret)), "flags "+uapi.FDFlags.Strace(uint64(c.Ret))
+			ret, after = uapi.Hex(uint64(c.Ret)), "flags "+uapi.FDFlags.Strace(uint64(c.Ret))
 		}
 	}
-	if behind != "" {
-		ret += " (" + behind + ")"
+	if after != "" {
+		ret += " (" + after + ")"
 	}
 	return ret
 }

@@ -80,11 +80,11 @@ func (d *demonstration) intro(scenarios []*scenario.Scenario) {
 	t := d.text
 	head, act := "as it wakes a thread that waits for an eventfd", "another writes to the eventfd that it waits for"
 	if slices.ContainsFunc(scenarios, func(s *scenario.Scenario) bool { return !s.Demo }) {
-		head, act = "as it wakes what waits", "something ends its wait"
+		head, act = "as it wakes the waiter", "something ends its wait"
 	}
 	t.Printf("%s\n\n", t.Bold("Linux "+d.lab.Kernel.Release+", "+head))
 	t.Para("", "Each time one thread goes to sleep in a system call, and "+act+". "+
-		"Below are the calls, as strace -f prints them, and then the functions that the kernel ran, a caller above what it calls. The left column holds them against the kernel's documented path:")
+		"Below are the calls, as strace -f prints them, and then the functions that the kernel ran, a caller above what it calls. The left column compares them with the kernel's documented path:")
 	t.Printf("\n")
 	d.legend()
 }
@@ -288,7 +288,7 @@ func (d *demonstration) outro() {
 		}
 	}
 	d.text.Printf("\n")
-	text := fmt.Sprintf("%s held against this kernel, each counted once: %s.", count.Of(len(d.tally)-n[render.Documented], "documented call"), strings.Join(parts, ", "))
+	text := fmt.Sprintf("%s compared with this kernel, each counted once: %s.", count.Of(len(d.tally)-n[render.Documented], "documented call"), strings.Join(parts, ", "))
 	if n := n[render.Documented]; n > 0 {
 		text += " " + count.Of(n, "more is documented alone.", "more are documented alone.")
 	}
@@ -318,7 +318,7 @@ func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Sc
 		}
 		d.documentedRoutes(strings.Repeat(" ", len(head)), s, r)
 	}
-	t.Para("", "Not observed here: "+d.lab.Denied.Error()+". efdtrace doctor says what can be seen with less.")
+	t.Para("", "Not observed here: "+d.lab.Denied.Error()+". efdtrace doctor lists the tiers that need less.")
 	return exitOK
 }
 
@@ -335,7 +335,7 @@ func byWrite(s *scenario.Scenario) bool { return s.Source == "eventfd_write" }
 
 // documentedIntro describes the scenarios and the functions that are shown.
 func documentedIntro(scenarios []*scenario.Scenario) string {
-	act := "One thread sleeps in a system call until something ends its wait, each time what the line of the scenario says."
+	act := "One thread sleeps in a system call until an event ends its wait, which the line of the scenario names."
 	switch {
 	case !slices.ContainsFunc(scenarios, func(s *scenario.Scenario) bool { return !byWrite(s) }):
 		act = "One thread sleeps in a system call until another writes to the eventfd."
@@ -348,7 +348,7 @@ func documentedIntro(scenarios []*scenario.Scenario) string {
 	}
 	then := ""
 	if slices.ContainsFunc(scenarios, func(s *scenario.Scenario) bool { return len(afterwards(s)) > 0 }) {
-		then = ", and what its call does then"
+		then = ", and the rest of its call"
 	}
 	if then == "" {
 		shown[len(shown)-1] = "and " + shown[len(shown)-1]

@@ -27,9 +27,9 @@ func (d *demonstration) lines(r *scenario.Result, wanted func(*scenario.Line) bo
 		if c.After || !wanted(c) {
 			continue
 		}
-		meanwhile := func(o scenario.Line) bool { return o.TID != c.TID && o.Start.After(c.Start) && o.Start.Before(c.End) }
+		during := func(o scenario.Line) bool { return o.TID != c.TID && o.Start.After(c.Start) && o.Start.Before(c.End) }
 		first, second := c.Text, ""
-		if c.TID == r.Waiter && slices.ContainsFunc(r.Calls, meanwhile) {
+		if c.TID == r.Waiter && slices.ContainsFunc(r.Calls, during) {
 			first, second = uapi.Halves(c.Text)
 		}
 		out = append(out, line{c.Start, c.TID, first})

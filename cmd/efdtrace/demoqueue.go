@@ -132,7 +132,7 @@ func (d *demonstration) legend() {
 		{ktrace.Renamed, "the same, under the name that the compiler gave it"},
 		{ktrace.TailCall, "documented, and not on the stack: its last act is a jump to the next function"},
 		{ktrace.Inlined, "documented, and not on the stack: compiled into the function above it"},
-		{render.Documented, "documented, and not seen: no source here tells of it"},
+		{render.Documented, "documented, and not seen: no source here shows it"},
 		{"", "where the part begins"},
 	} {
 		t.Legend(l.v, l.text)

@@ -111,6 +111,6 @@ func writeDoctor(t *render.Text, r *access.Report) {
 	if next, ok := r.Next(); ok {
 		t.Para("", fmt.Sprintf("The next step up is %q: %s.", next.Name, next.Change))
 	} else {
-		t.Para("", "Nothing more can be had on this kernel.")
+		t.Para("", "This is the highest tier that this kernel supports.")
 	}
 }

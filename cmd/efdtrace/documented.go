@@ -74,7 +74,7 @@ var kernelForm = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)*([-+~_].*)?$`)
 func namedKernel(s string) (ktrace.Version, error) {
 	v, err := ktrace.ParseVersion(s)
 	if err != nil || !kernelForm.MatchString(s) {
-		return v, fmt.Errorf("kernel version %q: want MAJOR.MINOR or MAJOR.MINOR.PATCH in numbers, such as 6.18 or 5.10.262, or what uname -r says", s)
+		return v, fmt.Errorf("kernel version %q: want MAJOR.MINOR or MAJOR.MINOR.PATCH in numbers, such as 6.18 or 5.10.262, or the output of uname -r", s)
 	}
 	return v, nil
 }

@@ -27,9 +27,9 @@ import (
 
 var explainCommand = command{
 	name: "explain", args: "[-json] [-paths none|once|all] [-kernel V] [-pid N] [-fd N] [-only warnings] [-o FILE] [-format F] [FILE…]",
-	short: "an strace log with the kernel path behind each of its calls",
+	short: "an strace log with the kernel path of each of its calls",
 	more: "Without FILE, or with -, it reads standard input. In text each line of the log comes out as it is;\n" +
-		"what is said of it stands below it, behind \"#:\". A line of the log that begins so is announced\n" +
+		"the remarks on it follow below it, after \"#:\". A line of the log that begins so is announced\n" +
 		"by one that says so. On a terminal its control characters are escaped.",
 }
 

@@ -133,7 +133,7 @@ func (t *teacher) lesson(ctx context.Context, l *learn.Lesson) error {
 	if err != nil {
 		return err
 	}
-	t.text.Printf("\n%s\n\n%s\n", t.text.Bold("What happened (thread "+learn.Threads(log)+"; numbers given anew)"), explained)
+	t.text.Printf("\n%s\n\n%s\n", t.text.Bold("What happened (thread "+learn.Threads(log)+"; renumbered)"), explained)
 	t.text.Para("", l.Answer)
 	t.observed(ctx, l)
 	if wrong := l.Corrections(t.paths); len(wrong) > 0 {
@@ -156,7 +156,7 @@ func (t *teacher) observed(ctx context.Context, l *learn.Lesson) {
 	defer watcher.Close()
 	if watcher.Denied != nil {
 		t.text.Printf("\n")
-		t.text.Para("", "Not observed here: "+strings.TrimSuffix(watcher.Denied.Error(), ".")+". efdtrace doctor says what it takes.")
+		t.text.Para("", "Not observed here: "+strings.TrimSuffix(watcher.Denied.Error(), ".")+". efdtrace doctor lists the requirements.")
 		return
 	}
 	found, err := scenario.Find(false, l.Scenario)

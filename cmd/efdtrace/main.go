@@ -99,7 +99,7 @@ func run(e *env, args []string) int {
 			return e.checked(c, args[1:])
 		}
 	}
-	fmt.Fprintf(e.stderr, "efdtrace: no sub-command %q; there are:", args[0])
+	fmt.Fprintf(e.stderr, "efdtrace: unknown sub-command %q; valid:", args[0])
 	for _, c := range commands {
 		fmt.Fprintf(e.stderr, " %s", c.name)
 	}
@@ -120,7 +120,7 @@ func (e *env) checked(c command, args []string) int {
 }
 
 func usage(w io.Writer) {
-	fmt.Fprint(w, "efdtrace shows the kernel's path behind eventfd, poll, select and epoll calls.\n\nusage: efdtrace SUB-COMMAND [ARGUMENTS]\n\n")
+	fmt.Fprint(w, "efdtrace shows the kernel's path of eventfd, poll, select and epoll calls.\n\nusage: efdtrace SUB-COMMAND [ARGUMENTS]\n\n")
 	for _, c := range commands {
 		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.short)
 	}

@@ -162,7 +162,7 @@ func (o *outFile) keep() error {
 func (o *outFile) spoilt(err error) error {
 	o.close()
 	if o.temp != "" {
-		err = fmt.Errorf("%w; %s is as it was, and what was written is in %s in the same directory", err, o.name, o.temp)
+		err = fmt.Errorf("%w; %s is unchanged, and the incomplete output is in %s in the same directory", err, o.name, o.temp)
 	}
 	o.dir.Close()
 	return err

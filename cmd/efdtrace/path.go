@@ -33,8 +33,8 @@ type asked struct {
 
 func path(e *env, args []string) int {
 	fs := flag.NewFlagSet("path", flag.ContinueOnError)
-	kernel := fs.String("kernel", "", "kernel version `V`, such as 6.1 or 5.10.262 (default: the running kernel, with what its symbols say)")
-	diff := fs.String("diff", "", "show what changed between two kernels, `V1..V2`")
+	kernel := fs.String("kernel", "", "kernel version `V`, such as 6.1 or 5.10.262 (default: the running kernel, with its symbols)")
+	diff := fs.String("diff", "", "show the changes between two kernels, `V1..V2`")
 	asJSON := fs.Bool("json", false, "write JSON: an object for one path, an array for several")
 	list := fs.Bool("list", false, "list the paths")
 	dir := fs.String("catalog", "", "read the paths from `DIR` instead of those built in")

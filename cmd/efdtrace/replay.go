@@ -17,7 +17,7 @@ import (
 	"github.com/efd-go/efd/internal/scenario/lab"
 )
 
-var replayCommand = command{name: "replay", args: "[-format F] [-o FILE] [-runtime] RECORDING", short: "show from a recording what run shows, anywhere and without privileges", more: "RECORDING may be a pipe; - is standard input."}
+var replayCommand = command{name: "replay", args: "[-format F] [-o FILE] [-runtime] RECORDING", short: "show the output of run from a recording, anywhere and without privileges", more: "RECORDING may be a pipe; - is standard input."}
 
 func init() {
 	replayCommand.run = replay
@@ -113,7 +113,7 @@ func openRecording(ctx context.Context, e *env, name string) (*record.File, erro
 func (v *view) replay(ctx context.Context, file *record.File) error {
 	p, err := recorded.ReplayFile(ctx, file, v.kernel, observe.Options{OnWake: v.wake, OnCall: v.call, OnChange: v.change, OnBatch: v.flush})
 	if errors.Is(err, record.ErrCut) {
-		fmt.Fprintf(v.env.stderr, "efdtrace replay: %v; this is what there is\n", err)
+		fmt.Fprintf(v.env.stderr, "efdtrace replay: %v; shown up to there\n", err)
 		err = nil
 	}
 	if err != nil {

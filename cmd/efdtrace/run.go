@@ -29,7 +29,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-anonymous] [-runtime] [-watch] [-trace] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show who wakes its waiting threads", more: runMore}
+var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-anonymous] [-runtime] [-watch] [-trace] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show the wakers of its waiting threads", more: runMore}
 
 const runMore = `FILE is written when all is known if it exists already, and has mode 0600 if it is new. A FIFO
 is waited for, ten seconds at most. Symbolic links of other users are not followed.
@@ -172,7 +172,7 @@ func observeProgram(e *env, o *runOptions) (status int, err error) {
 	defer e.endBy(signals)()
 	err = v.close(s)
 	if left := s.Living(); p != nil && len(left) > 0 {
-		fmt.Fprintf(e.stderr, "efdtrace run: the program has ended; what it left running goes on unobserved: %s\n", pidList(left))
+		fmt.Fprintf(e.stderr, "efdtrace run: the program has ended; its remaining processes go on unobserved: %s\n", pidList(left))
 	}
 	if err != nil {
 		return exitCannot, err
@@ -324,7 +324,7 @@ func untraceable(err error) error {
 	if b, err := os.ReadFile("/proc/self/status"); err == nil {
 		_, rest, _ := strings.Cut(string(b), "TracerPid:")
 		if pid, _, _ := strings.Cut(strings.TrimSpace(rest), "\n"); pid != "0" && pid != "" {
-			by = "process " + pid + " traces efdtrace and what it starts: start efdtrace outside of it"
+			by = "process " + pid + " traces efdtrace and its children: start efdtrace outside of it"
 		}
 	}
 	return fmt.Errorf("%w: ptrace(PTRACE_TRACEME) is refused, with which the program starts stopped: %s", errNoPtrace, by)

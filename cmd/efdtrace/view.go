@@ -175,11 +175,11 @@ func (v *view) change(c *observe.Change) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.changes++
-	who := fmt.Sprintf("a %s", c.Context)
+	name := fmt.Sprintf("a %s", c.Context)
 	if !c.Interrupted {
-		who = sideName(c.Side.TID, c.Side.Comm, c.Syscall, c.FD)
+		name = sideName(c.Side.TID, c.Side.Comm, c.Syscall, c.FD)
 	}
-	line := fmt.Sprintf("%s %s %s", who, c.What, plain.Text(c.Object))
+	line := fmt.Sprintf("%s %s %s", name, c.What, plain.Text(c.Object))
 	if v.line != nil {
 		v.line.change(c, line)
 		if c.Chain != nil {
@@ -223,7 +223,7 @@ func wakeLine(j *observe.Judged) string {
 		fmt.Fprintf(&b, ", running after %s", micro(l))
 	}
 	if j.WakeAside != "" {
-		fmt.Fprintf(&b, " [for %s, beside what the call is for]", j.WakeAside)
+		fmt.Fprintf(&b, " [for %s, unrelated to the call]", j.WakeAside)
 	}
 	if j.SleepAside != "" {
 		fmt.Fprintf(&b, " [had waited for %s]", j.SleepAside)
@@ -355,7 +355,7 @@ func watchedText(p *observe.Pipeline) string {
 	}
 	text := count.Of(p.Watched, "eventfd") + " watched, " + count.Of(p.Changes, "change")
 	if p.Watched == 0 && len(p.Unobservable()) == 0 {
-		text += ": only what is made while it is observed can be watched"
+		text += ": only eventfds that are made during the observation can be watched"
 	}
 	return text + "."
 }

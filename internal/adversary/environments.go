@@ -173,7 +173,7 @@ func pingPong() int {
 	return 7
 }
 
-// outputs are those that do not take what is written, or lead elsewhere.
+// outputs attacks with outputs that fail writes, or lead elsewhere.
 func (a *attack) outputs() {
 	log, fifo := a.dir+"/log", a.dir+"/fifo"
 	if err := os.WriteFile(log, []byte("100 1.0 eventfd2(0, 0) = 3 <0.00001>\n"), 0o600); err != nil {

@@ -85,7 +85,7 @@ func (a *attack) recordings() (all [][]byte) {
 	return all
 }
 
-// mutants are files that are not quite what they were.
+// mutants are damaged copies of files.
 func (a *attack) mutants(seed uint64, n int) {
 	recordings := a.recordings()
 	var wg sync.WaitGroup

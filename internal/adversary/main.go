@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command adversary attacks efdtrace: with files that are hostile to their
-// reader, in environments that refuse something, and with outputs that do not
-// take what is written. It says what broke, and its exit status is 1 then.
+// reader, in environments that refuse something, and with outputs that fail
+// writes. It reports each failure, and its exit status is 1 then.
 package main
 
 import (
@@ -47,7 +47,7 @@ func main() {
 	if *short {
 		*mutants /= 20
 	}
-	if signal.Ignored(unix.SIGHUP) { // as under nohup: what is attacked would ignore it too
+	if signal.Ignored(unix.SIGHUP) { // as under nohup: the attacked command would ignore it too
 		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 	}
 	dir, err := os.MkdirTemp("", "efd-adversary-")
@@ -71,7 +71,7 @@ func main() {
 	signal.Notify(interrupted, unix.SIGINT, unix.SIGTERM)
 	go func() {
 		sig := (<-interrupted).(unix.Signal)
-		a.mu.Lock() // what ends now broke nothing
+		a.mu.Lock() // a command that ends now broke nothing
 		cancel()
 		fmt.Printf("interrupted in %s after %d commands\n", a.part.Load(), a.ran.Load())
 		a.total()
@@ -118,7 +118,7 @@ type attack struct {
 	mu                sync.Mutex // of standard output
 }
 
-// outcome is what a command left.
+// outcome holds the results of a command.
 type outcome struct {
 	status         int // -1: killed by a signal
 	stdout, stderr string
@@ -126,7 +126,7 @@ type outcome struct {
 	late           bool  // it had to be killed
 }
 
-// broke says what a command did that it must not.
+// broke reports a failure of a command.
 func (a *attack) broke(what string, o outcome, format string, args ...any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

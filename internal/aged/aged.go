@@ -1,7 +1,6 @@
 //go:build linux
 
-// Package aged has a list of things by when they were last used, so that what
-// is oldest can be let go.
+// Package aged is an LRU list.
 package aged
 
 // Node is the place of a thing in a List. It belongs into the thing, as a
@@ -11,7 +10,7 @@ type Node[T any] struct {
 	older, newer *Node[T]
 }
 
-// Newer returns what was used next, nil behind the newest.
+// Newer returns the node that was used next, nil after the newest.
 func (n *Node[T]) Newer() *Node[T] { return n.newer }
 
 // List has the oldest first. The zero List is empty.
@@ -25,7 +24,7 @@ func (l *List[T]) Oldest() *Node[T] { return l.oldest }
 // Newest returns the node that was used last, nil in an empty list.
 func (l *List[T]) Newest() *Node[T] { return l.newest }
 
-// Add puts a node that is in no list behind the newest.
+// Add appends a node that is in no list after the newest.
 func (l *List[T]) Add(n *Node[T]) {
 	n.older, n.newer = l.newest, nil
 	if l.newest != nil {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// State is what /proc says of a thread.
+// State is the state of a thread in /proc.
 type State struct {
 	Letter byte   // of stat: R, S, D, …; 0 once the thread is gone
 	Nr     int    // the system call that it is blocked in, -1 while it runs
@@ -108,7 +108,7 @@ func Switches(pid, tid int) (int, error) {
 // Foreign reports whether the processor is emulated by a program: /proc then
 // has the numbers of the host, among them that of the read that asks.
 var Foreign = sync.OnceValue(func() bool {
-	runtime.LockOSThread() // the file tells of the thread that opened it
+	runtime.LockOSThread() // the file shows the thread that opened it
 	defer runtime.UnlockOSThread()
 	b, err := os.ReadFile("/proc/thread-self/syscall")
 	word, _, _ := strings.Cut(string(b), " ")
@@ -157,8 +157,8 @@ func Await(ctx context.Context, pid, tid int, nr ...int) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("thread %d did not fall asleep in system call %v: state %c in system call %d: %w", tid, nr, s.Letter, s.Nr, context.Cause(ctx))
 		}
-		// What is waited for is the state. How often one looks decides only
-		// how soon it is known.
+		// The condition is the state. The interval of the checks only delays
+		// its detection.
 		if i < 20 {
 			runtime.Gosched()
 		} else {
@@ -167,9 +167,9 @@ func Await(ctx context.Context, pid, tid int, nr ...int) error {
 	}
 }
 
-// Patience is a time limit for this machine as it is now: d where a look at a
-// thread takes what it takes on an idle processor, and up to 20 times that
-// where the processor is emulated or has much else to do.
+// Patience is a timeout scaled to the load of this machine: d if reading a
+// thread's state takes as long as on an idle processor, and up to 20 times that
+// if the processor is emulated or busy.
 func Patience(d time.Duration) time.Duration {
 	const looks, usual = 20, time.Millisecond
 	start := time.Now()

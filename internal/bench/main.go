@@ -70,11 +70,11 @@ var (
 	best   = flag.Bool("best", false, "show the best run and not the median: for a machine that is busy with other things")
 	only   = flag.String("run", "", "only rows whose name has this in it")
 
-	observe       = flag.Bool("observe", false, "instead of all that: what it costs a program to be observed, by this and by other tools")
+	observe       = flag.Bool("observe", false, "instead of all that: the cost of being observed, by this and by other tools")
 	observeRounds = flag.Int("observe-rounds", 11, "runs under each observer, of which the median counts")
 	observeLength = flag.Int("observe-length", 10000, "rounds of ping-pong in a run")
 
-	soak = flag.Duration("soak", 0, "instead of all that: observe this program for so long while it is busy, and show the memory that takes and what was lost")
+	soak = flag.Duration("soak", 0, "instead of all that: observe this program for so long while it is busy, and show its memory and the lost records")
 )
 
 func main() {
@@ -140,7 +140,7 @@ func bench() error {
 	if tracing >= tracingLimit {
 		missed = append(missed, "tracing")
 	}
-	fmt.Println("Syscall6: the call alone, made so that Go's scheduler learns of it: what a call that may sleep costs at least")
+	fmt.Println("Syscall6: the call alone, made with the scheduler's notice: the least cost of a call that may sleep")
 	fmt.Printf("kernel %s, %s, %s/%s, %d CPUs, GOMAXPROCS 4, %s of %d interleaved runs of %v\n",
 		release(), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), statistic(), *rounds, *length)
 	if len(missed) > 0 {

@@ -54,13 +54,13 @@ func soaking() error {
 			ended <- struct{}{}
 		}()
 	}
-	tell := time.NewTicker(*soak / 10)
-	defer tell.Stop()
+	report := time.NewTicker(*soak / 10)
+	defer report.Stop()
 	for running := 4; running > 0; {
 		select {
 		case <-ended:
 			running--
-		case <-tell.C:
+		case <-report.C:
 			fmt.Printf("%6.0f s  %10d wakes  %6d KB at most\n", time.Since(began).Seconds(), wakes.Load(), peakMemory())
 		}
 	}

@@ -24,7 +24,7 @@ func (c *checker) functions(t *tree, version string) {
 	}
 }
 
-// proved notes where a tree has what an id is about.
+// proved records the place in a tree that proves an id.
 func (c *checker) proved(id, version string, line int) {
 	if c.proofs[id] == nil {
 		c.proofs[id] = map[string]int{}
@@ -44,7 +44,7 @@ func (c *checker) nowhere() (out []string) {
 	return out
 }
 
-// keep takes over what was recorded of a tree that is not checked now.
+// keep takes over the records of a tree that is not checked now.
 func (c *checker) keep(t catalog.Tree) {
 	for _, n := range c.named {
 		if line := c.catalog.Line(t, n.ID()); line > 0 {

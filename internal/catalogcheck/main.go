@@ -11,8 +11,9 @@
 //
 // -packages fetches Debian's kernel source packages into the cache,
 // $XDG_CACHE_HOME/efd, and checks them; trees on the command line are checked
-// too. Without both it checks the trees that the cache holds. -write puts what
-// was proved into internal/ktrace/catalog/data/proved.txt: no other hand does.
+// too. Without both it checks the trees that the cache holds. -write puts the
+// proofs into internal/ktrace/catalog/data/proved.txt, which is not edited by
+// hand.
 package main
 
 import (
@@ -64,7 +65,7 @@ func run(c *checker, packages bool, args []string) error {
 	return c.check(sources)
 }
 
-// source is a tree to check and what it is.
+// source is a tree to check and its description.
 type source struct {
 	version ktrace.Version
 	dir     string
@@ -126,8 +127,8 @@ func (c *checker) check(sources []source) error {
 	return nil
 }
 
-// tree proves what the catalogue says of one tree, and returns the number of
-// edges proved and of findings.
+// tree proves the claims of the catalogue about one tree, and returns the
+// number of edges proved and of findings.
 func (c *checker) tree(s source) (proved, findings int) {
 	name := s.version.String()
 	find := func(cl catalog.Claim, format string, a ...any) {

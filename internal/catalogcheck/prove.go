@@ -12,7 +12,7 @@ import (
 )
 
 // prove finds the call of a claim in the tree: in the named file, in the body
-// of the caller. It returns the line, or what is missing.
+// of the caller. It returns the line, or the missing part.
 func (t *tree) prove(cl catalog.Claim) (int, error) {
 	src := t.file(cl.File)
 	if src == "" {

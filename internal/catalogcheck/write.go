@@ -21,9 +21,9 @@ const provedHead = `# Written by catalogcheck -write, and by no hand: where each
 # to be proved again.
 `
 
-// writeProved writes the lines of every proved call, each with a sum that
-// shows an edit by hand. Of trees that were not checked now, what was proved
-// before stays, as far as the catalogue still claims it.
+// writeProved writes the lines of every proved call, each with a sum that shows
+// an edit by hand. The earlier proofs in trees that were not checked now stay,
+// as far as the catalogue still claims them.
 func (c *checker) writeProved(sources []source) error {
 	type column struct {
 		version ktrace.Version

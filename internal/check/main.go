@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command check is for the minute between two edits. Of what has changed since
-// the branch left main, or since the commit that it is given, it says whether
-// gofmt and go vet accept it, and whether the short tests pass of the packages
-// that have changed and of those that import one of them. Packages further away,
-// and those whose tests take long, are vetted alone.
+// Command check is for the minute between two edits. It runs gofmt and go vet
+// on the packages that have changed since the branch left main, or since the
+// given commit, and the short tests of these packages and of those that import
+// one of them. Packages further away, and those whose tests take long, are
+// vetted alone.
 package main
 
 import (
@@ -31,8 +31,8 @@ func main() {
 	}
 }
 
-// check checks what has changed since the commit that args name, or since the
-// branch left main.
+// check checks the changes since the commit that args name, or since the branch
+// left main.
 func check(args []string) error {
 	base := "HEAD"
 	if len(args) > 0 {
@@ -146,7 +146,8 @@ func holders(pkgs []pkg, root string, files []string) []string {
 }
 
 // importers adds to packages those that import one of them; far: and those that
-// import these, and so on. Who imports a package in tests alone ends such a way.
+// import these, and so on. A package whose tests alone import one ends such a
+// chain.
 func importers(pkgs []pkg, of []string, far bool) []string {
 	in := map[string]bool{}
 	for _, p := range of {

@@ -2,15 +2,15 @@
 
 package ktrace
 
-// AccessError says what keeps a source from working here, and the smallest
-// change that would let it.
+// AccessError names the obstacle of a source here, and the smallest change that
+// removes it.
 type AccessError struct {
 	Tier    string // as EFD_REQUIRE and doctor name it: "perf", "tracefs", "kallsyms", "watch", "ftrace", "text"
-	Missing string // what is missing, one clause
-	Change  string // what to do about it, one clause; "" where nothing can be done on this kernel
+	Missing string // the missing thing, one clause
+	Change  string // the remedy, one clause; "" if there is none on this kernel
 	Root    bool   // root has it
 	Silent  bool   // the kernel gives it, and nothing comes of it
-	Err     error  // what the kernel said
+	Err     error  // the kernel's error
 }
 
 // Error is one sentence.

@@ -2,7 +2,7 @@
 
 package ktrace
 
-// EventKind is what happened.
+// EventKind is the kind of an event.
 type EventKind uint8
 
 const (
@@ -27,7 +27,7 @@ type Event struct {
 	TID    int
 	Comm   string
 
-	Target       int // Waking: who is woken. Switch: who runs next. Same namespace as TID where it can be known, else GlobalTarget alone is set
+	Target       int // Waking: the wakee. Switch: the next task. Same namespace as TID if known, else GlobalTarget alone is set
 	GlobalTarget int // Target in the initial PID namespace, as the kernel's own records have it
 	TargetPID    int // the process of Target, 0 where it was not asked for or is not known
 	TargetComm   string
@@ -41,7 +41,7 @@ type Event struct {
 	Object int    // Watch, Alloc: the eventfd's id where it is known, else a key of the recording
 	Field  string // Watch: "count" or "wqh.lock"
 
-	IRQ string // FuncEntry: "hardirq" or "softirq" where one had the CPU, "" for none and where the tracer does not tell
+	IRQ string // FuncEntry: "hardirq" or "softirq" if one had the CPU, "" for none and if the tracer does not show it
 
 	Stack     []Frame
 	Truncated bool // the chain is as deep as chains can be: its outer end may be missing

@@ -5,7 +5,7 @@
 // sees, and says which kernel this is. It imports nothing of the project.
 package ktrace
 
-// Verdict says what became of one documented edge when it was held against an
+// Verdict is the result for one documented edge of comparing it with an
 // observed call chain.
 type Verdict string
 
@@ -45,13 +45,13 @@ type Edge struct {
 	SetBy          string // for Kind Pointer: the function that sets it
 	Branch         string // name of the branch that takes this edge, "" where all do
 	Since, Until   string // kernel versions: first that has it, first that no longer has it; "" is open, "A|B" a bracket
-	Note           string // what the callee does here, in one plain sentence
+	Note           string // the callee's role here, in one plain sentence
 
 	// Proved: this version's source was checked by a machine to hold the call.
 	// Only then may a missing frame be put down to inlining.
 	Proved bool
-	// Tail says on what ground the call is known to be compiled to a jump, ""
-	// where it is not: a reviewed build ("6.18 x86_64"), or the kernel's text.
+	// Tail is the ground on which the call is known to be compiled to a jump,
+	// "" if it is not: a reviewed build ("6.18 x86_64"), or the kernel's text.
 	Tail string
 	// Inlined says in which reviewed build the callee is compiled into this
 	// caller although the kernel has a symbol for it, "" where none is known.
@@ -62,10 +62,10 @@ type Edge struct {
 // EAGAIN and so on.
 type Branch struct{ Name, Text string }
 
-// Way is how far a path goes with one outcome: an errno, or what else a name in
-// the catalogue stands for. Of the functions below the system call it enters
-// Only these and those on the way to them, or all but those in Without and
-// what they alone lead to. A name that ends in * stands for all below it too.
+// Way is how far a path goes with one outcome: an errno, or another name in the
+// catalogue. Of the functions below the system call it enters Only these and
+// those on the way to them, or all but those in Without and those that only
+// they lead to. A name that ends in * stands for all below it too.
 type Way struct {
 	Name          string
 	Only, Without []string
@@ -75,8 +75,8 @@ type Way struct {
 // Struct is a kernel structure that a path runs over.
 type Struct struct{ Name, Text string }
 
-// Correction is what a widely read text says wrong about a path, and what is
-// true; About names the text.
+// Correction is a wrong statement about a path in a widely read text, and the
+// truth; About names the text.
 type Correction struct{ About, Wrong, Text string }
 
 // Path is a named set of edges as it holds for one kernel version.
@@ -85,7 +85,7 @@ type Path struct {
 	Title     string   // one line
 	Intro     string   // a paragraph
 	Kernel    string   // the version it was asked for
-	DecidedBy string   // what decided between variants: the version, a bracket, symbols
+	DecidedBy string   // the criterion between variants: the version, a bracket, symbols
 	Roots     []string // the functions it starts at, outermost first
 	Branches  []Branch
 	Ways      []Way
@@ -98,10 +98,10 @@ type Path struct {
 	Corrections []Correction
 }
 
-// Function is what a reader needs to know of one kernel function.
+// Function describes one kernel function for a reader.
 type Function struct{ Name, File, Text string }
 
-// SymbolSet is what is known of a kernel's symbols.
+// SymbolSet is the known part of a kernel's symbols.
 type SymbolSet interface {
 	// Variants returns the symbols that stand for the source function name:
 	// itself, its compiler variants (.constprop.0, .isra.0, .part.0) and the
@@ -109,7 +109,7 @@ type SymbolSet interface {
 	Variants(name string) []string
 }
 
-// TextProof proves what a call chain cannot show, from the running kernel's
+// TextProof proves facts that no call chain can show, from the running kernel's
 // machine code.
 type TextProof interface {
 	// TailCall reports whether the code of caller jumps to callee, and says in

@@ -12,8 +12,8 @@ import (
 
 func gettid() int { return unix.Gettid() }
 
-// errs returns the first error, or one that says what was expected where ok
-// is false.
+// errs returns the first error, or one that names the expectation if ok is
+// false.
 func errs(ok bool, what string, errs ...error) error {
 	if err := errors.Join(errs...); err != nil {
 		return err

@@ -1,8 +1,8 @@
 //go:build linux
 
 // Package learn has short lessons, each on one system of the kernel: a
-// question, the real calls that answer it, what they did, and what widely read
-// articles say wrong about it.
+// question, the real calls that answer it, their effects, and the errors of
+// widely read articles about it.
 package learn
 
 import (
@@ -24,13 +24,13 @@ type Lesson struct {
 	Name     string
 	System   int // row of the table of systems
 	Title    string
-	Question string   // what a learner is to predict
-	Answer   string   // what the calls showed, and why
-	Paths    []string // documented paths of which the corrections are told
+	Question string   // the question that a learner answers first
+	Answer   string   // the result of the calls, and the reason
+	Paths    []string // documented paths whose corrections are shown
 	Topics   []string // words of the corrections that belong here; nil for all
 	Scenario string   // of internal/scenario, that shows it under observation; "" for none
 
-	wakes []wake // what became of the path in Paths that only a wake takes
+	wakes []wake // the verdicts on the path in Paths that only a wake takes
 	run   func(*stage) error
 }
 
@@ -80,9 +80,9 @@ func (l *Lesson) Run(ctx context.Context) (string, error) {
 	return s.log(), nil
 }
 
-// Explained is the lesson's log with what there is to say below each line, and
-// the lesson's paths: where a call takes one for the first time, or, where
-// only a wake does, at the end.
+// Explained is the lesson's log with the remarks on each line below it, and the
+// lesson's paths: at the first call that takes one, or at the end if only a
+// wake does.
 func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string, error) {
 	shown := map[string]bool{}
 	own := func(name string) *ktrace.Path {
@@ -119,7 +119,7 @@ func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string,
 	return b.String(), nil
 }
 
-// Threads says which thread of a lesson's log does what.
+// Threads describes the role of each thread of a lesson's log.
 func Threads(log string) string {
 	s := fmt.Sprintf("%d acts", actorTID)
 	waiter := fmt.Sprintf("%d ", waiterTID)
@@ -129,8 +129,8 @@ func Threads(log string) string {
 	return s
 }
 
-// slept tells the lines in which calls return that slept: /proc said so while
-// they were going on.
+// slept reports the lines in which calls return that slept: /proc showed it
+// while they were going on.
 func slept(log string) func(line int) bool {
 	lines, asleep, n := map[int]bool{}, false, 0
 	for s := range strings.Lines(log) {
@@ -144,8 +144,8 @@ func slept(log string) func(line int) bool {
 	return func(line int) bool { return lines[line] }
 }
 
-// Corrections are what articles say wrong about the lesson's subject, and what
-// is true.
+// Corrections are the wrong statements of articles about the lesson's subject,
+// and the truth.
 func (l *Lesson) Corrections(paths func(string) *ktrace.Path) []ktrace.Correction {
 	var out []ktrace.Correction
 	for _, name := range l.Paths {

@@ -24,7 +24,8 @@ const (
 	waiterTID = 1002
 )
 
-// stage is where a lesson runs: it keeps the calls, and ends what it started.
+// stage is the environment of a lesson: it keeps the calls, and ends the
+// threads that it started.
 type stage struct {
 	ctx     context.Context
 	called  context.Context // ends with ctx, and when the waiter's call returns
@@ -119,11 +120,11 @@ func (s *stage) woken() error {
 	}
 }
 
-// sleeps begins the line that says what /proc said.
+// sleeps begins the line that records the state in /proc.
 const sleeps = "#: /proc says that thread "
 
-// log prints the calls as strace -f does: in the order in which they began,
-// and one that slept in two halves, with what came between.
+// log prints the calls as strace -f does: in the order in which they began, and
+// one that slept in two halves, around the calls of others.
 func (s *stage) log() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 // 32-bit machines and on 32-bit mips.
 var sysPpoll = []int{unix.SYS_PPOLL, 414, 4414}
 
-// pollOne polls one descriptor and requires what it answers.
+// pollOne polls one descriptor and requires the result want.
 func pollOne(fd int, events, want efd.PollEvents, d time.Duration) error {
 	fds := []efd.PollFD{{FD: int32(fd), Events: events}}
 	_, err := efd.Poll(fds, d, nil)

@@ -36,12 +36,12 @@ func tryLock(dir string) (unlock func(), err error) {
 
 // lock waits for its turn.
 func lock(ctx context.Context, dir string, p *progress) (unlock func(), err error) {
-	for told := false; ; told = true {
+	for reported := false; ; reported = true {
 		unlock, err := tryLock(dir)
 		if !errors.Is(err, errLocked) {
 			return unlock, err
 		}
-		if !told {
+		if !reported {
 			p.say("%v: waiting", err)
 		}
 		select {

@@ -91,7 +91,7 @@ func parseArgs(args []string, stderr io.Writer) (*config, int) {
 	fs.IntVar(&c.jobs, "jobs", min(2, runtime.NumCPU()), "guests that run at the same time; each takes one CPU")
 	fs.BoolVar(&c.full, "full", false, "run all tests of the packages that guests test, without -test.short")
 	fs.StringVar(&c.args, "args", "", "more arguments of every test program, such as \"-test.run=TestKilled -test.count=20\"")
-	fs.BoolVar(&c.list, "list", false, "only list what the mirror has")
+	fs.BoolVar(&c.list, "list", false, "only list the mirror's kernels")
 	fs.StringVar(&c.out, "o", "", "directory for results and recordings (default: results in the cache)")
 	fs.StringVar(&c.total, "total", "", "add the counts of tests and scenarios to this file, for testsum -report")
 	fs.StringVar(&c.golden, "recordings", "", "keep the recordings of kernels that are well in this directory, such as testdata/matrix")

@@ -123,7 +123,7 @@ func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(
 		case finished:
 			fail(errDone)
 		case errors.Is(err, wire.ErrNoFrame):
-			fail(fmt.Errorf("what the guest sent is not to be read: %w", err))
+			fail(fmt.Errorf("read frames of the guest: %w", err))
 		}
 		done <- finished
 	}()

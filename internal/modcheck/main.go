@@ -1,10 +1,9 @@
 //go:build linux
 
-// Modcheck does with a commit what the world does with a published version: it
-// makes the module's zip, serves it from a directory, and from there gets it,
-// installs the command, runs the tests in the read-only module cache, and
-// builds for other systems. It is a module of its own, for what it makes the
-// zip with.
+// Modcheck tests a commit as a published version: it makes the module's zip,
+// serves it from a directory, and from there gets it, installs the command,
+// runs the tests in the read-only module cache, and builds for other systems.
+// It is a module of its own because of the packages that make the zip.
 package main
 
 import (
@@ -85,7 +84,7 @@ func check(commit string) (err error) {
 	return nil
 }
 
-// remove removes what there is, the read-only cache too.
+// remove removes all files, the read-only cache too.
 func (c *checker) remove() error {
 	if _, err := c.goes("", "clean", "-modcache"); err != nil && len(c.env) > 0 {
 		return err
@@ -97,8 +96,8 @@ func (c *checker) path(elem ...string) string {
 	return filepath.Join(append([]string{c.dir}, elem...)...)
 }
 
-// publish makes the zip of a commit and serves it from a directory, before
-// what this machine has fetched and the proxies that are set.
+// publish makes the zip of a commit and serves it from a directory, before this
+// machine's module cache and the proxies that are set.
 func (c *checker) publish(commit string) error {
 	tree := c.path("tree")
 	if err := os.Mkdir(tree, 0o755); err != nil {
@@ -338,8 +337,8 @@ func (c *checker) testAsUser() error {
 	return nil
 }
 
-// output runs a program and returns what it wrote; the error has what it wrote
-// to standard error.
+// output runs a program and returns its output; the error has its standard
+// error.
 func output(dir string, env []string, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	var stderr bytes.Buffer

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package plain makes text that came from elsewhere harmless to a terminal:
-// names that programs and files give themselves, and what a file says.
+// Package plain makes foreign text harmless to a terminal: names that programs
+// and files give themselves, and the contents of a file.
 package plain
 
 import (
@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// Text is s with what a terminal would act on, or would show in another order,
-// escaped as in a Go string: control characters, those for the direction of
-// text, and bytes that are no UTF-8.
+// Text escapes in s, as in a Go string, all bytes on which a terminal would
+// act, or which it would show in another order: control characters, those for
+// the direction of text, and bytes that are not UTF-8.
 func Text(s string) string {
 	if !strings.ContainsFunc(s, hidden) && utf8.ValidString(s) {
 		return s

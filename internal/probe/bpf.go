@@ -26,7 +26,7 @@ func (m *machine) readByBPF() error {
 		{0x18, 0x03, 0, int32(uint32(m.function))}, // r3 = the address
 		{0x00, 0x00, 0, int32(uint32(m.function >> 32))},
 		{0x85, 0x00, 0, helperProbeReadKernel},
-		{0x79, 0xa0, -8, 0}, // r0 = what was read
+		{0x79, 0xa0, -8, 0}, // r0 = the value read
 		{0x95, 0x00, 0, 0},
 	}
 	license := []byte("GPL\x00")

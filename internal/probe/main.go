@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command probe prints what tests can use on this machine, as EFD_REQUIRE takes
-// it: "perf,tracefs,kallsyms,watch". It makes each thing happen by system calls
-// of its own and shares no code with what is tested, so that a machine without
-// the thing fails no test, and a product that no longer finds it does.
-// On standard error it says what is missing, and why.
+// Command probe prints the facilities that tests can use on this machine, as
+// EFD_REQUIRE takes them: "perf,tracefs,kallsyms,watch". It tries each one by
+// system calls of its own and shares no code with the tested packages, so that
+// a machine without the facility fails no test, and a product that no longer
+// finds it does. On standard error it names the missing ones, with the reasons.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// tiers are what is tried, each after what it rests on.
+// tiers are the facilities to try, each after its requirements.
 var tiers = []struct {
 	name string
 	on   []string
@@ -32,7 +32,7 @@ var tiers = []struct {
 	{"uinput", nil, (*machine).uinput},
 }
 
-// machine is what one tier finds and another uses.
+// machine holds the results of one tier that another uses.
 type machine struct {
 	function uint64 // the address of one in the kernel
 	tracing  int    // a descriptor of the tracing file system's root

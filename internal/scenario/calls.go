@@ -219,5 +219,5 @@ func (t *T) Unnoticed(fn func() error) error {
 		return err
 	}
 	after, err := asleep.Switches(t.res.PID, t.res.Waiter)
-	return expect(err, after == before, "the waiter was woken %d times by what must not wake it", after-before)
+	return expect(err, after == before, "the waiter was woken %d times by an operation that must not wake it", after-before)
 }

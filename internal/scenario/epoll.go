@@ -11,7 +11,7 @@ import (
 // Ways through epoll besides the plain wait.
 var epolls = []*Scenario{
 	{
-		Name: "epoll_edge", System: 12, Title: "edge triggered: each write wakes, though nobody has read what the one before it added",
+		Name: "epoll_edge", System: 12, Title: "edge triggered: each write wakes, though the value of the one before it was not read",
 		Source: "eventfd_write", Waiter: "epoll_pwait", Through: []string{"epoll", "epoll-waiter"},
 		Paths: []string{"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_wake"},
 		run:   runEpollEdge,

@@ -13,12 +13,12 @@ import (
 // Operations on an epoll other than waiting in it.
 var epollCtls = []*Scenario{
 	{
-		Name: "epoll_ctl_ready", System: 12, Title: "EPOLL_CTL_ADD of an eventfd that is readable wakes who sleeps in the epoll, and so does EPOLL_CTL_MOD",
+		Name: "epoll_ctl_ready", System: 12, Title: "EPOLL_CTL_ADD of an eventfd that is readable wakes the thread that sleeps in the epoll, and so does EPOLL_CTL_MOD",
 		Source: "epoll_ctl", Waiter: "epoll_pwait", Through: []string{"epoll-waiter"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_wait", "epoll_wake"},
 		run: runEpollCtlReady,
 	},
 	{
-		Name: "epoll_ctl_nested", System: 12, Title: "EPOLL_CTL_ADD of an eventfd that is readable wakes who polls the epoll",
+		Name: "epoll_ctl_nested", System: 12, Title: "EPOLL_CTL_ADD of an eventfd that is readable wakes the thread that polls the epoll",
 		Source: "epoll_ctl", Waiter: "ppoll", Through: []string{"poller"}, Paths: []string{"eventfd2", "epoll_create1", "epoll_nested", "ppoll", "poll_wake"},
 		run: runEpollCtlNested,
 	},
@@ -191,7 +191,7 @@ func runEpollIoctl(t *T) error {
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return Skip("ioctl(EPIOCSPARAMS): the kernel is built without CONFIG_NET_RX_BUSY_POLL")
 	}
-	if err := expect(err, got == set, "EPIOCGPARAMS gave %+v, want what was set, %+v", got, set); err != nil {
+	if err := expect(err, got == set, "EPIOCGPARAMS gave %+v, want the values set, %+v", got, set); err != nil {
 		return err
 	}
 	return t.waitFor(e, epollWait(p, e.FD()), epollCalls...)

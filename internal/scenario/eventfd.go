@@ -13,7 +13,7 @@ import (
 // Operations of eventfd2, read and write other than the plain wait.
 var eventfds = []*Scenario{
 	{
-		Name: "eventfd2", System: 1, Title: "an eventfd is made, looked at in fdinfo, duplicated and closed; a write to the duplicate wakes who reads the first",
+		Name: "eventfd2", System: 1, Title: "an eventfd is made, looked at in fdinfo, duplicated and closed; a write to the duplicate wakes the reader of the first",
 		Source: "eventfd_write", Waiter: "read", SleepPath: "eventfd_read", Through: []string{"sleeper"}, Paths: []string{"eventfd2", "eventfd_fdinfo", "eventfd_read", "eventfd_release"},
 		run: runEventfd2,
 	},

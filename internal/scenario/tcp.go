@@ -32,7 +32,7 @@ var tcps = []*Scenario{
 		},
 	},
 	{
-		Name: "tcp_fast", System: 16, Title: "a thread sleeps in ppoll on a TCP connection that has carried data: what comes takes the fast path",
+		Name: "tcp_fast", System: 16, Title: "a thread sleeps in ppoll on a TCP connection that has carried data: new data takes the fast path",
 		Source: "tcp_receive", Branches: []string{"fast"}, Waiter: "ppoll", Through: []string{"poller"}, Context: "softirq", Paths: []string{"tcp_poll", "ppoll", "poll_wake"},
 		run: runTCPFast,
 	},

@@ -2,7 +2,7 @@
 
 package uapi
 
-// What this architecture numbers in its own way.
+// The numbers that this architecture defines itself.
 const (
 	largeFile   = 0x10000 // the kernel's O_LARGEFILE: libc and Go have 0 where every file is large
 	pollWRNORM  = 0x100

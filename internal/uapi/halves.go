@@ -4,9 +4,9 @@ package uapi
 
 import "strings"
 
-// Halves splits the line of a call that slept as strace -f does, before what
-// the kernel fills in: "ppoll([{fd=3, events=POLLIN}], 1, NULL, NULL, 8
-// <unfinished ...>" and "<... ppoll resumed>) = 1 ...".
+// Halves splits the line of a call that slept as strace -f does, before the
+// arguments that the kernel sets: "ppoll([{fd=3, events=POLLIN}], 1, NULL,
+// NULL, 8 <unfinished ...>" and "<... ppoll resumed>) = 1 ...".
 func Halves(line string) (first, second string) {
 	name, _, _ := strings.Cut(line, "(")
 	at := strings.LastIndex(line, ") = ")

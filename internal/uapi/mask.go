@@ -16,11 +16,12 @@ type Name struct {
 
 // Mask is an open set of named bits, in the order in which strace prints them.
 type Mask struct {
-	Unknown string // what strace puts into the comment behind bits that have no name: "POLL???"
+	Unknown string // strace's comment after bits that have no name: "POLL???"
 	Names   []Name
 }
 
-// String prints the names that v has, joined by |, and what is left in hex.
+// String prints the names that v has, joined by |, and the remaining bits in
+// hex.
 func (m *Mask) String(v uint64) string {
 	s, _ := m.names(v)
 	return s
@@ -63,7 +64,7 @@ func (m *Mask) names(v uint64) (s string, known bool) {
 	return string(b), known
 }
 
-// Parse reads what String and Strace print, and bare numbers in any base of
+// Parse reads the output of String and Strace, and bare numbers in any base of
 // strconv.ParseUint.
 func (m *Mask) Parse(s string) (uint64, error) {
 	var v uint64
@@ -99,7 +100,7 @@ func (e *Enum) Strace(v uint64) string {
 	return Hex(v) + " /* " + e.Unknown + " */"
 }
 
-// Parse reads what Strace prints, and bare numbers.
+// Parse reads the output of Strace, and bare numbers.
 func (e *Enum) Parse(s string) (uint64, error) {
 	text, _, _ := strings.Cut(s, " /*")
 	if n, err := strconv.ParseUint(text, 0, 64); err == nil {

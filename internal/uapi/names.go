@@ -42,10 +42,10 @@ var FcntlCmds = Enum{"F_???", []Name{
 	{unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"},
 }}
 
-// FDFlags is what F_GETFD and F_SETFD carry.
+// FDFlags are the flags of F_GETFD and F_SETFD.
 var FDFlags = Mask{"FD_???", []Name{{unix.FD_CLOEXEC, "FD_CLOEXEC"}}}
 
-// openFlags is what open and fcntl(F_GETFL) carry beside the access mode.
+// openFlags are the flags of open and fcntl(F_GETFL) besides the access mode.
 // FASYNC is the kernel's name for O_ASYNC.
 var openFlags = Mask{"O_???", []Name{
 	{unix.O_CREAT, "O_CREAT"}, {unix.O_EXCL, "O_EXCL"}, {unix.O_NOCTTY, "O_NOCTTY"}, {unix.O_TRUNC, "O_TRUNC"}, {unix.O_APPEND, "O_APPEND"},
@@ -66,7 +66,7 @@ func OpenFlags(v uint64) string {
 	return mode + "|" + openFlags.String(rest)
 }
 
-// ParseOpenFlags reads what OpenFlags prints.
+// ParseOpenFlags reads the output of OpenFlags.
 func ParseOpenFlags(s string) (uint64, error) {
 	for i, mode := range accessModes {
 		if rest, ok := strings.CutPrefix(s, mode); ok && (rest == "" || rest[0] == '|') {

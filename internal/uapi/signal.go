@@ -49,9 +49,8 @@ func ParseSignal(name string) (sig int, ok bool) {
 	return 0, false
 }
 
-// SigSet prints the set of the signals 1 to n that has reports, as strace
-// does: "[INT TERM]", and as what is missing, "~[KILL]", from two thirds of
-// them on.
+// SigSet prints the set of the signals 1 to n that has reports, as strace does:
+// "[INT TERM]", and as the complement, "~[KILL]", from two thirds of them on.
 func SigSet(n int, has func(sig int) bool) string {
 	count := 0
 	for sig := 1; sig <= n; sig++ {

@@ -20,7 +20,7 @@ func Timespec(sec, nsec int64) string {
 	return "{tv_sec=" + strconv.FormatInt(sec, 10) + ", tv_nsec=" + strconv.FormatUint(uint64(nsec), 10) + "}"
 }
 
-// ParseTimespec reads what Timespec prints.
+// ParseTimespec reads the output of Timespec.
 func ParseTimespec(s string) (sec, nsec int64, ok bool) {
 	inner, ok1 := strings.CutPrefix(s, "{tv_sec=")
 	a, b, ok2 := strings.Cut(inner, ", tv_nsec=")
@@ -65,8 +65,8 @@ func quote(b []byte) string {
 	return string(append(q, '"'))
 }
 
-// ParseBytes reads a C string as strace prints one, in octal or with -x in
-// hex. cut reports dots behind it.
+// ParseBytes reads a C string as strace prints one, in octal or with -x in hex.
+// cut reports dots after it.
 func ParseBytes(s string) (b []byte, cut bool, err error) {
 	s, cut = strings.CutSuffix(s, "...")
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
@@ -152,11 +152,11 @@ func PollFDs(fds []PollFD) string {
 	return string(append(b, ']'))
 }
 
-// auxRoom is what strace's buffer for the comment behind a result holds.
+// auxRoom is the capacity of strace's buffer for the comment after a result.
 const auxRoom = 1022
 
-// PollReady prints the ready members of an array of pollfd as strace does
-// behind the result: not more than 32, and not more than its buffer takes.
+// PollReady prints the ready members of an array of pollfd as strace does after
+// the result: at most 32, and at most its buffer's size.
 func PollReady(fds []PollFD) string {
 	b := []byte{'['}
 	n := 0
@@ -178,8 +178,8 @@ func PollReady(fds []PollFD) string {
 	return string(append(b, ']'))
 }
 
-// PollResult joins what ppoll left in its array and in its timeout ("" where
-// it had none) as strace prints them behind the result.
+// PollResult joins the array and the timeout of a ppoll after the call (""
+// without one) as strace prints them after the result.
 func PollResult(ready, left string) string {
 	if left == "" {
 		return ready
@@ -190,10 +190,10 @@ func PollResult(ready, left string) string {
 	return ready + ", ..."
 }
 
-// SelectResult joins what pselect6 left in its three sets ("" where it had
-// none) and in its timeout, n bits in all, as strace 6.1 prints them behind
-// the result: with its limit, and with the bracket that it closes once too
-// often behind a set that is empty.
+// SelectResult joins the three sets and the timeout of a pselect6 after the
+// call ("" without one), n bits in all, as strace 6.1 prints them after the
+// result: with its limit, and with the bracket that it closes once too often
+// after an empty set.
 func SelectResult(n int, in, out, except, left string) string {
 	b := make([]byte, 0, 128)
 	sep := ""

@@ -30,13 +30,13 @@ import (
 //	close:N            descriptor N is closed
 //	noenv              no environment
 func Become(conditions, argv []string) error {
-	runtime.LockOSThread() // what is refused is the thread's, and exec leaves only this one
+	runtime.LockOSThread() // the restriction is the thread's, and exec leaves only this one
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
 		return err
 	}
 	env := os.Environ()
-	// The filter comes last: it may refuse what the others need.
+	// The filter comes last: it may refuse calls that the others need.
 	slices.SortStableFunc(conditions, func(a, b string) int { return rank(a) - rank(b) })
 	for _, c := range conditions {
 		name, arg, _ := strings.Cut(c, ":")
@@ -97,7 +97,8 @@ func unmount(dir string) error {
 	return unix.Unmount(dir, unix.MNT_DETACH)
 }
 
-// drop takes a capability from the thread and from what it executes.
+// drop removes a capability from the thread and from the programs that it
+// executes.
 func drop(n int) error {
 	if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(n), 0, 0, 0); err != nil {
 		return err

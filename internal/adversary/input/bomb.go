@@ -20,7 +20,7 @@ type Bomb struct {
 
 const recordingHeader = `{"recording":{"version":1,"release":"6.18.44","arch":"x86_64","symbols":{}}}` + "\n"
 
-// recording makes a bomb of lines behind a header. Without an end they are all
+// recording makes a bomb of lines after a header. Without an end they are all
 // shown.
 func recording(name string, lines func(*bufio.Writer)) Bomb {
 	return Bomb{Name: name, Write: func(w *bufio.Writer) {

@@ -16,7 +16,7 @@ var (
 	pieces   = []string{"", "\x00", "\xff\xfe", "\x1b[2J", "\u202e", "<unfinished ...>", "{{data}}", "#: ", strings.Repeat("[", 20_000), strings.Repeat(`{"a":`, 20_000), strings.Repeat("A", 100_000)}
 )
 
-// Mutate makes a file that is not quite what data is.
+// Mutate makes a damaged copy of data.
 func Mutate(r *rand.Rand, data []byte) []byte {
 	lines := bytes.SplitAfter(bytes.Clone(data), []byte("\n"))
 	some := func(most int) int { return 1 + r.IntN(most) }

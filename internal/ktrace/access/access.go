@@ -252,7 +252,7 @@ func (r *Report) facts(how string) {
 	}
 	for line := range strings.Lines(file("/proc/self/status")) {
 		if v, ok := strings.CutPrefix(line, "TracerPid:"); ok && strings.TrimSpace(v) != "0" {
-			fact("traced by", "process "+strings.TrimSpace(v)+": a tracer such as strace changes who sleeps when")
+			fact("traced by", "process "+strings.TrimSpace(v)+": a tracer such as strace changes which thread sleeps when")
 		}
 	}
 	fact("idle CPUs", silentText())

@@ -76,10 +76,10 @@ func silentText() string {
 	}
 	var parts []string
 	if len(blind) > 0 {
-		parts = append(parts, fmt.Sprintf("the kernel leaves no record of what happens on CPU %v while it is idle, so a wake by an interrupt there cannot be seen; it stays so until the next boot", blind))
+		parts = append(parts, fmt.Sprintf("the kernel writes no records of events on CPU %v while it is idle, so a wake by an interrupt there cannot be seen; it stays so until the next boot", blind))
 	}
 	if len(undecided) > 0 {
-		parts = append(parts, fmt.Sprintf("not decided whether the kernel leaves records of what happens on CPU %v while it is idle: it was busy, or this process may not use it", undecided))
+		parts = append(parts, fmt.Sprintf("not decided whether the kernel writes records of events on CPU %v while it is idle: it was busy, or this process may not use it", undecided))
 	}
 	return strings.Join(parts, "; ")
 }

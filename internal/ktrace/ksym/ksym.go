@@ -18,8 +18,8 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 )
 
-// maxFunc bounds how far an address may lie behind its symbol. The last symbol
-// of a module has no successor that bounds it.
+// maxFunc bounds the offset of an address from its symbol. The last symbol of a
+// module has no successor that bounds it.
 const maxFunc = 1 << 18
 
 // symbol is 16 bytes, since there are some hundred thousand of them.
@@ -151,8 +151,8 @@ func boundary(name string) bool {
 	return strings.HasPrefix(name, "__") && (strings.HasSuffix(name, "_text_start") || strings.HasSuffix(name, "_text_end"))
 }
 
-// Base is a symbol's name without what the compiler appended to it:
-// poll_schedule_timeout for poll_schedule_timeout.constprop.0.
+// Base is a symbol's name without the compiler's suffix: poll_schedule_timeout
+// for poll_schedule_timeout.constprop.0.
 func Base(symbol string) string {
 	if i := strings.IndexByte(symbol, '.'); i > 0 {
 		return symbol[:i]

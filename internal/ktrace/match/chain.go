@@ -227,11 +227,11 @@ func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []St
 func undocumented(caller, callee ktrace.Frame, a, b []string, source string) Step {
 	s := Step{Verdict: ktrace.Undocumented, Symbol: callee.Name}
 	s.Edge.Caller, s.Edge.Callee = pick(a, caller), pick(b, callee)
-	who := s.Edge.Callee
+	name := s.Edge.Callee
 	if len(b) > 0 {
-		who = s.Edge.Caller
+		name = s.Edge.Caller
 	}
-	s.Evidence = fmt.Sprintf("%s: %s is in no path that is documented for this call", source, who)
+	s.Evidence = fmt.Sprintf("%s: %s is in no path that is documented for this call", source, name)
 	return s
 }
 

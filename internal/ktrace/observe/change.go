@@ -119,8 +119,8 @@ type locker struct{ object, tid int }
 
 func sameFunction(a, b ktrace.Frame) bool { return a.Name == b.Name }
 
-// tell reports a change.
-func (p *Pipeline) tell(h *pending) {
+// report reports a change.
+func (p *Pipeline) report(h *pending) {
 	p.Changes++
 	h.change.Object = "an eventfd"
 	if h.ob != nil {
@@ -148,7 +148,7 @@ func (p *Pipeline) Unobservable() []string {
 	out := slices.Concat(p.Without, p.execs.unseen(), p.compatTasks.unseen())
 	for _, source := range slices.Sorted(maps.Keys(p.LostBy)) {
 		if cpu, ok := perf.OfCPU(source); ok {
-			out = append(out, fmt.Sprintf("what ran on CPU %d: it went offline or came online meanwhile", cpu))
+			out = append(out, fmt.Sprintf("events on CPU %d: it went offline or came online during the observation", cpu))
 		}
 	}
 	if text := p.unwokenText(); text != "" {
@@ -158,7 +158,7 @@ func (p *Pipeline) Unobservable() []string {
 		out = append(out, "what the threads woken waited in: "+count.Of(p.doubted, "further wake")+", near which records were lost")
 	}
 	if p.cutOff > 0 {
-		out = append(out, "what woke in "+count.Of(p.cutOff, "wake")+": of the latest, "+p.cutBy)
+		out = append(out, "the wake source of "+count.Of(p.cutOff, "wake")+": of the latest, "+p.cutBy)
 	}
 	return append(out, p.Unwatched...)
 }

@@ -304,21 +304,21 @@ const NoWaker = "no function that wakes is on the call chain that was recorded w
 
 // Describe names the waker and the way of the wake in a few words.
 func (j *Judged) Describe() string {
-	who := fmt.Sprintf("thread %d (%s)", j.Waker.TID, j.Waker.Comm)
+	name := fmt.Sprintf("thread %d (%s)", j.Waker.TID, j.Waker.Comm)
 	switch {
 	case j.Context == match.Unknown:
 		return "an unknown waker: " + j.NoWaker()
 	case j.Interrupted:
-		who = "a " + string(j.Context) + " on top of " + who
+		name = "a " + string(j.Context) + " on top of " + name
 	case j.Context != match.Task:
-		who = "a " + string(j.Context)
+		name = "a " + string(j.Context)
 	case j.WakerSyscall != "":
-		who += " in " + j.WakerSyscall
+		name += " in " + j.WakerSyscall
 	}
 	if j.Callback != "" {
-		who += ", through " + j.Callback
+		name += ", through " + j.Callback
 	}
-	return who
+	return name
 }
 
 // WakeRoute is the documented way of a wake: from the call that wakes, over

@@ -293,7 +293,7 @@ func (p *Pipeline) release(now int64) {
 			continue
 		}
 		if h.change != nil {
-			p.tell(h)
+			p.report(h)
 			continue
 		}
 		p.name(h)

@@ -166,7 +166,7 @@ func (p *Pipeline) settle(at int64) (left string) {
 		}
 	}
 	if waiting > 0 {
-		return count.Of(waiting, "wake or call", "wakes or calls") + " up to the call " + count.Word(waiting, "waits", "wait") + " for what is known of descriptors and functions"
+		return count.Of(waiting, "wake or call", "wakes or calls") + " up to the call " + count.Word(waiting, "waits", "wait") + " for the resolution of descriptors and functions"
 	}
 	return ""
 }

@@ -114,7 +114,7 @@ func (p *Pipeline) partial(c *Call) string {
 	case !c.settled(p.t.now):
 		return "the call had not ended yet"
 	case c.Doubtful:
-		return "records were lost that tell which call it was"
+		return "records that identify the call were lost"
 	}
 	return ""
 }

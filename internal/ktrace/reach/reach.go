@@ -12,7 +12,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// Test tells the edges of a path that a call took.
+// Test reports whether a call took an edge of a path.
 type Test func(*ktrace.Edge) bool
 
 // Failed are the edges that a call came to that failed with errno, by its name:
@@ -33,8 +33,8 @@ func Failed(p *ktrace.Path, call, errno string) []ktrace.Edge {
 	return out
 }
 
-// Ways limits a test to what the named ways of p leave, and reports whether one
-// of those that p has is an errno's.
+// Ways limits a test to the edges of the named ways of p, and reports whether
+// one of those that p has is an errno's.
 func Ways(p *ktrace.Path, names []string, on Test) (_ Test, known bool) {
 	for i := range p.Ways {
 		w := &p.Ways[i]
@@ -99,7 +99,7 @@ func Only(p *ktrace.Path, names []string, on Test) Test {
 	}
 }
 
-// Without leaves out the named functions and what they call.
+// Without leaves out the named functions and their callees.
 func Without(names []string, on Test) Test {
 	return func(e *ktrace.Edge) bool {
 		return on(e) && !slices.Contains(names, e.Callee) && !slices.Contains(names, e.Caller)

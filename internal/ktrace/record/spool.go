@@ -82,7 +82,7 @@ func spool(in io.Reader, name string) (*File, error) {
 	os.Remove(f.Name())
 	n, err := io.Copy(f, io.LimitReader(br, maxSpool+1))
 	if err == nil && n > maxSpool {
-		err = fmt.Errorf("longer than %d bytes, the most that is read from what is not a file", int64(maxSpool))
+		err = fmt.Errorf("longer than %d bytes, the limit for input other than a file", int64(maxSpool))
 	}
 	if err != nil {
 		f.Close()

@@ -174,7 +174,7 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 		k.Text = text
 	}
 	o.Witness, o.NoArgs = WitnessOf(h), slices.Contains(h.Stripped, record.Args)
-	tell := o.OnWake
+	onWake := o.OnWake
 	o.OnWake = func(j *observe.Judged) {
 		if what, ok := objects.of[woken{j.Time, j.Wakee.TID}]; ok {
 			j.Object = what
@@ -182,8 +182,8 @@ func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o obs
 		if what, ok := by.of[woken{j.Time, j.Wakee.TID}]; ok {
 			j.By = what
 		}
-		if tell != nil {
-			tell(j)
+		if onWake != nil {
+			onWake(j)
 		}
 	}
 	p := observe.NewPipeline(k, o)

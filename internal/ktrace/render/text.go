@@ -23,12 +23,12 @@ type Text struct {
 	W     io.Writer
 	Color bool
 
-	told map[string]bool // functions whose sentence was shown
+	explained map[string]bool // functions whose sentence was shown
 }
 
 // NewText writes to w.
 func NewText(w io.Writer, color bool) *Text {
-	return &Text{W: w, Color: color, told: map[string]bool{}}
+	return &Text{W: w, Color: color, explained: map[string]bool{}}
 }
 
 // Row is one function of a chain for a reader: the verdict of the edge that
@@ -202,7 +202,7 @@ func (t *Text) Chain(indent string, rows []Row) {
 // familiar counts the leading rows that need not be shown again.
 func (t *Text) familiar(rows []Row) int {
 	n := 0
-	for n < len(rows) && rows[n].Common && t.told[rows[n].Function] && !rows[n].Verdict.Finding() {
+	for n < len(rows) && rows[n].Common && t.explained[rows[n].Function] && !rows[n].Verdict.Finding() {
 		n++
 	}
 	return n
@@ -212,10 +212,10 @@ func (t *Text) row(indent string, r Row) {
 	rest := Width - utf8.RuneCountInString(indent) - 2 - verdictWidth - 1 - nameWidth - 1
 	sign, word, style := mark(r.Verdict)
 	text := r.Sentence
-	if t.told[r.Function] {
+	if t.explained[r.Function] {
 		text = ""
 	}
-	t.told[r.Function] = true
+	t.explained[r.Function] = true
 	if r.Cause != "" {
 		cause := "[" + r.Cause + "]"
 		if utf8.RuneCountInString(cause) < rest {

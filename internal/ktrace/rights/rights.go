@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package rights is what this process may do, as the kernel counts it.
+// Package rights reads this process's privileges, as the kernel counts them.
 package rights
 
 import (
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Privileges are what a process has of what the kernel asks for.
+// Privileges are those of a process that the kernel checks.
 type Privileges struct {
 	Caps          uint64 // effective capabilities, a bit each
 	UserNamespace bool   // it is in a user namespace that is not the initial one, where capabilities count for nothing in tracing

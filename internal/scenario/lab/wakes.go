@@ -138,7 +138,7 @@ func (s *ExpectedWake) conclude(lost uint64) (Status, string) {
 	case s.Seen == nil && lost > 0:
 		return Inconclusive, fmt.Sprintf("%s, the wake-up of thread %d among them", count.Of(lost, "record was lost", "records were lost"), s.Waiter)
 	case s.Seen == nil && s.Other != nil && s.Other.Context == match.Unknown:
-		return Inconclusive, fmt.Sprintf("what woke thread %d is not known: %s", s.Waiter, s.Other.NoWaker())
+		return Inconclusive, fmt.Sprintf("the waker of thread %d is unknown: %s", s.Waiter, s.Other.NoWaker())
 	case s.Seen == nil && s.Other != nil:
 		return Inconclusive, fmt.Sprintf("thread %d was woken by something else: %s", s.Waiter, s.Other.Describe())
 	case s.Seen == nil:

@@ -149,7 +149,7 @@ func Probe() error {
 		if err := enabled(); err != nil {
 			return err
 		}
-		return &ktrace.AccessError{Tier: "ftrace", Silent: true, Missing: "the function tracer takes what it is given, and does not deliver: this thread called a traced function, and there is no record of it"}
+		return &ktrace.AccessError{Tier: "ftrace", Silent: true, Missing: "the function tracer accepts its settings, and does not deliver: this thread called a traced function, and there is no record of it"}
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func enabled() error {
 		return nil
 	}
 	return &ktrace.AccessError{Tier: "ftrace", Silent: true,
-		Missing: "the function tracer takes what it is given, and does not deliver: kernel.ftrace_enabled is 0", Change: "as root set kernel.ftrace_enabled to 1"}
+		Missing: "the function tracer accepts its settings, and does not deliver: kernel.ftrace_enabled is 0", Change: "as root set kernel.ftrace_enabled to 1"}
 }
 
 // exact is a set of symbols that are called as in the source.

@@ -91,13 +91,13 @@ func parseGraph(line string) (entry, bool) {
 	if e.time, ok = seconds(strings.TrimSpace(cols[0])); !ok {
 		return entry{}, false
 	}
-	cpu, who, ok := strings.Cut(cols[1], ")")
+	cpu, owner, ok := strings.Cut(cols[1], ")")
 	n, err := strconv.Atoi(strings.TrimSpace(cpu))
 	if !ok || err != nil {
 		return entry{}, false
 	}
 	e.cpu = n
-	if e.comm, e.tid, ok = task(strings.TrimSpace(who)); !ok {
+	if e.comm, e.tid, ok = task(strings.TrimSpace(owner)); !ok {
 		return entry{}, false
 	}
 	e.irq = interrupt(strings.TrimSpace(cols[2]))

@@ -14,17 +14,17 @@ import (
 
 // queue holds one CPU's events that were read and are not yet passed on.
 type queue struct {
-	events []ktrace.Event
-	next   int
-	last   int64 // time of the newest record seen
-	behind bool  // the ring has more
-	lost   uint64
-	from   int64 // time of the record before the first loss
-	dedup  dedup
-	onto   int  // the next task by the latest sched_switch, in the kernel's own numbering
-	said   bool // and the CPU has not got there yet
-	idle   int  // how often the idle task was switched to since it last left a record
-	idled  bool // it has left one
+	events  []ktrace.Event
+	next    int
+	last    int64 // time of the newest record seen
+	backlog bool  // the ring has more
+	lost    uint64
+	from    int64 // time of the record before the first loss
+	dedup   dedup
+	onto    int  // the next task by the latest sched_switch, in the kernel's own numbering
+	said    bool // and the CPU has not got there yet
+	idle    int  // how often the idle task was switched to since it last left a record
+	idled   bool // it has left one
 }
 
 // announced reports whether a sched_switch has announced that the task, which
@@ -81,26 +81,26 @@ func (q *queue) compact() {
 
 // drain moves at most n records from each ring to its queue.
 func (rs *Rings) drain(final bool, n int) error {
-	rs.full, rs.behind = false, false
+	rs.full, rs.backlog = false, false
 	for _, r := range rs.rings {
 		q := rs.queues[r.at]
 		if q == nil {
 			q = &queue{}
 			rs.queues[r.at] = q
 		}
-		if n == batch && !rs.stopped && len(q.events)-q.next > 4*batch && q.events[q.next].Time <= q.last-behindBy {
-			q.behind = true // another CPU's ring is not as far: later events wait in this one
+		if n == batch && !rs.stopped && len(q.events)-q.next > 4*batch && q.events[q.next].Time <= q.last-backlogAge {
+			q.backlog = true // another CPU's ring is not as far: later events wait in this one
 			continue
 		}
 		fill, rest := r.each(n, func(rec []byte) { rs.record(q, rec) })
-		q.behind = rest > 0
-		rs.behind = rs.behind || q.behind
+		q.backlog = rest > 0
+		rs.backlog = rs.backlog || q.backlog
 		rs.full = rs.full || fill > len(r.data)/2
 		if rs.noLost && final && fill > len(r.data)-4096 {
 			q.lost++ // no room was left, and this kernel does not say for how many
 		}
 	}
-	return rs.account(final && !rs.behind)
+	return rs.account(final && !rs.backlog)
 }
 
 // record decodes one record.
@@ -215,9 +215,9 @@ func (rs *Rings) account(final bool) error {
 // comes late does not need memory for all that has gathered.
 const batch = 1 << 8
 
-// behindBy is how much older than the newest record that was taken from a ring
+// backlogAge is how much older than the newest record that was taken from a ring
 // the records that are still in it can be.
-const behindBy = int64(2 * time.Millisecond)
+const backlogAge = int64(2 * time.Millisecond)
 
 // Read drains the rings and passes on, in order, the events up to until. pass
 // returns false for events that do not belong in the result. If there is much,
@@ -228,7 +228,7 @@ func (rs *Rings) Read(until int64, buf []ktrace.Event, pass func(*ktrace.Event) 
 			return buf, err
 		}
 		buf = rs.merge(until, buf, pass)
-		if until != source.End || !rs.behind {
+		if until != source.End || !rs.backlog {
 			return buf, nil
 		}
 	}
@@ -237,8 +237,8 @@ func (rs *Rings) Read(until int64, buf []ktrace.Event, pass func(*ktrace.Event) 
 // merge passes on the queued events, in order.
 func (rs *Rings) merge(until int64, buf []ktrace.Event, pass func(*ktrace.Event) bool) []ktrace.Event {
 	for _, q := range rs.queues {
-		if q.behind {
-			until = min(until, q.last-behindBy)
+		if q.backlog {
+			until = min(until, q.last-backlogAge)
 		}
 	}
 	rs.merged = rs.merged[:0]

@@ -52,7 +52,7 @@ type Rings struct {
 	mapped  bool  // Map was called
 	stopped bool
 	full    bool // in the last reading a ring was more than half full
-	behind  bool // the last reading left something in a ring
+	backlog bool // the last reading left something in a ring
 }
 
 // place is which ring of which CPU.
@@ -313,7 +313,7 @@ func (rs *Rings) Full() bool { return rs.full }
 
 // Backlogged reports whether the last Read left records in the rings: the next
 // one should follow immediately.
-func (rs *Rings) Backlogged() bool { return rs.behind }
+func (rs *Rings) Backlogged() bool { return rs.backlog }
 
 // Watermark is the time up to which Read has passed on everything.
 func (rs *Rings) Watermark() int64 { return rs.until }
@@ -350,7 +350,7 @@ func parseCPUs(s string) ([]int, error) {
 			b, err = strconv.Atoi(hi)
 		}
 		if err != nil || a < 0 || b < a || b > 1<<16 {
-			return nil, fmt.Errorf("%q is no list of CPUs", s)
+			return nil, fmt.Errorf("invalid CPU list %q", s)
 		}
 		for c := a; c <= b; c++ {
 			cpus = append(cpus, c)
