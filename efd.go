@@ -134,7 +134,7 @@ func AdoptFD(fd int, flags Flag) (*EventFD, error) {
 }
 
 // Read returns the counter and sets it to 0, or returns 1 and takes 1 off with
-// [Semaphore]. It is one read(2), repeated where a signal ended it. Errors:
+// [Semaphore]. It is one read(2), repeated if a signal ended it. Errors:
 // EAGAIN, the counter is 0 (a [Blocking] handle sleeps instead); [os.ErrClosed].
 func (e *EventFD) Read() (v uint64, err error) {
 	if e == nil {
@@ -161,7 +161,7 @@ func (e *EventFD) Read() (v uint64, err error) {
 	return v, nil
 }
 
-// read is read(2), repeated where a signal ended it. The caller has acquired
+// read is read(2), repeated if a signal ended it. The caller has acquired
 // the number.
 func (e *EventFD) read() (v uint64, errno unix.Errno) {
 	raceRelease(&raceTaken)
@@ -181,7 +181,7 @@ func (e *EventFD) read() (v uint64, errno unix.Errno) {
 	return v, errno
 }
 
-// Write adds v to the counter. It is one write(2), repeated where a signal
+// Write adds v to the counter. It is one write(2), repeated if a signal
 // ended it. Errors: EAGAIN, the counter would pass [MaxCount] (a [Blocking]
 // handle sleeps instead); EINVAL, v is above MaxCount; [os.ErrClosed].
 func (e *EventFD) Write(v uint64) error {

@@ -18,7 +18,7 @@ import (
 type EpollEvents uint32
 
 // Events and input flags, by their own names. EPOLLWAKEUP is dropped silently by
-// the kernel where the caller lacks CAP_BLOCK_SUSPEND.
+// the kernel if the caller lacks CAP_BLOCK_SUSPEND.
 const (
 	EPOLLIN        EpollEvents = unix.EPOLLIN
 	EPOLLPRI       EpollEvents = unix.EPOLLPRI
@@ -42,7 +42,7 @@ func (ev EpollEvents) String() string { return uapi.EpollEvents.String(uint64(ev
 
 // Epoll is an epoll instance. See epoll(7).
 //
-// A registration belongs to an open file under a number. Where the number is
+// A registration belongs to an open file under a number. If the number is
 // closed while a duplicate of it lives on, in another process perhaps, the
 // registration stays, reports as before, and can no longer be changed: a ghost.
 // Interest shows it. Add takes bare numbers, so there it is the caller that has

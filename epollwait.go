@@ -210,7 +210,7 @@ func ceilMsec(d time.Duration) int32 {
 }
 
 // WaitContext is Wait until ctx is done. The goroutine waits in Go's poller and
-// holds no thread. The end of one wait leaves the others alone. Where ctx is
+// holds no thread. The end of one wait leaves the others alone. If ctx is
 // done already, no event is taken. A deadline of ctx is kept to about a
 // millisecond.
 //

@@ -97,7 +97,7 @@ func (e *callError) Unwrap() error { return e.err }
 // signal mask. It wraps [unix.EINTR].
 type InterruptedError struct {
 	Op        string        // the system call, such as "ppoll"
-	Remaining time.Duration // of the wait's time limit; Forever where it had none
+	Remaining time.Duration // of the wait's time limit; Forever if it had none
 }
 
 func (e *InterruptedError) Error() string {

@@ -59,7 +59,7 @@ func readEventFDInfo(fd int) (Info, error) {
 	return info, nil
 }
 
-// parseEventFDInfo reads the fdinfo of an eventfd; false where it is none. The
+// parseEventFDInfo reads the fdinfo of an eventfd; false if it is none. The
 // id is there since Linux 5.2, the semaphore flag since 6.5. Lines that it does
 // not know it leaves alone.
 func parseEventFDInfo(text []byte) (info Info, ok bool) {

@@ -39,7 +39,7 @@ func (l *limit) next() *timespec {
 	return l.ts.set(l.left())
 }
 
-// left is the rest of the time, Forever where it has no end.
+// left is the rest of the time, Forever if it has no end.
 func (l *limit) left() time.Duration {
 	switch {
 	case l.never:

@@ -18,12 +18,12 @@ import (
 type Wake struct {
 	Waker, Wakee Side
 	Object       string        // the object that Wakee waits for: "eventfd 5 (id 12)", "" if unknown
-	EventFD      int           // the id of the eventfd that Object is, as [EventFD.Info] has it; -1 where it is none or its id is not known
-	Callback     string        // the wait-queue entry's function that did the waking, by its kernel name; "" where no queue was walked, as for a time-out
+	EventFD      int           // the id of the eventfd that Object is, as [EventFD.Info] has it; -1 if it is none or its id is not known
+	Callback     string        // the wait-queue entry's function that did the waking, by its kernel name; "" if no queue was walked, as for a time-out
 	Callbacks    []string      // all of them, the object's own first: ep_poll_callback, then the epoll's
 	Path         Path          // the call chain of the waking, compared with the documented path; with TraceFunctions every edge that is documented for the call
 	Sleep        Path          // the same of the chain with which the wakee had gone to sleep
-	Latency      time.Duration // from the waking to the running; -1 where the running was not seen
+	Latency      time.Duration // from the waking to the running; -1 if the running was not seen
 	Time         time.Duration // of the waking, on CLOCK_MONOTONIC
 	Runtime      bool          // the wakee is the poller of a Go runtime
 	Incomplete   bool          // records were lost while it was in flight, or its call chain is not that of a waking: absent fields may have had values
@@ -41,12 +41,12 @@ type Change struct {
 }
 
 // Side is one end of a [Wake]. Numbers are those of the observer's PID
-// namespace, 0 where a thread has none there.
+// namespace, 0 if a thread has none there.
 type Side struct {
 	PID, TID int
 	Comm     string
 	Syscall  string // that it was in, "" for none
-	FD       int    // that call's descriptor, -1 where not known
+	FD       int    // that call's descriptor, -1 if unknown
 	Context  string // task, softirq, hardirq or kworker: the execution context of the waking; "unknown" if the recorded chain does not show it. A thread that an interrupt hit is not its waker
 }
 
@@ -150,7 +150,7 @@ func TraceFunctions() ObserveOption { return func(o *observeOptions) { o.trace =
 // scheduler tracepoints with their call chains and the names of kernel
 // functions: root has them, or CAP_PERFMON and CAP_SYSLOG where root has made a
 // mounted tracefs readable. [WatchEventfds] takes root. The error says all that
-// is missing and the smallest change that gives it; it is [os.ErrPermission] where
+// is missing and the smallest change that gives it; it is [os.ErrPermission] if
 // a privilege is. See perf_event_open(2).
 //
 // Each wake then costs the program some 15 µs more, about 2 µs with

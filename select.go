@@ -19,8 +19,8 @@ var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice, or two that
 // at, is cleared too. On an error they are unchanged. n is 0 when the time is
 // over. Timeout and mask are as in [Poll]. It is one pselect6(2).
 //
-// A number that is not open is EBADF where the descriptor table reaches that
-// far, and is cleared where it does not. How far it reaches is the kernel's
+// A number that is not open is EBADF if the descriptor table reaches that
+// far, and is cleared if it does not. How far it reaches is the kernel's
 // business: it has 64 numbers at first, and grows with the largest that was ever
 // open. So a set of such numbers alone may be EBADF, or a wait for nothing.
 //

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where long has 64 bits there is one time ABI.
+// If long has 64 bits there is one time ABI.
 const (
 	nrFcntl    = unix.SYS_FCNTL
 	nrPpoll    = unix.SYS_PPOLL

@@ -22,7 +22,7 @@ import (
 type Call struct {
 	Syscall  string        // as strace names it: "ppoll", "epoll_pwait2"
 	Args     []Arg         // in order
-	Ret      int           // -1 where Errno is set
+	Ret      int           // -1 if Errno is set
 	Errno    unix.Errno    // 0: success
 	TID      int           // the thread that made the call
 	FD       int           // the descriptor that the call is for, the epoll of an epoll_ctl; -1: none, or several
@@ -104,7 +104,7 @@ type threadSet struct {
 	tids map[int]struct{}
 }
 
-// enter reports false where tid is in the set already.
+// enter reports false if tid is in the set already.
 func (s *threadSet) enter(tid int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,7 +28,7 @@ type Path struct {
 type Edge struct {
 	Caller, Callee string
 	File           string // of the kernel's source, where the call is written
-	Line           int    // of the call in the source of the version that Path.DecidedBy says was reviewed, 0 where none is claimed
+	Line           int    // of the call in the source of the version that Path.DecidedBy says was reviewed, 0 if none is claimed
 	Kind           string // direct, inline, macro, pointer or tracepoint
 	Note           string // the callee's role in the path
 	Verdict        Verdict

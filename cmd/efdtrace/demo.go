@@ -288,7 +288,7 @@ func (d *demonstration) outro() {
 		}
 	}
 	d.text.Printf("\n")
-	text := fmt.Sprintf("%s compared with this kernel, each counted once: %s.", count.Of(len(d.tally)-n[render.Documented], "documented call"), strings.Join(parts, ", "))
+	text := fmt.Sprintf("%s held against this kernel, each counted once: %s.", count.Of(len(d.tally)-n[render.Documented], "documented call"), strings.Join(parts, ", "))
 	if n := n[render.Documented]; n > 0 {
 		text += " " + count.Of(n, "more is documented alone.", "more are documented alone.")
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 )
 
-// runningKernel is the version of the kernel that this program runs on, "" where
+// runningKernel is the version of the kernel that this program runs on, "" if
 // it cannot be read.
 func runningKernel() string {
 	if _, v, err := ktrace.Running(); err == nil {
@@ -37,7 +37,7 @@ func documented(kernel string) (func(name string) *ktrace.Path, error) {
 		if !running {
 			return nil
 		}
-		if t, _ := ksym.Load(); t != nil { // names decide, even where the addresses are hidden
+		if t, _ := ksym.Load(); t != nil { // names decide, even if the addresses are hidden
 			return t
 		}
 		return nil

@@ -81,7 +81,7 @@ type teacher struct {
 	e     *env
 	text  *render.Text
 	paths func(string) *ktrace.Path
-	keys  *bufio.Reader // nil where nobody sits at a terminal
+	keys  *bufio.Reader // nil if nobody sits at a terminal
 }
 
 func teach(ctx context.Context, e *env, lessons []*learn.Lesson) int {
@@ -146,7 +146,7 @@ func (t *teacher) lesson(ctx context.Context, l *learn.Lesson) error {
 	return nil
 }
 
-// observed shows the same on this kernel under observation, where it can be
+// observed shows the same on this kernel under observation, if it can be
 // observed.
 func (t *teacher) observed(ctx context.Context, l *learn.Lesson) {
 	if l.Scenario == "" {

@@ -62,7 +62,7 @@ func main() {
 }
 
 // pollable reports why Go's runtime could not wait for files: it makes an epoll
-// and an eventfd at the first one, and gives up where it cannot.
+// and an eventfd at the first one, and gives up if it cannot.
 func pollable() error {
 	p, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {

@@ -92,7 +92,7 @@ func (a *asked) checkNames() error {
 func (a *asked) setKernel(s string) (err error) {
 	if s == "" {
 		s = runningKernel()
-		if t, _ := ksym.Load(); t != nil { // names decide, even where the addresses are hidden
+		if t, _ := ksym.Load(); t != nil { // names decide, even if the addresses are hidden
 			a.symbols = t
 		}
 	}

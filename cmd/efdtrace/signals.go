@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// notifySignals are the signals that end an observation with its report. Where a
+// notifySignals are the signals that end an observation with its report. If a
 // hangup was to be ignored, as under nohup, it stays so.
 func notifySignals() chan os.Signal {
 	signals := make(chan os.Signal, 8)

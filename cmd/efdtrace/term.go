@@ -55,7 +55,7 @@ func colour(w io.Writer) bool {
 }
 
 // columns is the width to which sentences for w are wrapped: that of COLUMNS, or
-// of the terminal, from 60 to 160; 0 where w is no terminal.
+// of the terminal, from 60 to 160; 0 if w is no terminal.
 func columns(w io.Writer) int {
 	n, err := strconv.Atoi(os.Getenv("COLUMNS"))
 	if err != nil || n <= 0 {

@@ -156,7 +156,7 @@ func (l *timeline) judged(names []string, c *match.Chain, w *observe.Way) int {
 	return l.chain(names, c)
 }
 
-// chain adds a judged chain once and returns its index, -1 where no path is
+// chain adds a judged chain once and returns its index, -1 if no path is
 // documented for it.
 func (l *timeline) chain(names []string, c *match.Chain) int {
 	if c == nil || len(names) == 0 {

@@ -84,7 +84,7 @@ func (v *view) traced(t *match.Tracer) {
 	}
 }
 
-// took is the way that a call took, nil where the tracer saw nothing of it.
+// took is the way that a call took, nil if the tracer saw nothing of it.
 type took struct {
 	call string
 	way  *observe.Way

@@ -141,7 +141,7 @@ func (o *observer) attach(pid int) (end func(), err error) {
 	var said bytes.Buffer
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Stdout, cmd.Stderr = &said, &said
-	// perf mounts tracefs where it finds none: not for others to see.
+	// perf mounts tracefs if it finds none: not for others to see.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	if err := cmd.Start(); err != nil {
 		return nil, err

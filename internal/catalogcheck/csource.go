@@ -27,7 +27,7 @@ func newTree(dir string) *tree {
 	return &tree{dir: dir, files: map[string]string{}, found: map[[2]string][]span{}}
 }
 
-// file returns the text of a file, "" where the tree has none.
+// file returns the text of a file, "" if the tree has none.
 func (t *tree) file(name string) string {
 	s, ok := t.files[name]
 	if !ok {

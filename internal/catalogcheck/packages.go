@@ -164,7 +164,7 @@ func newer(a, b string) bool {
 	return exec.Command("dpkg", "--compare-versions", a, "gt", b).Run() == nil
 }
 
-// unpack puts the files of a package into the cache, where they are not yet.
+// unpack puts the files of a package into the cache, unless they are there.
 func unpack(p pkg, files map[string]bool, download func() (string, error)) (source, error) {
 	dir := filepath.Join(cache(), "trees", p.upstream())
 	what := fmt.Sprintf("Debian %s %s", p.name, p.version)

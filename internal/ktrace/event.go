@@ -29,7 +29,7 @@ type Event struct {
 
 	Target       int // Waking: the wakee. Switch: the next task. Same namespace as TID if known, else GlobalTarget alone is set
 	GlobalTarget int // Target in the initial PID namespace, as the kernel's own records have it
-	TargetPID    int // the process of Target, 0 where it was not asked for or is not known
+	TargetPID    int // the process of Target, 0 if it was not asked for or is not known
 	TargetComm   string
 	Preempted    bool // Switch: the task was still runnable
 	State        int  // Switch: prev_state as the kernel gives it
@@ -50,7 +50,7 @@ type Event struct {
 // Frame is one kernel function of a call chain. A recording holds no
 // addresses: a frame is a symbol and an offset into it.
 type Frame struct {
-	Name    string   // the symbol, with the compiler's suffix if it has one; "" where no symbol is known
+	Name    string   // the symbol, with the compiler's suffix if it has one; "" if no symbol is known
 	Aliases []string // other symbols at the same address
 	Module  string
 	Off     uint32

@@ -39,11 +39,11 @@ const (
 type Edge struct {
 	Caller, Callee string
 	File           string // where the call is written, relative to the kernel tree
-	Line           int    // of the call in the reviewed tree, 0 where no line is claimed
+	Line           int    // of the call in the reviewed tree, 0 if no line is claimed
 	Kind           Kind
 	Pointer        string // for Kind Pointer: the expression, such as "entry->func"
 	SetBy          string // for Kind Pointer: the function that sets it
-	Branch         string // name of the branch that takes this edge, "" where all do
+	Branch         string // name of the branch that takes this edge, "" if all do
 	Since, Until   string // kernel versions: first that has it, first that no longer has it; "" is open, "A|B" a bracket
 	Note           string // the callee's role here, in one plain sentence
 
@@ -54,7 +54,7 @@ type Edge struct {
 	// "" if it is not: a reviewed build ("6.18 x86_64"), or the kernel's text.
 	Tail string
 	// Inlined says in which reviewed build the callee is compiled into this
-	// caller although the kernel has a symbol for it, "" where none is known.
+	// caller although the kernel has a symbol for it, "" if none is known.
 	Inlined string
 }
 
@@ -69,7 +69,7 @@ type Branch struct{ Name, Text string }
 type Way struct {
 	Name          string
 	Only, Without []string
-	Limited       bool // Only holds, even where it is empty
+	Limited       bool // Only holds, even if it is empty
 }
 
 // Struct is a kernel structure that a path runs over.
@@ -92,7 +92,7 @@ type Path struct {
 	Edges     []Edge
 	Functions map[string]Function
 
-	Tree        string // the reviewed tree that Edge.Line counts in: of this version, or the nearest of its series; "" where no line is given
+	Tree        string // the reviewed tree that Edge.Line counts in: of this version, or the nearest of its series; "" if no line is given
 	Structs     []Struct
 	Limits      []string
 	Corrections []Correction

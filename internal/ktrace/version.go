@@ -49,7 +49,7 @@ func ParseVersion(s string) (Version, error) {
 	return v, nil
 }
 
-// Compare orders versions: negative where v is older than w.
+// Compare orders versions: negative if v is older than w.
 func (v Version) Compare(w Version) int {
 	for _, d := range [...]int{v.Major - w.Major, v.Minor - w.Minor, v.Patch - w.Patch} {
 		if d != 0 {

@@ -14,7 +14,7 @@ import (
 // errLocked is the error of tryLock if another process has the lock.
 var errLocked = errors.New("another run uses it")
 
-// tryLock locks a directory, which it makes where there is none, against other
+// tryLock locks a directory, which it makes if there is none, against other
 // runs. The lock ends with the process too.
 func tryLock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -146,7 +146,7 @@ func boot(ctx context.Context, k *kernel, initrd string, lim limits, frame func(
 }
 
 // receive reads the guest's frames up to the last; it reports whether the guest
-// said that it was done, and where it did not, why nothing more is read.
+// said that it was done, and if it did not, why nothing more is read.
 func receive(l net.Listener, silence *time.Timer, limit time.Duration, frame func(wire.Frame, []byte)) (finished bool, err error) {
 	conn, err := l.Accept()
 	if err != nil {
@@ -167,7 +167,7 @@ func receive(l net.Listener, silence *time.Timer, limit time.Duration, frame fun
 	}
 }
 
-// lastWords is the end of a guest's log, from the trouble on where there is some.
+// lastWords is the end of a guest's log, from the trouble on if there is some.
 func lastWords(log string) string {
 	if at := trouble.FindStringIndex(log); at != nil {
 		begin := strings.LastIndexByte(log[:at[0]], '\n') + 1

@@ -55,7 +55,7 @@ type share struct {
 	Disagree []openEdge `json:"disagree,omitempty"` // edges on which chains and tracer differ
 }
 
-// String is the share in per cent, "" where there is none.
+// String is the share in per cent, "" if there is none.
 func (s *share) String() string {
 	if s == nil || s.Edges == 0 {
 		return ""

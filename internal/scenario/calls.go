@@ -55,7 +55,7 @@ func selectRead(nfds int, r *unix.FdSet) (int, error) {
 	return result(n, errno)
 }
 
-// epollWaitCall is epoll_wait(2), where there is one, with no time-out.
+// epollWaitCall is epoll_wait(2), if there is one, with no time-out.
 func epollWaitCall(fd int, events []unix.EpollEvent) (int, error) {
 	n, _, errno := unix.Syscall6(nrEpollWait, uintptr(fd), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), ^uintptr(0), 0, 0)
 	return result(n, errno)

@@ -28,7 +28,7 @@ type Scenario struct {
 
 	Source    string   // documented path of the wake source
 	Waiter    string   // system call that the waiter sleeps in
-	SleepPath string   // documented path of that sleep, "" where the call has its own
+	SleepPath string   // documented path of that sleep, "" if the call has its own
 	Through   []string // the owners of the wait queue entries on the way, outermost first, as calls.txt of the catalogue names them; none: no wait queue
 	Context   string   // of the waking, "" for task
 	Without   []string // branches of Source that cannot be taken
@@ -80,7 +80,7 @@ type Line struct {
 	Start time.Time
 	End   time.Time
 	Text  string
-	Call  *efd.Call // nil where the call was not made through the library
+	Call  *efd.Call // nil if the call was not made through the library
 	Acts  bool      // the action that woke the waiter
 	After bool      // made when all was over: closing
 }
@@ -97,8 +97,8 @@ func Skip(format string, a ...any) error {
 const limit = 20 * time.Second
 
 // Run runs a scenario once. ready is called when its threads exist and before
-// they make a call; an error of it ends the scenario. The result is not nil
-// where the error is.
+// they make a call; an error of it ends the scenario. The result is
+// never nil.
 func (s *Scenario) Run(ctx context.Context, ready func(*Result) error) (*Result, error) {
 	t := &T{scenario: s, res: &Result{PID: unix.Getpid(), FDs: map[int]string{}}}
 	if s.need != nil {

@@ -4,5 +4,5 @@ package scenario
 
 import "golang.org/x/sys/unix"
 
-// SYS_SELECT, where there is one, takes its arguments in a block.
+// SYS_SELECT, if there is one, takes its arguments in a block.
 const nrSelect = unix.SYS__NEWSELECT

@@ -17,7 +17,7 @@ type Wake struct {
 
 	Source    string   `json:"source"`              // documented path of the wake source
 	Call      string   `json:"call,omitempty"`      // system call that the waiter sleeps in
-	SleepPath string   `json:"sleep,omitempty"`     // documented path of that sleep, "" where the call has its own
+	SleepPath string   `json:"sleep,omitempty"`     // documented path of that sleep, "" if the call has its own
 	Through   []string `json:"callbacks,omitempty"` // as in Scenario; recordings of before have the functions of the entries
 	Context   string   `json:"context,omitempty"`   // as in Scenario
 	Worker    bool     `json:"worker,omitempty"`    // as in Scenario

@@ -12,7 +12,7 @@ import (
 )
 
 // AwaitAsleep waits until a thread of this process sleeps in one of the system
-// calls, and ends the test where it does not.
+// calls, and ends the test if it does not.
 func AwaitAsleep(t testing.TB, tid int, nr ...int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), asleep.Patience(30*time.Second))

@@ -162,7 +162,7 @@ func (s *summary) appendTo(file string) error {
 	return f.Close()
 }
 
-// report prints each run of file, then their sum; it fails where a test did or
+// report prints each run of file, then their sum; it fails if a test did or
 // none ran.
 func report(w io.Writer, file string) int {
 	f, err := os.Open(file)

@@ -4,7 +4,7 @@ package uapi
 
 // The numbers that this architecture defines itself.
 const (
-	largeFile   = 0x8000 // the kernel's O_LARGEFILE: libc and Go have 0 where every file is large
+	largeFile   = 0x8000 // the kernel's O_LARGEFILE: libc and Go have 0 if every file is large
 	pollWRNORM  = 0x100
 	pollWRBAND  = 0x200
 	iocDirShift = 30

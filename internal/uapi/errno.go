@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrnoName returns the name of e that strace prints, "" where there is none.
+// ErrnoName returns the name of e that strace prints, "" if there is none.
 func ErrnoName(e unix.Errno) string {
 	switch e { // x/sys has another name, or none
 	case unix.EOPNOTSUPP:

@@ -11,7 +11,7 @@ import (
 const rtMin = 32
 
 // shortSignal returns a signal's name as strace prints it in a set: INT,
-// RTMIN, RT_1; "" where sig is no signal.
+// RTMIN, RT_1; "" if sig is no signal.
 func shortSignal(sig int) string {
 	switch {
 	case sig <= 0 || sig > lastSignal:

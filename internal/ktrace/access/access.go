@@ -141,7 +141,7 @@ func eventID() (how string, id int, err error) {
 	return "tracefs: " + fs.How(), f.ID, nil
 }
 
-// withID tries an event. Where its number cannot be read, it tries whether that
+// withID tries an event. If its number cannot be read, it tries whether that
 // is all that is missing.
 func withID(id int, idErr error, w perf.Want) error {
 	w.ID = id

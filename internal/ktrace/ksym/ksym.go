@@ -4,7 +4,7 @@
 // /proc/kallsyms, turns the addresses of call chains into frames, and answers
 // under which symbols a source function exists in this kernel.
 //
-// Where the kernel hides the addresses (kernel.kptr_restrict), the names are
+// If the kernel hides the addresses (kernel.kptr_restrict), the names are
 // still there: a Table then answers Variants and Resolve does not find
 // anything.
 package ksym
@@ -62,7 +62,7 @@ func (t *Table) nameView(i int) []byte {
 }
 
 // at returns the range of symbols that cover addr: all those at the highest
-// address that is not above it. ok is false where there is none.
+// address that is not above it. ok is false if there is none.
 func (t *Table) at(addr uint64) (first, last int, ok bool) {
 	if t.hidden {
 		return 0, 0, false
@@ -203,7 +203,7 @@ func (t *Table) Variants(name string) []string {
 }
 
 // Range returns where the symbol of exactly this name starts and where the
-// next symbol does. ok is false where the symbol does not exist, exists more
+// next symbol does. ok is false if the symbol does not exist, exists more
 // than once or its address is hidden.
 func (t *Table) Range(name string) (start, end uint64, ok bool) {
 	if t.hidden || len(t.syms) == 0 {

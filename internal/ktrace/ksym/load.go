@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Load reads the running kernel's symbols. Where the kernel hides the
+// Load reads the running kernel's symbols. If the kernel hides the
 // addresses it returns a table of names and an *ktrace.AccessError.
 func Load() (*Table, error) {
 	f, err := os.Open("/proc/kallsyms")
@@ -49,7 +49,7 @@ func ofKernel(f *os.File) error {
 	}
 }
 
-// ErrHidden is wrapped by the error of Load where all addresses are zero.
+// ErrHidden is wrapped by the error of Load if all addresses are zero.
 var ErrHidden error = hidden{}
 
 // hidden is a type, since a wrapping error would be made when a program starts,

@@ -15,7 +15,7 @@ import (
 type Chain struct {
 	IRQSplit
 	Steps    []Step // outermost first
-	Callback string // the wait-queue entry's function next above the wake, "" where none is on the chain
+	Callback string // the wait-queue entry's function next above the wake, "" if none is on the chain
 	// Begin counts the frames of Inner inside the documented part, from the
 	// leaf. The frames above them are the kernel's entry.
 	Begin int

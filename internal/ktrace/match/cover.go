@@ -28,7 +28,7 @@ type Sources struct {
 	Lost   uint64            // records of theirs that were lost
 	Missed uint64            // records of the function tracer that were lost
 
-	Partial string // why the function tracer saw but a part of the calls, "" where it saw all
+	Partial string // why the function tracer saw but a part of the calls, "" if it saw all
 }
 
 // Cover gives every documented edge of the groups a verdict: the evidence of
@@ -234,7 +234,7 @@ func (c *covering) spread() {
 }
 
 // events reports whether the chains of these calls have events of a place: a
-// tracepoint's, or those of watched memory. Where none has, a source that is
+// tracepoint's, or those of watched memory. If none has, a source that is
 // there may be one that looked at other eventfds.
 func (c *covering) events(place string) bool {
 	for key := range c.chains {

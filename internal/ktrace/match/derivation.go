@@ -18,7 +18,7 @@ type Step struct {
 	ktrace.Edge
 	Verdict  ktrace.Verdict
 	Evidence string
-	Symbol   string // the callee's frame as the kernel calls it, "" where it has none
+	Symbol   string // the callee's frame as the kernel calls it, "" if it has none
 	Why      string // in short, why the callee has no frame of its own
 	Nth      int    // 2: the second such call on its chain, and so on; 0: the first
 	Borrowed bool   // the explanation comes from the code of another build of the kernel

@@ -189,7 +189,7 @@ func (d *Doc) namesOf(f ktrace.Frame) []string {
 }
 
 // symbols returns the kernel's symbols for a source function; ok is false
-// where they are not known: a recording has those that were asked for when it
+// if they are not known: a recording has those that were asked for when it
 // was made.
 func (d *Doc) symbols(name string) (syms []string, ok bool) {
 	if d.syms == nil {
@@ -239,7 +239,7 @@ func (d *Doc) callees(name string) string {
 }
 
 // Route is a documented way from a root over the given functions to the last
-// of them, whatever frames it would leave; nil where there is none. It takes
+// of them, whatever frames it would leave; nil if there is none. It takes
 // the named branches, and as few others as it can; of such ways it is the
 // shortest, from the outermost root. A branch that cannot be taken on this
 // kernel is passed over, the last of them first, and so are functions that the
@@ -336,7 +336,7 @@ func cheapest(open []*routed) (at int) {
 	return at
 }
 
-// step goes on by one call, nil where that is not on the way.
+// step goes on by one call, nil if that is not on the way.
 func (r *router) step(s *routed, e ktrace.Edge) *routed {
 	next := &routed{place: place{e.Callee, s.passed, s.taken}, last: e, from: s, cost: s.cost + 1}
 	if s.passed > 0 && slices.Contains(notOnTheWay(ktrace.Frame{Name: r.via[s.passed-1]}, r.via[s.passed:]), e.Branch) {

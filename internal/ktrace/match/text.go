@@ -68,7 +68,7 @@ func (d *Doc) lacks(e ktrace.Edge, depth int) (ground string, ok bool) {
 	return ground, ok
 }
 
-// goes says where the code of one function calls or jumps to another, "" where
+// goes says where the code of one function calls or jumps to another, "" if
 // it does not.
 func (d *Doc) goes(from, to string) string {
 	if ground, ok := d.text.Calls(from, to); ok {

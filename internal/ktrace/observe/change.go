@@ -21,14 +21,14 @@ import (
 type Change struct {
 	Kernel      string // version that the path holds for
 	Event       *ktrace.Event
-	Side        Side // whose call it was; TID 0 where an interrupt did it
+	Side        Side // whose call it was; TID 0 if an interrupt did it
 	Syscall     string
-	FD          int // of the call, -1 where not known
+	FD          int // of the call, -1 if unknown
 	Context     match.Context
 	Interrupted bool
 	Object      string // "eventfd 5 (id 12)", "an eventfd" where its number is not known
 	What        string // the operation, in a few words
-	Path        string // documented path of the call, "" where none is
+	Path        string // documented path of the call, "" if none is
 	Chain       *match.Chain
 }
 
@@ -171,7 +171,7 @@ func ReleasesLock(ev *ktrace.Event) bool {
 }
 
 // ChangePath names the documented path of the call that an eventfd was changed
-// in, "" where there is none.
+// in, "" if there is none.
 func ChangePath(ev *ktrace.Event) string {
 	m := catalog.DefaultModel()
 	for _, f := range slices.Backward(ev.Stack) {
@@ -183,7 +183,7 @@ func ChangePath(ev *ktrace.Event) string {
 }
 
 // AllocPath names the documented path of the call that memory was allocated in,
-// "" where there is none.
+// "" if there is none.
 func AllocPath(ev *ktrace.Event) string {
 	if paths := catalog.DefaultModel().Call(ChainSyscall(ev.Stack)).Paths; len(paths) > 0 {
 		return paths[0]

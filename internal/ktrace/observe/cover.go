@@ -49,7 +49,7 @@ func (k *Kernel) Cover(src *match.Sources, tracer *match.Tracer, taken ...Taken)
 	return match.Doubted(match.Cover(groups, src), k.Doubt())
 }
 
-// group has entries only where the tracer saw some of those calls: an
+// group has entries only if the tracer saw some of those calls: an
 // interrupt may come in on top of a thread that is not traced.
 func (k *Kernel) group(t Taken, tracer *match.Tracer) match.Group {
 	g := match.Group{Paths: k.Paths(t.Paths...), Doc: k.Doc(t.Paths, t.Without), Chains: t.Chains, Without: append(otherArchs(k.Arch), t.Without...)}

@@ -74,5 +74,5 @@ func (e *epolls) forked() { clear(e.sets) }
 
 func (e *epolls) lost() { clear(e.sets); clear(e.asking) }
 
-// of are the registrations, nil where they are not all known.
+// of are the registrations, nil if they are not all known.
 func (e *epolls) of(k fdKey) map[int]bool { return e.sets[k] }

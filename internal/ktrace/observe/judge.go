@@ -28,7 +28,7 @@ type Judged struct {
 	WakeChain    *match.Chain // nil without a documented path
 	SleepChain   *match.Chain
 
-	Sleeping, Waked *Way // both calls as the function tracer saw them too, nil where it saw nothing of the call
+	Sleeping, Waked *Way // both calls as the function tracer saw them too, nil if it saw nothing of the call
 }
 
 // WakeSource names the documented path of the wake source, found by the
@@ -262,7 +262,7 @@ func sameKind(a, b string) bool {
 	return polls(a) && m.Call(a).Waiter == m.Call(b).Waiter
 }
 
-// WakeeFD is the descriptor that the woken thread waits on, -1 where its call
+// WakeeFD is the descriptor that the woken thread waits on, -1 if its call
 // has several or it is not known.
 func (j *Judged) WakeeFD() int {
 	c := j.Wakee.Call

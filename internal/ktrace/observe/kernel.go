@@ -32,7 +32,7 @@ type Kernel struct {
 	matched map[matchKey]*match.Chain
 	frames  int // of the chains in matched
 
-	functions []string // documented ones, nil where they were not asked for yet
+	functions []string // documented ones, nil if they were not asked for yet
 }
 
 // Doubt says why this kernel may differ from its documented paths without an

@@ -44,7 +44,7 @@ type Options struct {
 	// and ends the session with its error.
 	Opened func(*Session) (Recorder, error)
 
-	Functions   *Functions    // opened before for Trace; nil: Start opens it. The session closes it, also where it does not begin
+	Functions   *Functions    // opened before for Trace; nil: Start opens it. The session closes it, also if it does not begin
 	NoFunctions error         // why there are none for Trace
 	Witness     *match.Tracer // the functions that the tracer of the events can show; of Functions, if that is set
 }
@@ -52,8 +52,8 @@ type Options struct {
 // Session is a running observation.
 type Session struct {
 	Kernel  *Kernel
-	NoTrace error // why Options.Trace traces nothing, nil where it does or was not asked for
-	NoWatch error // why Options.Watch watches nothing, nil where it does or was not asked for
+	NoTrace error // why Options.Trace traces nothing, nil if it does or was not asked for
+	NoWatch error // why Options.Watch watches nothing, nil if it does or was not asked for
 	NoChain error // why call chains are not whole, nil if they are
 
 	p     *Pipeline
@@ -85,7 +85,7 @@ const (
 	watchTick = time.Millisecond
 )
 
-// Start begins to observe. Its error is an *ktrace.AccessError where something
+// Start begins to observe. Its error is an *ktrace.AccessError if something
 // is missing.
 func Start(o Options) (*Session, error) {
 	if err := Observable(runtime.GOARCH); err != nil {

@@ -24,7 +24,7 @@ type Objects struct {
 	epolls epolls
 }
 
-// fdKey is a number in a table. thread is 0 where a process's threads share one.
+// fdKey is a number in a table. thread is 0 if a process's threads share one.
 type fdKey struct{ pid, thread, fd int }
 
 // object is the file that an fd refers to until it is closed.
@@ -54,7 +54,7 @@ func (ob *object) name(now int64) string {
 	return ob.what + " (id " + ob.id + ")"
 }
 
-// number is the id of an eventfd, -1 where it is none, or none is known for
+// number is the id of an eventfd, -1 if it is none, or none is known for
 // certain.
 func (ob *object) number(now int64) int {
 	switch {

@@ -259,7 +259,7 @@ func (p *Pipeline) wake(w *Wake) {
 }
 
 // isCall reports whether a call that is on record is the one of that name, and
-// not an earlier one. Where no number has a name, any is.
+// not an earlier one. If no number has a name, any is.
 func (k *Kernel) isCall(c *Call, name string) bool {
 	if c == nil || c.Doubtful {
 		return false

@@ -42,7 +42,7 @@ func (g *goPollers) is(pid, epfd int) bool {
 func (g *goPollers) forget(pid int) { delete(g.known, pid) }
 
 // findGoPoller returns the descriptor of the runtime's epoll in a Go program,
-// -1 where it has not waited yet.
+// -1 if it has not waited yet.
 func findGoPoller(pid int) int {
 	dir := "/proc/" + strconv.Itoa(pid)
 	data := dataRanges(dir)

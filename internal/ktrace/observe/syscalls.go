@@ -11,7 +11,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 )
 
-// SyscallName names a call by its number, "" where the table has none.
+// SyscallName names a call by its number, "" if the table has none.
 func SyscallName(arch string, nr int) string {
 	if c := catalog.DefaultModel().Arch(arch).Call(nr); c != nil {
 		return c.Name

@@ -109,7 +109,7 @@ func (t *tables) attached(pids []int) {
 	}
 }
 
-// sameTable reports whether two threads have one table; ok is false where that
+// sameTable reports whether two threads have one table; ok is false if that
 // cannot be known.
 func sameTable(a, b int) (same, ok bool) {
 	const files = 2 // KCMP_FILES
@@ -117,7 +117,7 @@ func sameTable(a, b int) (same, ok bool) {
 	return errno == 0 && r == 0, errno == 0
 }
 
-// parentOf is the process that started another, 0 where it is not known.
+// parentOf is the process that started another, 0 if it is not known.
 func parentOf(pid int) int {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {

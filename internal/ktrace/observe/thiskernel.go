@@ -25,7 +25,7 @@ func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
 	return k, table, err
 }
 
-// Observable is nil where the ways into a kernel are documented for programs of
+// Observable is nil if the ways into a kernel are documented for programs of
 // an architecture, as GOARCH has it, and else an *ktrace.AccessError. A 32-bit
 // program on a 64-bit kernel is none of them.
 func Observable(arch string) error {

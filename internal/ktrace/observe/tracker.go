@@ -58,21 +58,21 @@ type Wake struct {
 
 	Context     match.Context
 	Interrupted bool   // Waker is only whom the interrupt hit
-	Callback    string // the object's own wait-queue entry, "" where no queue was walked
+	Callback    string // the object's own wait-queue entry, "" if no queue was walked
 	Callbacks   []string
 
 	Waking ktrace.Event
-	Sleep  *Sleep // that it ended, nil where it was not seen
+	Sleep  *Sleep // that it ended, nil if it was not seen
 	Lost   bool   // records were lost between the sleep and the run: sides may be incomplete
 
 	Object  string // the object that the wakee waits for, "" if unknown
-	EventFD int    // the id of the eventfd among these, -1 where there is none or it is not known
+	EventFD int    // the id of the eventfd among these, -1 if there is none or it is not known
 	By      string // the object of the waker's fd if that is another, "" if unknown
-	FD      int    // of the waker's call, -1 where not known
+	FD      int    // of the waker's call, -1 if unknown
 	Runtime bool   // the wakee is the Go runtime's own poller
 }
 
-// Latency is the time from the waking to the running, -1 where the running
+// Latency is the time from the waking to the running, -1 if the running
 // was not seen.
 func (w *Wake) Latency() int64 {
 	if w.Running == 0 {
@@ -312,7 +312,7 @@ func (t *Tracker) self(ev *ktrace.Event) *thread {
 }
 
 // runs: a thread that does something is awake. since is when it got its CPU, 0
-// where that was not seen.
+// if that was not seen.
 func (t *Tracker) runs(th *thread, ev *ktrace.Event, since int64) {
 	if s := th.asleep; s != nil {
 		s.To, th.asleep = ev.Time, nil
@@ -499,7 +499,7 @@ func (t *Tracker) waking(ev *ktrace.Event) {
 }
 
 // woken is the time of the first waking since then of a thread that has not
-// run yet, the end of time where there is none. Threads of other processes than
+// run yet, the end of time if there is none. Threads of other processes than
 // those followed are not seen to run.
 func (t *Tracker) woken(since int64, follows func(pid int) bool) int64 {
 	first := int64(source.End)

@@ -106,7 +106,7 @@ func (p *Pipeline) way(t traced) *Way {
 
 const unwatched = "no tracepoint lies in it or below it"
 
-// partial says why the tracer saw but a part of a call, "" where it saw all.
+// partial says why the tracer saw but a part of a call, "" if it saw all.
 func (p *Pipeline) partial(c *Call) string {
 	switch {
 	case c.Trace.more:

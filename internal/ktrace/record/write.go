@@ -61,7 +61,7 @@ type Writer struct {
 	err            error
 }
 
-// Create makes a recording in a new file, which only its owner can read. Where
+// Create makes a recording in a new file, which only its owner can read. If
 // the name ends in .gz it is compressed.
 func Create(path string, h Header, opts Options) (*Writer, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)

@@ -106,7 +106,7 @@ type (
 )
 
 // HTML writes one page with all that it needs in it: it loads nothing, and
-// opens the network only where a reader follows a link to the source.
+// opens the network only if a reader follows a link to the source.
 func HTML(w io.Writer, t *Timeline) error {
 	d := htmlOf(t)
 	// Marshal escapes <, > and &, so the data cannot end the element it is in.

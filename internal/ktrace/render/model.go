@@ -47,13 +47,13 @@ type Call struct {
 	Open       bool // it had not returned when the picture ends; End is the end of the picture
 	Name       string
 	Text       string // as strace prints it
-	FD         int    // the descriptor that it is about, -1 where there is none
-	Object     string // "eventfd 7 (id 12)", "" where not known
+	FD         int    // the descriptor that it is about, -1 if there is none
+	Object     string // "eventfd 7 (id 12)", "" if unknown
 	Outcome    string // name of the branch that it took: "slept", "eagain", "timeout"
-	Summary    string // one plain sentence, "" where there is nothing to say
+	Summary    string // one plain sentence, "" if there is nothing to say
 	Sleeps     []Sleep
 	Path       int  // index into Timeline.Paths, -1 for none
-	Line       int  // of the log, 0 where there is none
+	Line       int  // of the log, 0 if there is none
 	Runtime    bool // the Go runtime's own, such as its poller's
 }
 
@@ -67,10 +67,10 @@ type Sleep struct {
 // Wake is one wake-up as it was observed. A log has none.
 type Wake struct {
 	Time      int64 // of the waking
-	Running   int64 // when the woken thread was on a CPU, 0 where that was not seen
+	Running   int64 // when the woken thread was on a CPU, 0 if that was not seen
 	Waker     Side
 	Wakee     Side
-	WakerCall int // index into Timeline.Calls, -1 where it is not known
+	WakerCall int // index into Timeline.Calls, -1 if it is not known
 	WakeeCall int
 	Object    string
 	By        string // the object of the waker's fd, if that is not Object
@@ -85,9 +85,9 @@ type Side struct {
 	PID, TID int
 	Comm     string
 	Syscall  string
-	FD       int // -1 where not known
+	FD       int // -1 if unknown
 	Context  string
-	RanIn    *Thread // whom a softirq interrupted, nil where it interrupted none
+	RanIn    *Thread // whom a softirq interrupted, nil if it interrupted none
 }
 
 // acts reports whether a thread is the waker.
@@ -110,7 +110,7 @@ func (s *Side) name() string {
 // if nothing was observed, otherwise as long as Edges.
 type Path struct {
 	ktrace.Path
-	Branch   string // the branch taken, "" where that is not known
+	Branch   string // the branch taken, "" if that is not known
 	Verdicts []Verdict
 	Chain    []string // the observed functions, outermost first; undocumented ones among them
 }
@@ -127,5 +127,5 @@ type Note struct {
 	Kind string
 	Text string
 	Call int // index into Timeline.Calls, -1 for the whole
-	Line int // of the log, 0 where there is none
+	Line int // of the log, 0 if there is none
 }

@@ -18,7 +18,7 @@ const Documented ktrace.Verdict = "documented"
 // Width is the widest that text for a terminal gets.
 const Width = 100
 
-// Text writes for a terminal: wrapped, and in colour where it may be.
+// Text writes for a terminal: wrapped, and in colour if it may be.
 type Text struct {
 	W     io.Writer
 	Color bool

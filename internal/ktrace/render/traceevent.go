@@ -43,7 +43,7 @@ func micros(ns int64) json.Number {
 //
 // The viewers have rules that the format does not state: slices of a track
 // have to nest, an arrow starts and ends at the slice around its time and
-// vanishes where there is none, and times have to be small numbers.
+// vanishes if there is none, and times have to be small numbers.
 func TraceEvents(w io.Writer, t *Timeline) error {
 	tr := &tracer{t: t, base: t.start(), tracks: map[int]*track{}}
 	tr.threads()

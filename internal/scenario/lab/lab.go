@@ -32,9 +32,9 @@ import (
 // Lab knows the running kernel, and whether it can be observed.
 type Lab struct {
 	Kernel  *observe.Kernel
-	Denied  error // why nothing can be observed here, nil where it can
-	NoWatch error // why no eventfd can be watched, nil where that is not known or it can
-	NoTrace error // why functions are not traced, nil where they are
+	Denied  error // why nothing can be observed here, nil if it can
+	NoWatch error // why no eventfd can be watched, nil if that is not known or it can
+	NoTrace error // why functions are not traced, nil if they are
 
 	symbols *ksym.Table
 	held    io.Closer          // the events that KeepOpen opened, nil for none
@@ -106,7 +106,7 @@ type Trial struct {
 	Reason    string
 	Watched   []Watched       // the watchpoints' events, judged
 	Allocated []Watched       // the waiters' allocations, judged
-	Wake      *observe.Judged // the wake that the scenario is about, nil where none was seen
+	Wake      *observe.Judged // the wake that the scenario is about, nil if none was seen
 	Wakes     []ExpectedWake  // all that it brings about, that one first
 	Tries     int
 

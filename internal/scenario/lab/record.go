@@ -165,7 +165,7 @@ func goarch(machine string) string {
 // Judge judges the events of a trial as those of a kernel.
 func Judge(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).judge(t) }
 
-// ReadTrials reads the trials of a recording and judges them. change, where
+// ReadTrials reads the trials of a recording and judges them. change, if
 // it is not nil, may change a trial's events before.
 func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Trial, error) {
 	var trials []*Trial

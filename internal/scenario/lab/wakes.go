@@ -16,7 +16,7 @@ import (
 // ExpectedWake is a wake that the scenario stated, with the observed one.
 type ExpectedWake struct {
 	scenario.Wake
-	Seen  *observe.Judged // nil where it was not seen
+	Seen  *observe.Judged // nil if it was not seen
 	Other *observe.Judged // woken by something else in its place
 
 	stale bool // seen, and the sleep that it ended is not on record

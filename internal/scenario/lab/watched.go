@@ -14,7 +14,7 @@ import (
 type Watched struct {
 	Event *ktrace.Event
 	Path  string       // documented path of the call that made it
-	Chain *match.Chain // nil where that path is not documented
+	Chain *match.Chain // nil if that path is not documented
 }
 
 // judgeWatched holds the chains of the watchpoints against the paths of the

@@ -106,7 +106,7 @@ func (k *Keyboard) Path() string { return k.path }
 // FD is the descriptor that presses are written to.
 func (k *Keyboard) FD() int { return k.ctl }
 
-// Press presses the key, or lets it go where it is down: one event and the
+// Press presses the key, or releases it if it is down: one event and the
 // report that ends it.
 func (k *Keyboard) Press() error {
 	value := int32(1)

@@ -80,7 +80,7 @@ func answer(listener int) {
 	}
 }
 
-// open is perf_event_open(2) of a command. fd is -1 where the kernel is to do it.
+// open is perf_event_open(2) of a command. fd is -1 if the kernel is to do it.
 func open(listener int, n *notif) (fd int, errno unix.Errno) {
 	const asked = 112 // of the attributes, as much as this program sets
 	var attr unix.PerfEventAttr

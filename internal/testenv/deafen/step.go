@@ -76,7 +76,7 @@ func step(args []string) error {
 	return os.NewSyscallError("execve", syscall.Exec(args[2], args[3:], os.Environ()))
 }
 
-// install sets the filter for this thread. listener is -1 where nothing is asked.
+// install sets the filter for this thread. listener is -1 if nothing is asked.
 func (f Filter) install() (listener int, err error) {
 	arch := map[string]uint32{"386": unix.AUDIT_ARCH_I386, "amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
 	if arch == 0 {

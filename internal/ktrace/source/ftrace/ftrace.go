@@ -56,7 +56,7 @@ type Config struct {
 	// whole system.
 	Tasks []int
 
-	// NoGraph has the function tracer used even where function_graph could be.
+	// NoGraph has the function tracer used even if function_graph could be.
 	NoGraph bool
 
 	// Paused has nothing traced until Resume. To open takes much longer than to
@@ -98,7 +98,7 @@ type Source struct {
 
 var _ source.Source = (*Source)(nil)
 
-// Open starts to trace. Its error is an *ktrace.AccessError where a privilege
+// Open starts to trace. Its error is an *ktrace.AccessError if a privilege
 // or a part of the kernel is missing.
 func Open(c Config) (*Source, error) {
 	fs, err := tracefs.Open()

@@ -67,7 +67,7 @@ func (s *Source) drain(most int) error {
 	return s.skip()
 }
 
-// readPipe returns 0 where there is nothing to be read.
+// readPipe returns 0 if there is nothing to be read.
 func (s *Source) readPipe() (int, error) {
 	for {
 		n, err := unix.Read(s.pipe, s.buf)

@@ -52,7 +52,7 @@ type Config struct {
 	// limits the others. They have rings of their own.
 	System []ktrace.EventKind
 
-	// Running has a Switch for each time a thread of Tasks gets a CPU, also where
+	// Running has a Switch for each time a thread of Tasks gets a CPU, also if
 	// Kinds has no Switch: a record without a call chain.
 	Running bool
 
@@ -83,7 +83,7 @@ type Source struct {
 
 var _ source.Source = (*Source)(nil)
 
-// Open starts to observe. Its error is an *ktrace.AccessError where a
+// Open starts to observe. Its error is an *ktrace.AccessError if a
 // privilege or a part of the kernel is missing.
 func Open(c Config) (*Source, error) {
 	if err := OwnProc(); err != nil && (c.PIDs != nil || c.Tasks != nil) {

@@ -165,7 +165,7 @@ func (rs *Rings) attach(o *opened, cpu int) error {
 	return nil
 }
 
-// output has the event write into the ring of its place, which is made where
+// output has the event write into the ring of its place, which is made if
 // there is none.
 func (rs *Rings) output(o *opened) error {
 	r := rs.byCPU[o.at]

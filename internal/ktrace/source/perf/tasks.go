@@ -114,7 +114,7 @@ func (t *tasks) belongs(tid, pid int) {
 	t.process[tid] = pid
 }
 
-// processOf returns the process of a thread, 0 where it is gone.
+// processOf returns the process of a thread, 0 if it is gone.
 func (t *tasks) processOf(tid int) int {
 	if p, ok := t.process[tid]; ok {
 		return p
@@ -124,13 +124,13 @@ func (t *tasks) processOf(tid int) int {
 	return p
 }
 
-// ProcessOf returns the process of a thread, 0 where it is gone.
+// ProcessOf returns the process of a thread, 0 if it is gone.
 func ProcessOf(tid int) int { return statusNumber(tid, "Tgid:") }
 
-// Parent returns the process that a process is a child of, 0 where it is gone.
+// Parent returns the process that a process is a child of, 0 if it is gone.
 func Parent(pid int) int { return statusNumber(pid, "PPid:") }
 
-// statusNumber is a number that /proc says of a task, 0 where it is gone.
+// statusNumber is a number that /proc says of a task, 0 if it is gone.
 func statusNumber(id int, key string) int {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(id) + "/status")
 	if err != nil {

@@ -95,7 +95,7 @@ func (f *Format) Need(names ...string) ([]Field, error) {
 	return fields, nil
 }
 
-// Int reads the field from a record, 0 where the record is too short for it.
+// Int reads the field from a record, 0 if the record is too short for it.
 func (fd Field) Int(raw []byte) int64 {
 	if fd.Offset+fd.Size > len(raw) {
 		return 0

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package tracefs reaches the kernel's tracing file system. Where it is
-// mounted, the mount is used. Where it is not, root gets a detached mount of
+// Package tracefs reaches the kernel's tracing file system. If it is
+// mounted, the mount is used. If it is not, root gets a detached mount of
 // its own, which nobody else sees and which ends with its descriptor.
 package tracefs
 
@@ -79,7 +79,7 @@ func openMounted() (*FS, error) {
 	for _, path := range mountPoints(table) {
 		fd, e := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if e == nil {
-			// The mount is of use only where its files can be read.
+			// The mount is of use only if its files can be read.
 			if e = unix.Faccessat(fd, "events/sched/sched_waking/id", unix.R_OK, 0); e == nil {
 				return &FS{dir: fd, how: "mounted at " + path}, nil
 			}
@@ -194,7 +194,7 @@ func (fs *FS) ReadDir(path string) ([]string, error) {
 }
 
 // Event reads the id and the layout of a tracepoint, such as sched:sched_waking.
-// Its error is an *ktrace.AccessError where the kernel has no such tracepoint.
+// Its error is an *ktrace.AccessError if the kernel has no such tracepoint.
 func (fs *FS) Event(name string) (*Format, error) {
 	system, event, _ := strings.Cut(name, ":")
 	text, err := fs.ReadFile("events/" + system + "/" + event + "/format")

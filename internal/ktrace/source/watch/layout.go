@@ -49,7 +49,7 @@ func thisLayout() (layout, error) {
 }
 
 // findLayout takes the layout from the kernel's own type information, or from
-// the table where there is none.
+// the table if there is none.
 func findLayout() (layout, error) {
 	data, err := os.ReadFile("/sys/kernel/btf/vmlinux")
 	if err == nil {

@@ -99,7 +99,7 @@ type object struct {
 }
 
 // Open prepares to watch and starts to look for new eventfds. Its error is an
-// *ktrace.AccessError where a privilege or a part of the kernel is missing.
+// *ktrace.AccessError if a privilege or a part of the kernel is missing.
 func Open(c Config) (*Source, error) {
 	if err := needSymbols(c.Symbols); err != nil {
 		return nil, err
@@ -327,7 +327,7 @@ func (s *Source) hit(o *object, field string) func(*perf.Sample, *ktrace.Event) 
 }
 
 // Eventfd has make make an eventfd on this thread and watches it from then on.
-// make returns its descriptor. armed is false where no watchpoint is free.
+// make returns its descriptor. armed is false if no watchpoint is free.
 func (s *Source) Eventfd(make func() (int, error)) (fd int, armed bool, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
