@@ -170,7 +170,7 @@ func checkExclusive(op int, events EpollEvents) error {
 
 // AddConn is Add for the descriptor of c, whose number is held for the call. A
 // handle of this package that closes later takes itself out first. Any other
-// Conn has to be deleted before it is closed, where a duplicate of it may live on.
+// Conn has to be deleted before it is closed, if a duplicate of it may live on.
 // Errors: as Add; [os.ErrClosed], the Epoll or c is closed.
 func (p *Epoll) AddConn(c syscall.Conn, events EpollEvents, data uint64) error {
 	return p.ctlConn(unix.EPOLL_CTL_ADD, c, events, data)

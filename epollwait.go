@@ -30,7 +30,7 @@ func checkRoom(events []EpollEvent) error {
 // number. n is 0 when the timeout expires. Timeout and mask are as in [Poll]. A
 // running Wait also returns events of fds that Add registers during it.
 //
-// It is one epoll_pwait(2), repeated with the time left where a signal ended
+// It is one epoll_pwait(2), repeated with the time left if a signal ended
 // it. A limit that is no whole number of milliseconds, or above 24.8 days, is
 // epoll_pwait2(2). On kernels before 5.11, and under filters that refuse that
 // call, such a limit is rounded up to the next millisecond. With timeout 0 the

@@ -32,8 +32,8 @@ type Wake struct {
 // Change is one change of a watched eventfd, as [WatchEventfds] has them
 // reported: of its counter, or of its wait queue.
 type Change struct {
-	By     Side          // whose call it was; without a thread where an interrupt did it
-	Object string        // "eventfd 5 (id 12)", "an eventfd" where its number is not known
+	By     Side          // whose call it was; without a thread if an interrupt did it
+	Object string        // "eventfd 5 (id 12)", "an eventfd" if its number is not known
 	What   string        // the operation, in a few words: "was put on the wait queue of"
 	Field  string        // the memory that was written: "count" or "wqh.lock"
 	Path   Path          // the call chain, compared with the documented path of the call
@@ -148,7 +148,7 @@ func TraceFunctions() ObserveOption { return func(o *observeOptions) { o.trace =
 // Observe watches the kernel wake the threads of this process that wait for
 // descriptors, and those that this process wakes. It needs the kernel's
 // scheduler tracepoints with their call chains and the names of kernel
-// functions: root has them, or CAP_PERFMON and CAP_SYSLOG where root has made a
+// functions: root has them, or CAP_PERFMON and CAP_SYSLOG if root has made a
 // mounted tracefs readable. [WatchEventfds] takes root. The error says all that
 // is missing and the smallest change that gives it; it is [os.ErrPermission] if
 // a privilege is. See perf_event_open(2).

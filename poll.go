@@ -104,7 +104,7 @@ func Poll(fds []PollFD, timeout time.Duration, mask *SigSet) (n int, err error) 
 }
 
 // repeatPpoll goes on after a ppoll that failed with errno: it is repeated
-// after a signal where the caller gave no mask.
+// after a signal if the caller gave no mask.
 func repeatPpoll(errno unix.Errno, fds []PollFD, l *limit, mask, blocked *SigSet) (n int, err error) {
 	old := false
 	for errno != 0 {

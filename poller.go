@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller is a descriptor's registration with the runtime's poller, where
+// poller is a descriptor's registration with the runtime's poller, if
 // goroutines wait without a thread. It is made by the first wait. From then on
 // file owns the fd.
 type poller struct {

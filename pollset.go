@@ -58,7 +58,7 @@ type pollCore struct {
 	closed  bool
 	retired []*member // removed during a wait: the kernel may still look at their numbers
 
-	// Of the goroutine that waits; of whoever holds mu where none does.
+	// Of the goroutine that waits; of whoever holds mu if none does.
 	wake   int       // eventfd that ends a wait, -1 before the first that may sleep
 	fds    []PollFD  // a slot for each of polled, and one for wake
 	polled []*member // as of the last rebuild; nil for those that were removed
@@ -246,7 +246,7 @@ func (s *PollSet) Modify(c syscall.Conn, events PollEvents) error {
 }
 
 // Remove takes c out of the set. The duplicate by which the set holds a Conn of
-// another package is closed then, which sleeps where close(2) does: with
+// another package is closed then, which sleeps if close(2) does: with
 // SO_LINGER, for example. During a wait, a goroutine of its own closes it.
 // Errors: ENOENT, c is no member; EINVAL as Add; [os.ErrClosed], the set is closed.
 func (s *PollSet) Remove(c syscall.Conn) error {

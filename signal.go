@@ -76,7 +76,7 @@ func (s SigSet) Has(sig unix.Signal) bool {
 func isSignal(sig unix.Signal) bool  { return sig >= 1 && int(sig) <= numSignals }
 func sigBit(sig unix.Signal) sigWord { return 1 << (uint(sig-1) % uint(sigWordBits)) }
 
-// String is the set as strace prints it: "[INT TERM]", or "~[HUP]" where the
+// String is the set as strace prints it: "[INT TERM]", or "~[HUP]" if the
 // signals left out are the shorter list.
 func (s SigSet) String() string {
 	return uapi.SigSet(numSignals, func(sig int) bool { return s.Has(unix.Signal(sig)) })

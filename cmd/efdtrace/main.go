@@ -128,8 +128,8 @@ func usage(w io.Writer) {
 efdtrace SUB-COMMAND -h explains one of them, with an example.
 
 exit status: 0 success; 1 a contradicted or undocumented edge; 2 bad usage; 3 could not
-(unreadable, not permitted, everything skipped). run passes its program's on: 128 + n where
-signal n ended it, 127 where there is no such program, 126 where it may not be executed.
+(unreadable, not permitted, everything skipped). run passes its program's on: 128 + n if
+signal n ended it, 127 if there is no such program, 126 if it may not be executed.
 `)
 }
 

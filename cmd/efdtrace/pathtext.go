@@ -114,7 +114,7 @@ func marks(e ktrace.Edge, again bool) string {
 	return s
 }
 
-// when writes since or until "5.9", or "5.7|5.9" where nothing between was
+// when writes since or until "5.9", or "5.7|5.9" if nothing between was
 // read.
 func when(word, s string) string {
 	if a, b, ok := strings.Cut(s, "|"); ok {

@@ -66,7 +66,7 @@ func runProgram(e *env, args []string) int {
 	fs.IntVar(&o.pid, "p", 0, "attach to the process `PID`")
 	fs.BoolVar(&o.runtime, "runtime", false, "show the Go runtime's own poller too")
 	fs.BoolVar(&o.watch, "watch", false, "watch the eventfds that the program makes, two at a time on x86: who enters and leaves\ntheir wait queues, and who changes their counters. Costs some 20 µs for each of these")
-	fs.BoolVar(&o.trace, "trace", false, "trace the documented functions that the program enters, where the kernel has a function\ntracer: the steps of both calls of a wake that no call chain shows. Two threads that\ndid nothing but wake each other did so half to a ninth as often, with one emulated CPU")
+	fs.BoolVar(&o.trace, "trace", false, "trace the documented functions that the program enters, if the kernel has a function\ntracer: the steps of both calls of a wake that no call chain shows. Two threads that\ndid nothing but wake each other did so half to a ninth as often, with one emulated CPU")
 	if status, ok := parse(e, fs, runCommand, "efdtrace run -- curl -s http://127.0.0.1:8080/", args); !ok {
 		return status
 	}
@@ -381,7 +381,7 @@ func (p *program) kill() {
 	}
 }
 
-// status is the program's: 128 + n where signal n killed it.
+// status is the program's: 128 + n if signal n killed it.
 func (p *program) status() int {
 	ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && ws.Signaled() {

@@ -148,7 +148,7 @@ func functions(ev *ktrace.Event) []string {
 	return out
 }
 
-// judged adds a way where the function tracer saw one, else a chain.
+// judged adds a way if the function tracer saw one, else a chain.
 func (l *timeline) judged(names []string, c *match.Chain, w *observe.Way) int {
 	if w != nil {
 		return l.path(w.Paths[0], c, w.Steps)

@@ -58,7 +58,7 @@ func Of(pid, tid int) (State, error) {
 }
 
 // In reports whether the state is sleep in one of the system calls: several
-// where a call has variants. Go's own futex is sleep too, and is none of them.
+// if a call has variants. Go's own futex is sleep too, and is none of them.
 func (s State) In(nr ...int) bool {
 	if Foreign() { // any sleep but a futex has to do
 		return s.Letter == 'S' && len(s.where) > 1 && !strings.HasPrefix(s.where, "futex")

@@ -135,7 +135,7 @@ func (p pkg) upstream() string { return regexp.MustCompile(`^[0-9.]+`).FindStrin
 var sourceName = regexp.MustCompile(`^linux-source-\d+\.\d+$`)
 
 // newestSources reads a list of packages and returns the newest of each
-// series. apt lists the newest version of a package first where one suite has
+// series. apt lists the newest version of a package first if one suite has
 // several, so versions are compared here.
 func newestSources(list []byte) []pkg {
 	best := map[string]string{}

@@ -38,7 +38,7 @@ type Event struct {
 	Args [6]uint64
 	Ret  int64
 
-	Object int    // Watch, Alloc: the eventfd's id where it is known, else a key of the recording
+	Object int    // Watch, Alloc: the eventfd's id if it is known, else a key of the recording
 	Field  string // Watch: "count" or "wqh.lock"
 
 	IRQ string // FuncEntry: "hardirq" or "softirq" if one had the CPU, "" for none and if the tracer does not show it

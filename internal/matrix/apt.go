@@ -144,7 +144,7 @@ func aptErrors(stderr string) string {
 func gone(err error) bool { return strings.Contains(err.Error(), "does not have a Release file") }
 
 // update fetches and verifies the suite's lists. Lists of an earlier run serve
-// where that fails, but not where the mirror no longer has the suite.
+// if that fails, but not if the mirror no longer has the suite.
 func (a *apt) update(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()

@@ -27,7 +27,7 @@ const (
 )
 
 // selection says which tests of a package run in a guest: those of run, which
-// is all where it is empty, but those of skip.
+// is all if it is empty, but those of skip.
 type selection struct{ run, skip string }
 
 // none selects no test.

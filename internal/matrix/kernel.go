@@ -184,7 +184,7 @@ func choose(list []*kernel, words []string) (chosen []*kernel, missing []string,
 var specWord = regexp.MustCompile(`^\d+\.\d+(-plain)?$`)
 
 // find updates the lists of all suites and returns the newest kernel of each
-// series. A suite that the mirror does not have comes back as a note; where one
+// series. A suite that the mirror does not have comes back as a note; if one
 // cannot be fetched it fails, since its series would be missed.
 func find(ctx context.Context, cache, arch string, m mirror) (list []*kernel, notes []string, err error) {
 	roots := make([]*apt, len(suites))

@@ -73,7 +73,7 @@ type tests struct {
 	Failed  []string `json:"failed,omitempty"`
 	Once    []string `json:"once,omitempty"`    // that failed, before the whole ran once more
 	Skipped []string `json:"skipped,omitempty"` // "TestX: why"
-	Output  string   `json:"output,omitempty"`  // its end, where it failed
+	Output  string   `json:"output,omitempty"`  // its end, if it failed
 }
 
 // verdict is one scenario of efdtrace verify.
@@ -300,7 +300,7 @@ func (r *result) finish() {
 }
 
 // mayBeUnsure is how many of the scenarios that ran may stay inconclusive, in
-// per cent: where the host is loaded an emulated processor loses records.
+// per cent: if the host is loaded an emulated processor loses records.
 const mayBeUnsure = 10
 
 // wantSeen is the least that the function tracer has to see, in per cent.

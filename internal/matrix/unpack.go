@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// wanted are the modules that the guests load where the kernel has not built
+// wanted are the modules that the guests load if the kernel has not built
 // them in, mostly in the order in which they load: the port that carries the results,
 // and the devices of the scenarios.
 var wanted = []string{

@@ -32,7 +32,7 @@ type Scenario struct {
 	Through   []string // the owners of the wait queue entries on the way, outermost first, as calls.txt of the catalogue names them; none: no wait queue
 	Context   string   // of the waking, "" for task
 	Without   []string // branches of Source that cannot be taken
-	Branches  []string // those of the documented paths that its wake takes, where they have several
+	Branches  []string // those of the documented paths that its wake takes, if they have several
 	Worker    bool     // the wakee is a task of the kernel's own, whatever our waiter does
 	Unwatched bool     // changes its wait queue more often than watchpoints can follow
 	Paths     []string // further documented paths that the scenario takes
@@ -237,7 +237,7 @@ func (t *T) Asleep() error {
 // return.
 func (t *T) Act(wake func() error) error { return t.ActAs(t.scenario.Own(), wake) }
 
-// ActAs is Act where the wake is another than the scenario's own.
+// ActAs is Act if the wake is another than the scenario's own.
 func (t *T) ActAs(own Wake, wake func() error) error {
 	err := t.Do(func() error {
 		t.act(true)
@@ -348,7 +348,7 @@ var Untaken = map[string]string{
 // All is every scenario, in the order of the systems.
 func All() []*Scenario { return all }
 
-// Find looks scenarios up by name. No name: those of demo where demo is true,
+// Find looks scenarios up by name. No name: those of demo if demo is true,
 // else all.
 func Find(demo bool, names ...string) ([]*Scenario, error) {
 	var out []*Scenario

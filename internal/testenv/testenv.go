@@ -32,8 +32,8 @@ func Required(tier string) bool {
 	return slices.Contains(strings.Split(os.Getenv("EFD_REQUIRE"), ","), tier)
 }
 
-// RealSpeed skips a test of how long something takes where the processor is
-// emulated, as by qemu-user or where EFD_EMULATED says so: times mean nothing
+// RealSpeed skips a test of how long something takes if the processor is
+// emulated, as by qemu-user or if EFD_EMULATED says so: times mean nothing
 // there.
 func RealSpeed(t testing.TB) {
 	t.Helper()

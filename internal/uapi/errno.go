@@ -21,7 +21,7 @@ func ErrnoName(e unix.Errno) string {
 }
 
 // Errno prints e as strace prints a result: "EAGAIN (Resource temporarily
-// unavailable)", or "(errno 134)" where the number has no name.
+// unavailable)", or "(errno 134)" if the number has no name.
 func Errno(e unix.Errno) string {
 	name := ErrnoName(e)
 	if text := errnoText(name); text != "" {

@@ -27,7 +27,7 @@ func (m *Mask) String(v uint64) string {
 	return s
 }
 
-// Strace prints v as strace does: as String, and with a comment where no bit
+// Strace prints v as strace does: as String, and with a comment if no bit
 // has a name.
 func (m *Mask) Strace(v uint64) string {
 	s, known := m.names(v)

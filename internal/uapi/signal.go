@@ -30,7 +30,7 @@ func shortSignal(sig int) string {
 }
 
 // Signal prints sig as strace does: SIGINT, SIGRTMIN, SIGRT_1, and the bare
-// number where it is none.
+// number if it is none.
 func Signal(sig int) string {
 	if s := shortSignal(sig); s != "" {
 		return "SIG" + s

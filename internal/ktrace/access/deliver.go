@@ -31,7 +31,7 @@ type delivery struct {
 }
 
 // deliver has two threads wake each other, observed with the events and the
-// rings of run: wakes of the whole system where system, else those that the
+// rings of run: wakes of the whole system if system, else those that the
 // threads do themselves.
 func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
 	self := []int{os.Getpid()}

@@ -44,7 +44,7 @@ func (d *Doc) byText(way []ktrace.Edge, out ktrace.Edge) (cause, bool) {
 }
 
 // lacks reports whether the code that holds a call is known and does not go to
-// the callee: that of the caller, or where the caller is no function of this
+// the callee: that of the caller, or if the caller is no function of this
 // kernel, of all that it is compiled into.
 func (d *Doc) lacks(e ktrace.Edge, depth int) (ground string, ok bool) {
 	if d.hasSymbol(e.Caller) {

@@ -26,7 +26,7 @@ type Change struct {
 	FD          int // of the call, -1 if unknown
 	Context     match.Context
 	Interrupted bool
-	Object      string // "eventfd 5 (id 12)", "an eventfd" where its number is not known
+	Object      string // "eventfd 5 (id 12)", "an eventfd" if its number is not known
 	What        string // the operation, in a few words
 	Path        string // documented path of the call, "" if none is
 	Chain       *match.Chain

@@ -73,7 +73,7 @@ func (a *askedSet) Variants(name string) []string {
 	return a.SymbolSet.Variants(name)
 }
 
-// Functions traces the documented functions, where the kernel has a function
+// Functions traces the documented functions, if the kernel has a function
 // tracer.
 type Functions struct {
 	*ftrace.Source

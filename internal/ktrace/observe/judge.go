@@ -322,7 +322,7 @@ func (j *Judged) Describe() string {
 }
 
 // WakeRoute is the documented way of a wake: from the call that wakes, over
-// the callbacks, to the scheduler. branches are those that it takes where the
+// the callbacks, to the scheduler. branches are those that it takes if the
 // documents have several.
 func (k *Kernel) WakeRoute(source, waiter string, callbacks, branches []string) []ktrace.Edge {
 	d := k.Doc(WakePaths(source, waiter, callbacks), notWoken(source, waiter, callbacks))

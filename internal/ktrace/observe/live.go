@@ -308,7 +308,7 @@ func (s *Session) Watches() bool { return s.watch != nil }
 // Without lists the requested parts that are unavailable, with the reasons.
 func (s *Session) Without() []string { return s.p.Without }
 
-// Ended is closed when nothing more is read: after Stop, or early where reading
+// Ended is closed when nothing more is read: after Stop, or early if reading
 // failed. Stop has the error.
 func (s *Session) Ended() <-chan struct{} { return s.ended }
 

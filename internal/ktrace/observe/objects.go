@@ -115,7 +115,7 @@ func (o *Objects) ask(pid, tid, fd int, at int64) *object {
 	return ob
 }
 
-// read reads the thread's own table, and the process's where the thread has
+// read reads the thread's own table, and the process's if the thread has
 // ended and had no other.
 func (o *Objects) read(pid, tid, fd int) (what, kind, id string) {
 	dir := "/proc/" + strconv.Itoa(pid)
@@ -200,7 +200,7 @@ func (o *Objects) dropAll(pid int, at int64) {
 	o.epolls.closed(which)
 }
 
-// dropIf drops the numbers that were changed: of a process, or where tables
+// dropIf drops the numbers that were changed: of a process, or if tables
 // may be shared of any.
 func (o *Objects) dropIf(pid int, which func(fdKey) bool, at int64) {
 	if !o.tables.shared {

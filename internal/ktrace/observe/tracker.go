@@ -385,7 +385,7 @@ func (t *Tracker) leave(ev *ktrace.Event) {
 const exited = 0x10 | 0x20
 
 // exitGrace is how long a thread in its last call is kept: it wakes others
-// there. That it left the CPU for good is not recorded where the events are
+// there. That it left the CPU for good is not recorded if the events are
 // its own, which the kernel takes away before.
 const exitGrace = int64(time.Second)
 

@@ -16,7 +16,7 @@ import (
 type Test func(*ktrace.Edge) bool
 
 // Failed are the edges that a call came to that failed with errno, by its name:
-// where the path does not say how far that is, the way to the system call's own
+// if the path does not say how far that is, the way to the system call's own
 // function alone.
 func Failed(p *ktrace.Path, call, errno string) []ktrace.Edge {
 	on := Entered(p, call, func(*ktrace.Edge) bool { return true })
@@ -51,7 +51,7 @@ func Ways(p *ktrace.Path, names []string, on Test) (_ Test, known bool) {
 }
 
 // Entered leaves out the entries of other system calls than the one that was
-// made, where the path has its own.
+// made, if the path has its own.
 func Entered(p *ktrace.Path, call string, on Test) Test {
 	name := strings.TrimSuffix(call, "_time64")
 	mine := func(f string) bool { return isEntry(f) && strings.HasSuffix(f, "_sys_"+name) }

@@ -3,7 +3,7 @@
 // Package record writes the events of a source to a file, and reads it again on
 // any machine and without privileges.
 //
-// A recording is lines of JSON, gzipped where the file's name ends in .gz. The
+// A recording is lines of JSON, gzipped if the file's name ends in .gz. The
 // first line is the header. A call chain is written once, as lines "frame" and
 // "stack", and events refer to it by number. There are no kernel addresses in
 // it: a frame is a symbol and an offset. The last line says how many events

@@ -36,9 +36,9 @@ func NewText(w io.Writer, color bool) *Text {
 type Row struct {
 	Verdict  ktrace.Verdict // "" for the start of a chain
 	Function string
-	Symbol   string // the kernel's own name, where it is another
+	Symbol   string // the kernel's own name, if it is another
 	Sentence string // the function's role in the path
-	Cause    string // why the edge has its verdict, where that needs saying
+	Cause    string // why the edge has its verdict, if that needs saying
 	Common   bool   // on every chain: the entry of a system call, the inside of the scheduler
 }
 
@@ -52,7 +52,7 @@ const (
 	reset  = "\x1b[0m"
 )
 
-// paint colours s where colour is on.
+// paint colours s if colour is on.
 func (t *Text) paint(style, s string) string {
 	if !t.Color || s == "" {
 		return s

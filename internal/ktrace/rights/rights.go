@@ -15,7 +15,7 @@ type Privileges struct {
 	UserNamespace bool   // it is in a user namespace that is not the initial one, where capabilities count for nothing in tracing
 }
 
-// Has reports whether the process has the capability, where it counts.
+// Has reports whether the process has the capability, if it counts.
 func (p Privileges) Has(capability int) bool {
 	return !p.UserNamespace && p.Caps>>capability&1 == 1
 }

@@ -36,7 +36,7 @@ type Step struct {
 	Timeout time.Duration
 	Keep    string // a directory of the guest whose files come back, "" for none
 	Stdout  string // a file for the standard output, "" to send it with the rest
-	Twice   bool   // runs once more where it ends with status 1: tests failed
+	Twice   bool   // runs once more if it ends with status 1: tests failed
 }
 
 // Kinds of frames.

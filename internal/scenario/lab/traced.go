@@ -12,7 +12,7 @@ import (
 	"github.com/efd-go/efd/internal/scenario"
 )
 
-// Trace has the function tracer watch the scenarios too, where the kernel lets
+// Trace has the function tracer watch the scenarios too, if the kernel lets
 // it: NoTrace says why not.
 func (l *Lab) Trace() {
 	if l.Denied != nil {
@@ -45,7 +45,7 @@ type borrowed struct{ *observe.Functions }
 
 func (b borrowed) Close() error { return b.Stop() }
 
-// resume traces the scenario's two threads, and where somebody else does the
+// resume traces the scenario's two threads, and if somebody else does the
 // waking the whole system.
 func (l *Lab) resume(s *scenario.Scenario, r *scenario.Result) error {
 	two := []int{r.Waiter, r.Waker}

@@ -31,7 +31,7 @@ type User struct {
 	Memlock uint64 // RLIMIT_MEMLOCK in bytes
 }
 
-// DefaultMemlock is RLIMIT_MEMLOCK where nobody sets it, since Linux 5.16.
+// DefaultMemlock is RLIMIT_MEMLOCK if nobody sets it, since Linux 5.16.
 const DefaultMemlock = 8 << 20
 
 // Fresh is a user ID that most likely has no process and no locked memory. It has

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package ftrace observes the entry of kernel functions with the kernel's
-// function tracer, where the kernel has one and lets this process use it. It
+// function tracer, if the kernel has one and lets this process use it. It
 // sees functions that a call chain leaves out, since they were reached by a
 // tail call.
 //
@@ -39,7 +39,7 @@ const (
 	// were entered and not left.
 	Graph = "function_graph tracer"
 	// Function is the function tracer: a stack has the function and the one that
-	// it will return to, which is not its caller where it was reached by a tail call.
+	// it will return to, which is not its caller if it was reached by a tail call.
 	Function = "function tracer"
 )
 
