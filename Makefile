@@ -34,10 +34,11 @@ bench: ## the handles against C, x/sys/unix and os.File, as ratios of one run
 bench-observe: ## what it costs a program to be observed: efd, perf, strace, as ratios of one run
 	@cd internal/bench && $(GO) run . -observe
 
-lint: ## gofmt, go vet, go mod tidy, staticcheck
+lint: ## gofmt, go vet, go mod tidy, the words of CONTRIBUTING.md, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt:"; gofmt -l .; exit 1; }
 	$(GO) vet ./... && cd internal/bench && $(GO) vet ./...
 	$(GO) mod tidy -diff
+	$(GO) test -run '^TestWords$$' ./internal/house
 	$(GO) run $(STATICCHECK) ./...
 
 ports: ## go vet for every Linux port of Go
