@@ -121,7 +121,7 @@ func (x *Explainer) orphanMade(rec *strace.Record, th *thread) {
 // saySets writes which members of the sets of a select are ready.
 func (n *Note) saySets(c *strace.Call) {
 	note := c.Note
-	if i := bytes.Index(note, []byte(", left {")); i >= 0 {
+	if i := bytes.Index(note, []byte(", left ")); i >= 0 {
 		note = note[:i]
 	}
 	if len(note) > 0 {

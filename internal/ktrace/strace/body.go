@@ -34,11 +34,54 @@ func (r *Reader) parseText(c *Call, s []byte) bool {
 			return true
 		}
 		c.result(rest)
+		most, _ := members(c.Name)
+		c.torn = most > 0
 		return true
 	}
-	c.Whole = c.result(rest)
+	c.torn = c.isTorn()
+	c.Whole = c.result(rest) && !c.torn
 	c.marks()
 	return true
+}
+
+// members returns how many arguments a call has at most that waits for a list of
+// structures, or changes one, and which of them the list is; 0 for others.
+func members(name string) (most, list int) {
+	switch name {
+	case "poll":
+		return 3, 0
+	case "ppoll", "ppoll_time64":
+		return 5, 0
+	case "epoll_wait":
+		return 4, 1
+	case "epoll_pwait", "epoll_pwait2":
+		return 6, 1
+	case "epoll_ctl":
+		return 4, -1
+	case "select", "_newselect":
+		return 5, -1
+	case "pselect6", "pselect6_time64":
+		return 6, -1
+	}
+	return 0, -1
+}
+
+// isTorn reports whether brackets have been lost within the arguments, so that
+// there are too many of them, or a list is none.
+func (c *Call) isTorn() bool {
+	most, list := members(c.Name)
+	if most == 0 || len(c.Args) > most {
+		return most > 0
+	}
+	if list < 0 || list >= len(c.Args) || len(c.Args[list]) < 2 {
+		return false
+	}
+	switch a := c.Args[list]; a[0] {
+	case '[', '{':
+		return isLetter(a[1]) || bytes.Count(a, []byte("{")) != bytes.Count(a, []byte("}"))
+	default:
+		return bytes.HasPrefix(a, []byte("EPOLL")) || bytes.HasPrefix(a, []byte("fd="))
+	}
 }
 
 func (c *Call) reset() {
@@ -121,7 +164,7 @@ func (c *Call) result(s []byte) bool {
 			for n < len(s) && (s[n] >= 'A' && s[n] <= 'Z' || s[n] >= '0' && s[n] <= '9' || s[n] == '_') {
 				n++
 			}
-			if n == 0 || c.Errno != "" || s[0] < 'A' {
+			if n < 2 || c.Errno != "" || s[0] != 'E' {
 				return false
 			}
 			c.Errno = errnoName(s[:n])

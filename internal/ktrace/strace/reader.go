@@ -37,6 +37,7 @@ type Reader struct {
 	quoted    []byte // what stands before string literals that have the log's lines
 	own       []byte // the line without what terminals put into it
 	free      []byte
+	mended    []byte
 	trial     []byte
 	widths    []int
 	scratch   Record
@@ -384,6 +385,10 @@ func (r *Reader) call(rec *Record, s []byte) {
 	if !r.parseCall(&rec.Call, s) {
 		return
 	}
+	if rec.Call.torn {
+		rec.Call.reset()
+		return
+	}
 	if rec.Call.Whole || rec.Call.HasValue || rec.Call.NoValue {
 		rec.Type = CallLine
 		r.pending.take(rec.PID)
@@ -493,6 +498,12 @@ func (r *Reader) join(rec *Record, half *half, rest []byte) {
 	r.joined = append(append(r.joined[:0], half.text...), rest...)
 	first, at := half.line, half.time
 	r.parseCall(&rec.Call, r.joined)
+	if rec.Call.torn {
+		if t := mendCall(r.mended[:0], r.joined); t != nil {
+			r.mended = t
+			r.parseCall(&rec.Call, t)
+		}
+	}
 	rec.Type = Resumed
 	rec.Call.First, rec.Call.FirstTime = first, at
 }

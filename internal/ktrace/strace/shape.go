@@ -29,6 +29,8 @@ func (r *Reader) slow(rec *Record, n int, line []byte) {
 	}
 	if v == wholeRecord {
 		r.count()
+	} else if t := r.mend(body); t != nil {
+		body = t
 	}
 	r.commit(rec, body)
 }

@@ -82,5 +82,6 @@ type Call struct {
 	FirstTime int64
 	Restarts  string // restart_syscall: the interrupted call that it names, "" where it names none
 
+	torn bool    // brackets have been lost, and the arguments are none
 	kept *repeat // what was read of an equal call, nil if that is not known
 }
