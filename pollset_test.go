@@ -499,11 +499,12 @@ func closesLingering(t *testing.T, waiting bool) bool {
 	start := time.Now()
 	removed := make(chan time.Duration, 1)
 	go func() { s.Remove(c); removed <- time.Since(start) }()
-	if waiting { // the wait goes on meanwhile
+	if waiting { // the wait goes on
 		check(t, stop.Signal())
 		p.wait(t)
 	}
-	waitGoroutines(t, 1, "letGo", "syscall")
+	waitFor(t, func() bool { return goroutinesIn("(*member).release", []string{"syscall"}) > 0 || len(removed) > 0 },
+		"no goroutine closes the member's duplicate, and Remove has not ended")
 	began := time.Since(start)
 	runtime.GC()
 	ended := time.Since(start)
