@@ -101,6 +101,27 @@ func TestEnvironmentIsNoFinding(t *testing.T) {
 	}
 }
 
+// TestDeniedSaysWhy: the first scenario that is skipped has the reason, and the
+// others have it no more.
+func TestDeniedSaysWhy(t *testing.T) {
+	if err := observe.Observable(runtime.GOARCH); err != nil {
+		t.Skip(err)
+	}
+	cmd := in([]string{refused(unix.SYS_PERF_EVENT_OPEN, unix.EPERM)}, "verify", "ppoll", "read", "epoll_wait")
+	status, stdout, stderr := ended(t, cmd)
+	if status != exitCannot || strings.Count(stdout, "\nskipped ") != 3 {
+		t.Fatalf("status %d: %s%s", status, stdout, stderr)
+	}
+	scenarios, summary, _ := strings.Cut(stdout, "\n\n")
+	lines := strings.Split(scenarios, "\n")
+	if !strings.HasPrefix(lines[1], "skipped ") || !strings.HasPrefix(lines[2], "    ") || !strings.Contains(summary, "What is missing: ") {
+		t.Errorf("the first that is skipped has no reason:\n%s", stdout)
+	}
+	if last := lines[len(lines)-2:]; !strings.HasPrefix(last[0], "skipped ") || !strings.HasPrefix(last[1], "skipped ") {
+		t.Errorf("the reason is said more than once:\n%s", stdout)
+	}
+}
+
 // TestLessonSaysWhy: a call that is refused is the reason, and not that its
 // thread is gone.
 func TestLessonSaysWhy(t *testing.T) {

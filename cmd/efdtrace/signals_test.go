@@ -149,3 +149,38 @@ func TestVerifyEnded(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyEndedAsItWrites: a signal that ends verify while it writes the last
+// of a recording, to a pipe that nobody reads, is its status.
+func TestVerifyEndedAsItWrites(t *testing.T) {
+	needPerf(t)
+	testenv.Shared(t, "watchpoints")
+	fifo := filepath.Join(t.TempDir(), "recording")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	size, err := unix.FcntlInt(reader.Fd(), unix.F_SETPIPE_SZ, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := efdtrace(t, "", "verify", "-o", fifo, "-no-tracer", "ppoll")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	testenv.Start(t, cmd)
+	testenv.Until(t, "a full pipe", func() bool {
+		n, err := unix.IoctlGetInt(int(reader.Fd()), unix.TIOCINQ)
+		return err == nil && n == size
+	})
+	cmd.Process.Signal(syscall.SIGINT)
+	if got := within(t, cmd, 30*time.Second, "an interrupt"); got != 130 {
+		t.Errorf("status %d, want 130: %s", got, said.String())
+	}
+	if !strings.Contains(said.String(), "efdtrace verify: interrupted") {
+		t.Errorf("said: %s", said.String())
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/efd-go/efd/internal/count"
@@ -123,7 +124,7 @@ func verify(e *env, args []string) int {
 	if err != nil {
 		file.abandon()
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
-		return exitCannot
+		return cannot(ctx)
 	}
 	for i, s := range scenarios {
 		v.progress(fmt.Sprintf("%d of %d: %s", i+1, len(scenarios), s.Name))
@@ -142,9 +143,10 @@ func verify(e *env, args []string) int {
 	}
 	v.progress("")
 	v.finish()
-	if err = errors.Join(err, k.close(), v.lab.Close()); err != nil {
+	err = errors.Join(err, k.close(), v.lab.Close())
+	if err = errors.Join(context.Cause(ctx), err); err != nil {
 		fmt.Fprintf(e.stderr, "efdtrace verify: %v\n", err)
-		return exitCannot
+		return cannot(ctx)
 	}
 	if *asJSON {
 		enc := json.NewEncoder(e.stdout)
@@ -214,7 +216,7 @@ func (v *verification) show(t *lab.Trial, all bool) {
 		}
 	}
 	v.text.Printf("%s\n", strings.TrimRight(line, " "))
-	if d := v.lab.Denied; s.Reason != "" && (d == nil || s.Reason != d.Error()) { // the summary has that
+	if s.Reason != "" && !v.denied(s.Reason) {
 		v.text.Para("    ", s.Reason)
 	}
 	v.beside(t)
@@ -224,6 +226,16 @@ func (v *verification) show(t *lab.Trial, all bool) {
 			v.text.Para(fmt.Sprintf("    %-14s   ", ""), e.Evidence)
 		}
 	}
+}
+
+// denied reports whether the reason is that nothing can be observed here, and a
+// scenario before the last had it too.
+func (v *verification) denied(reason string) bool {
+	if v.lab.Denied == nil || reason != v.lab.Denied.Error() {
+		return false
+	}
+	before := v.out.Scenarios[:len(v.out.Scenarios)-1]
+	return slices.ContainsFunc(before, func(s scenarioJSON) bool { return s.Reason == reason })
 }
 
 // beside shows what else a trial brought: further wakes, and who was left
