@@ -96,21 +96,21 @@ func (t *Table) Resolve(addr uint64, leaf bool) ktrace.Frame {
 	if boundary(f.Name) {
 		return ktrace.Frame{}
 	}
-	if parent := uncold(f.Name); parent != f.Name {
+	if parent := Uncold(f.Name); parent != f.Name {
 		// An offset into the cold part says nothing about the function.
 		f.Name, f.Off = parent, 0
 	}
 	for i := first; i < last; i++ {
 		if n := t.name(i); i != pick && !boundary(n) {
-			f.Aliases = append(f.Aliases, uncold(n))
+			f.Aliases = append(f.Aliases, Uncold(n))
 		}
 	}
 	return f
 }
 
-// uncold is the name of the function that a cold part belongs to. Compilers up
+// Uncold is the name of the function that a cold part belongs to. Compilers up
 // to GCC 9 number the parts: do_sys_poll.cold.12.
-func uncold(name string) string {
+func Uncold(name string) string {
 	i := strings.LastIndex(name, ".cold")
 	if i <= 0 {
 		return name
@@ -175,7 +175,7 @@ func (t *Table) Variants(name string) []string {
 	var found []int
 	for i := t.heads[hash([]byte(name))%uint32(len(t.heads))]; i >= 0; i = t.next[i] {
 		n := t.nameView(int(i))
-		if string(baseView(n)) == name && uncold(string(n)) == string(n) {
+		if string(baseView(n)) == name && Uncold(string(n)) == string(n) {
 			found = append(found, int(i))
 		}
 	}
@@ -194,9 +194,25 @@ func (t *Table) Variants(name string) []string {
 	for _, i := range found {
 		first, last, _ := t.at(t.syms[i].addr)
 		for a := first; a < last; a++ {
-			if n := t.name(a); !boundary(n) && uncold(n) == n {
+			if n := t.name(a); !boundary(n) && Uncold(n) == n {
 				add(n)
 			}
+		}
+	}
+	return out
+}
+
+// Cold returns the symbols of the cold parts of the function with exactly this
+// symbol.
+func (t *Table) Cold(symbol string) []string {
+	t.index.Do(t.buildIndex)
+	if len(t.syms) == 0 {
+		return nil
+	}
+	var out []string
+	for i := t.heads[hash([]byte(Base(symbol)))%uint32(len(t.heads))]; i >= 0; i = t.next[i] {
+		if n := t.name(int(i)); n != symbol && Uncold(n) == symbol {
+			out = append(out, n)
 		}
 	}
 	return out

@@ -55,6 +55,28 @@ func TestRenamed(t *testing.T) {
 	}
 }
 
+// Cold parts are found by the symbol of their function, numbered or not.
+func TestCold(t *testing.T) {
+	tab := parse(t, renamed)
+	for symbol, want := range map[string][]string{
+		"do_sys_poll":              {"do_sys_poll.cold.12"},
+		"ep_poll_callback.isra.0":  {"ep_poll_callback.isra.0.cold"},
+		"__pollwait.part.0":        {"__pollwait.part.0.cold.3"},
+		"ep_poll_callback":         nil,
+		"poll_schedule_timeout":    nil,
+		"x":                        nil,
+		"":                         nil,
+		"ffffffffffffffffffffffff": nil,
+	} {
+		if d := cmp.Diff(want, tab.Cold(symbol)); d != "" {
+			t.Errorf("Cold(%q): %s", symbol, d)
+		}
+	}
+	if got := new(Table).Cold("do_sys_poll"); got != nil {
+		t.Errorf("Cold without symbols = %q", got)
+	}
+}
+
 func digits(n uint32) []byte {
 	if n < 10 {
 		return []byte{'0' + byte(n)}
@@ -79,7 +101,7 @@ func TestRenamedHere(t *testing.T) {
 			continue
 		}
 		n++
-		if v := tab.Variants(Base(w[2])); strings.Contains(strings.Join(v, " ")+" ", w[2]+" ") != (uncold(w[2]) == w[2]) {
+		if v := tab.Variants(Base(w[2])); strings.Contains(strings.Join(v, " ")+" ", w[2]+" ") != (Uncold(w[2]) == w[2]) {
 			t.Errorf("Variants(%s) = %q, and there is %s", Base(w[2]), v, w[2])
 		}
 	}

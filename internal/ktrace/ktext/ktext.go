@@ -76,7 +76,7 @@ func (t *Text) Source() string { return t.from.name() }
 const maxCode = 64 << 10
 
 // Branches lists the calls and jumps of the function with exactly this symbol
-// to others, those of its cold part included.
+// to others, those of its cold parts included.
 func (t *Text) Branches(symbol string) ([]Branch, error) {
 	if b, ok := t.known[symbol]; ok {
 		return b, nil
@@ -89,7 +89,11 @@ func (t *Text) Branches(symbol string) ([]Branch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if start, end, ok := t.syms.Range(symbol + ".cold"); ok {
+	for _, part := range t.syms.Cold(symbol) {
+		start, end, ok := t.syms.Range(part)
+		if !ok {
+			return nil, fmt.Errorf("kernel symbol %s: more than once", part)
+		}
 		cold, err := t.scan(symbol, start, end)
 		if err != nil {
 			return nil, err
@@ -111,7 +115,7 @@ func (t *Text) scan(symbol string, start, end uint64) ([]Branch, error) {
 			return
 		}
 		to := slices.DeleteFunc(t.syms.At(target), func(n string) bool {
-			return thunk(n) || strings.TrimSuffix(n, ".cold") == symbol || n == symbol
+			return thunk(n) || ksym.Uncold(n) == symbol
 		})
 		if len(to) > 0 {
 			out = append(out, Branch{jump, at - start, to})
