@@ -48,25 +48,32 @@ func result(c *Call) string {
 	switch {
 	case c.Exit == 0:
 		return " = ?"
+	case restarts(-c.Ret) != "":
+		return " = ? " + restarts(-c.Ret)
 	case c.Ret < 0 && c.Ret > -4096:
 		return " = -1 " + errno(-c.Ret)
 	}
 	return fmt.Sprintf(" = %d", c.Ret)
 }
 
-// errno names an error. The kernel's own restart codes are seen here, and not
-// in user space.
-func errno(n int64) string {
+// restarts names a code that the kernel returns to itself, which no program
+// sees, as strace does.
+func restarts(n int64) string {
 	switch n {
 	case 512:
-		return "ERESTARTSYS"
+		return "ERESTARTSYS (To be restarted if SA_RESTART is set)"
 	case 513:
-		return "ERESTARTNOINTR"
+		return "ERESTARTNOINTR (To be restarted)"
 	case 514:
-		return "ERESTARTNOHAND"
+		return "ERESTARTNOHAND (To be restarted if no handler)"
 	case 516:
-		return "ERESTART_RESTARTBLOCK"
+		return "ERESTART_RESTARTBLOCK (Interrupted by signal)"
 	}
+	return ""
+}
+
+// errno names an error.
+func errno(n int64) string {
 	if s := unix.ErrnoName(unix.Errno(n)); s != "" {
 		return s
 	}
