@@ -80,7 +80,7 @@ func (s Step) or(t Step) Step {
 	s.source = cmp.Or(s.source, t.source)
 	s.byChain = cmp.Or(s.byChain, t.byChain)
 	s.byTracer = cmp.Or(s.byTracer, t.byTracer)
-	s.witnessed, s.symbols = s.witnessed || t.witnessed, s.symbols || t.symbols
+	s.witnessed, s.symbols, s.elsewhere = s.witnessed || t.witnessed, s.symbols || t.symbols, s.elsewhere || t.elsewhere
 	return s
 }
 
@@ -318,6 +318,7 @@ func (c *covering) note(s Step) Step {
 		caller, _, _ := c.traceable(s.Caller)
 		callee, symbols, _ := c.traceable(s.Callee)
 		s.witnessed, s.symbols = caller && callee, symbols
+		s.elsewhere = c.src.Missed > 0 || c.src.Partial != "" || c.Entries.around(s.Callee) > 0
 	}
 	return s
 }

@@ -97,7 +97,8 @@ type Disagreement struct {
 }
 
 // Disagree lists them. Chains that explain a traced edge by a tail call do not
-// disagree: the tracer is there for that.
+// disagree: the tracer is there for that. Nor does a tracer that lost records,
+// or that saw the function entered and not by which caller.
 func Disagree(steps []Step) []Disagreement {
 	var out []Disagreement
 	for _, s := range steps {
@@ -107,7 +108,7 @@ func Disagree(steps []Step) []Disagreement {
 		saw := s.byTracer == ktrace.Seen || s.byTracer == ktrace.Renamed
 		switch s.byChain {
 		case ktrace.Seen, ktrace.Renamed, ktrace.TailCall:
-			if !saw {
+			if !saw && !s.elsewhere {
 				out = append(out, Disagreement{s, s.byChain, ktrace.NotTaken})
 			}
 		case ktrace.Inlined, ktrace.Contradicted, ktrace.Undocumented:

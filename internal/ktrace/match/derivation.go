@@ -30,6 +30,7 @@ type Step struct {
 	byTracer  ktrace.Verdict // the verdict of the function tracer alone, "" for none
 	witnessed bool           // caller and callee are traced functions
 	symbols   bool           // the callee is a function of this kernel
+	elsewhere bool           // the function tracer saw the callee entered, by this edge or another, or may have missed it
 }
 
 // cause is why a function on a documented walk has no frame.

@@ -157,13 +157,26 @@ func TestChainsAndTracerDisagree(t *testing.T) {
 	events := []*ktrace.Event{event("do_sys_poll __x64_sys_ppoll")}
 	events[0].Kind = ktrace.FuncEntry
 	chain := d.Match(event("remove_wait_queue poll_freewait do_sys_poll __x64_sys_ppoll do_syscall_64"))
-	steps = Cover([]Group{{Paths: []*ktrace.Path{p}, Doc: d, Chains: []*Chain{chain}, Entries: d.Trace(tracer("graph"), events)}}, &Sources{})
-	var got []string
-	for _, x := range Disagree(steps) {
-		got = append(got, x.Caller+" "+x.Callee+" "+string(x.Chains)+" "+string(x.Tracer))
-	}
-	want := []string{"do_sys_poll poll_freewait seen not_taken", "poll_freewait remove_wait_queue seen not_taken"}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
+	both := []string{"do_sys_poll poll_freewait seen not_taken", "poll_freewait remove_wait_queue seen not_taken"}
+	for name, x := range map[string]struct {
+		src    Sources
+		around map[string]int
+		want   []string
+	}{
+		"whole":             {want: both},
+		"records lost":      {src: Sources{Missed: 1}},
+		"a part":            {src: Sources{Partial: "one thread of two"}},
+		"entered elsewhere": {around: map[string]int{"remove_wait_queue": 1}, want: both[:1]},
+	} {
+		entries := d.Trace(tracer("graph"), events)
+		entries.Around = x.around
+		steps = Cover([]Group{{Paths: []*ktrace.Path{p}, Doc: d, Chains: []*Chain{chain}, Entries: entries}}, &x.src)
+		var got []string
+		for _, x := range Disagree(steps) {
+			got = append(got, x.Caller+" "+x.Callee+" "+string(x.Chains)+" "+string(x.Tracer))
+		}
+		if d := cmp.Diff(x.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
 	}
 }
