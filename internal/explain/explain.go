@@ -40,7 +40,7 @@ type Note struct {
 	zero    bool  // it returned that nothing is ready
 	coarse  bool  // the log counts seconds
 	follows bool  // the line after may bound its length
-	bare    int   // where in Summary the length begins, 0 where it is not said
+	bare    int   // the index of the length in Summary, 0 if it is not said
 	began   begin
 }
 

@@ -45,7 +45,7 @@ func TestFoldTurns(t *testing.T) {
 }
 
 // TestFoldLengths: lines are alike whatever time their calls took, and the
-// longest is said; what contradicts a time-out is no such line.
+// longest is said; one that contradicts its time-out is no such line.
 func TestFoldLengths(t *testing.T) {
 	const poll = "poll([{fd=3, events=POLLIN}], 1, -1) = 1 ([{fd=3, revents=POLLIN}])"
 	for _, test := range []struct{ name, log, want string }{

@@ -50,7 +50,7 @@ func (x *Explainer) sayEvents(list []byte, ep *file) (edge bool) {
 	return edge
 }
 
-// sayItem names what epoll_wait handed out for a registration, nil if that is
+// sayItem names an event that epoll_wait handed out for a registration, nil if that is
 // not known.
 func (n *Note) sayItem(it strace.EpollItem, r *registration) {
 	n.say(", ")

@@ -33,7 +33,7 @@ const maxSentences = 4096
 // maxCycle bounds the lines that come in turn.
 const maxCycle = 8
 
-// foldKey is what is said of a call, apart from its length.
+// foldKey is the sentence of a call, apart from its length.
 func (f *fold) foldKey(n *Note) []byte {
 	s := n.Summary
 	if n.bare > 0 {

@@ -262,14 +262,14 @@ func (n *Note) saySkipped(negative int, others bool) {
 	}
 }
 
-// The order in which members are named where there is no place for all.
+// The order in which members are named if there is no place for all.
 const (
-	rankOdd     = iota // POLLERR, POLLHUP, POLLNVAL, or what has no name
-	rankReady          // with what was asked for
+	rankOdd     = iota // POLLERR, POLLHUP, POLLNVAL, or an event without a name
+	rankReady          // with events that it was asked for
 	rankClosed         // not open, as far as the log shows
 	rankUnasked        // for no event
 	rankOther
-	rankElided // strace does not say what is asked of it
+	rankElided // strace does not print its events
 )
 
 func (m *fdMask) rankOf(d *descriptor) int {

@@ -222,12 +222,13 @@ func shapeLogs(t *testing.T) map[string]string {
 	return out
 }
 
-// apart are pairs that are not made out whole: what was changed and then put
-// into a literal, and pieces of a wrapped line in tags of their own or behind the
-// word with which strace begins what it says itself.
+// apart are pairs that are not made out whole: text that was escaped and then put
+// into a list of literals, and pieces of a wrapped line in literals of their own
+// or after the word with which strace begins its own messages.
 func apart(a, b string) bool {
 	wraps := strings.HasPrefix(a, "soft") || strings.HasPrefix(a, "hard")
-	return strings.HasPrefix(b, "JSON") && a != "CRLF" && a != "NBSP" && a != "tabs" || wraps && (b == "page" || b == "tagged")
+	escaped := a == "HTML" || a == "markdown"
+	return wraps && (strings.HasPrefix(b, "JSON") || b == "tagged") || escaped && b == "JSON list"
 }
 
 // What is said of a log does not change with what stands around its lines.

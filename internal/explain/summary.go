@@ -66,8 +66,8 @@ func (w *Warning) sameAs(o *Warning) bool {
 		w.Count == o.Count && w.first == o.first && w.last == o.last && slices.Equal(w.Lines, o.Lines)
 }
 
-// together is the text of a group: what the texts begin and end with stands
-// once. It is "" if that is the lesser part of them.
+// together is the text of a group: the beginning and the end that the texts share
+// stand once. It is "" if that is the lesser part of them.
 func together(group []*Warning) string {
 	first := group[0].Text
 	if len(group) == 1 {
@@ -106,7 +106,7 @@ func together(group []*Warning) string {
 	return first[:front] + strings.Join(names[:last], ", ") + " and " + names[last] + " each" + rest
 }
 
-// wordBefore is where the last whole word of s begins: "fd" of "epoll 7 found
+// wordBefore is the index of the last whole word of s: "fd" of "epoll 7 found
 // fd 1".
 func wordBefore(s string) int {
 	s = s[:strings.LastIndexByte(s, ' ')+1]

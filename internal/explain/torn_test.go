@@ -64,7 +64,7 @@ func TestTorn(t *testing.T) {
 	}
 }
 
-// TestTornMarks: the marks of two halves, and what -T prints, are known without
+// TestTornMarks: the marks of two halves, and the time that -T prints, are known without
 // one of their brackets, or both. Nothing is said to go on that has returned.
 func TestTornMarks(t *testing.T) {
 	const first, second = "[pid 7] poll([{fd=3, events=POLLIN}], 1, 10 <unfinished ...>\n", "[pid 7] <... poll resumed>) = 1 ([{fd=3, revents=POLLIN}]) <0.000100>\n"

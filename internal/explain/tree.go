@@ -31,7 +31,7 @@ func Taken(p *ktrace.Path, branches, maybe []string) func(e *ktrace.Edge) bool {
 	if on["add"] || on["modify"] {
 		on["event"] = true
 	}
-	var foreign []string // what calls begin with elsewhere
+	var foreign []string // of calls on other architectures
 	own := catalog.DefaultModel().Arch(arch())
 	for _, prefix := range catalog.DefaultModel().TablePrefixes() {
 		if prefix != own.Prefix {

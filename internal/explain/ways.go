@@ -85,8 +85,8 @@ func (f *file) pollKind() string {
 	return f.kind
 }
 
-// pollOf is the poll operation of a kind of file, asksFile what calls it, and
-// joinsQueue what it calls for the file's wait queue.
+// pollOf is the poll operation of a kind of file, asksFile the function that calls
+// it, and joinsQueue the one that it calls for the file's wait queue.
 func pollOf(kind string) string { return catalog.DefaultModel().PollChain(kind)[0] }
 func asksFile() string          { return only(catalog.AsksFile, "") }
 func joinsQueue() string        { return only(catalog.JoinsQueue, "") }

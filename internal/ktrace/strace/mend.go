@@ -5,7 +5,7 @@ package strace
 import "bytes"
 
 // Trackers, chats and copying by hand lose brackets. One is put back if there
-// is a single place where it can have stood; other lines stay unread.
+// is a single place in which it can have stood; other lines stay unread.
 
 // mend returns a line with its lost brackets, nil if that makes no whole record
 // of it.
@@ -27,8 +27,8 @@ func (r *Reader) mend(line []byte) []byte {
 	return out
 }
 
-// mendResumed appends "<... NAME resumed>" and what follows; s begins with the
-// name.
+// mendResumed appends "<... NAME resumed>" and the rest of a line; s begins with
+// the name.
 func mendResumed(dst, s []byte) []byte {
 	n := nameLen(s)
 	rest, ok := bytes.CutPrefix(s[n:], []byte(" resumed"))
@@ -74,13 +74,13 @@ type mending struct {
 	out  []byte
 	open []bracket
 	sets bool // lists may be sets of descriptors, without a comma in them
-	done bool // behind the arguments
+	done bool // the arguments have ended
 }
 
 type bracket struct {
 	sign byte
-	at   int // behind it, in out
-	run  int // where the structures begin that stand in a row up to here, -1 for none
+	at   int // the end of it in out
+	run  int // the beginning of the structures that stand in a row up to here, -1 for none
 }
 
 var otherEnd = map[byte]byte{')': '(', ']': '[', '}': '{'}
@@ -146,7 +146,7 @@ func (m *mending) run(s []byte) bool {
 		i++
 	}
 	if m.done && len(m.open) == 1 && m.top().sign == '(' {
-		m.close(')') // of what stands behind the result
+		m.close(')') // of the note after the result
 	}
 	return len(m.open) == 0
 }
@@ -200,8 +200,8 @@ func (m *mending) closes(c byte) bool {
 	return false
 }
 
-// endOfList closes a list of structures if something else follows: rest is what
-// stands behind one of them.
+// endOfList closes a list of structures if something else follows: rest is
+// the text after one of them.
 func (m *mending) endOfList(rest []byte) {
 	list := m.top()
 	if list.sign != '[' || m.out[list.at] != '{' || bytes.HasPrefix(rest, []byte("]")) || bytes.HasPrefix(rest, []byte(", {")) || bytes.HasPrefix(rest, []byte(", ...")) {
