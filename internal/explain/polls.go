@@ -53,8 +53,12 @@ func (x *Explainer) poll(rec *strace.Record, th *thread) {
 	switch {
 	case !ok:
 		n.sayWait("waits for ", limit, known)
-		n.say("the descriptors at ")
-		n.sayBytes(arg(c, 0))
+		if set := arg(c, 0); len(set) > 0 && (set[0] == '[' || set[0] == '{') {
+			n.say("descriptors of which the log does not have the whole list")
+		} else {
+			n.say("the descriptors at ")
+			n.sayBytes(set)
+		}
 	case len(fds) == 0 && count != 0:
 		n.sayWait("waits for ", limit, known)
 		n.sayInt(count)

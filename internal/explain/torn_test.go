@@ -104,3 +104,14 @@ func TestTornMarks(t *testing.T) {
 		}
 	}
 }
+
+// TestCutList: a list that is cut is not said to be an address.
+func TestCutList(t *testing.T) {
+	const cut = "poll([{fd=3, events=POLLIN}, {fd=4, events="
+	if got := sentences(t, cut+"\n"); len(got) == 0 || got[0] != "waits for descriptors of which the log does not have the whole list [poll: registered]" {
+		t.Errorf("%s says %q", cut, got)
+	}
+	if got := lastSentence(t, "poll(0x7ffe, 1, -1) = 1\n"); !strings.HasPrefix(got, "waits for the descriptors at 0x7ffe, without limit") {
+		t.Errorf("an address: %q", got)
+	}
+}
