@@ -33,3 +33,17 @@ func TestEdgeLeft(t *testing.T) {
 		}
 	}
 }
+
+// The advice to ask for less does not end a row of POLLERR and POLLHUP.
+func TestOutputWithError(t *testing.T) {
+	round := func(mask string) string {
+		return rep(9, "poll([{fd=3, events=POLLOUT}], 1, 100) = 1 ([{fd=3, revents="+mask+"}])\n")
+	}
+	const always = "nothing was written to it; POLLERR|POLLHUP comes whatever is asked, until it is closed or taken out"
+	if got := foundIn(t, round("POLLOUT|POLLERR|POLLHUP")); !strings.HasPrefix(got, "spin-output: ") || !strings.Contains(got, always) {
+		t.Error("refused:", got)
+	}
+	if got := foundIn(t, round("POLLOUT")); !strings.HasPrefix(got, "spin-output: ") || strings.Contains(got, "whatever") {
+		t.Error("idle:", got)
+	}
+}

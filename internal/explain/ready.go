@@ -432,6 +432,9 @@ func spinText(w *Warning, code, waiter, who string, mask events, epoll bool) str
 	switch code {
 	case "spin-output":
 		s += "nothing was written to it"
+		if always := mask & (evErr | evHup); always != 0 { // what helps against POLLOUT does not against them
+			s += fmt.Sprintf("; %s comes whatever is asked, until it is closed or taken out", always.name(epoll))
+		}
 	case "spin-hangup", "spin-error":
 		s += "it was neither closed nor taken out"
 	default:
