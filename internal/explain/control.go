@@ -141,6 +141,7 @@ func (x *Explainer) modified(rec *strace.Record, th *thread, r *reg, epfd int, m
 	}
 	about := cause{code: "modify-unchanged", about: r}
 	if w := x.raised.known[about]; w != nil {
+		w.anew(&r.same, sameRuns)
 		w.see(x, rec)
 		return
 	}

@@ -47,3 +47,23 @@ func TestOutputWithError(t *testing.T) {
 		t.Error("idle:", got)
 	}
 }
+
+// A second row counts from its beginning.
+func TestRowsCounted(t *testing.T) {
+	mod := func(data string) string {
+		return "epoll_ctl(4, EPOLL_CTL_MOD, 7, {events=EPOLLIN, data={u32=7, u64=" + data + "}}) = 0\nepoll_wait(4, [{EPOLLIN, {u32=7, u64=7}}], 9, -1) = 1\nread(7, \"x\", 9) = 1\n"
+	}
+	const add = "epoll_ctl(4, EPOLL_CTL_ADD, 7, {events=EPOLLIN, data={u32=7, u64=7}}) = 0\nepoll_wait(4, [], 9, 1) = 0\n"
+	const look = "poll([{fd=4, events=POLLIN}], 1, 0) = 0 (Timeout)\n"
+	const empty = "read(6, 0x7ff, 8) = -1 EAGAIN (Resource temporarily unavailable)\n"
+	const rest = "nanosleep({tv_sec=0, tv_nsec=50000000}, NULL) = 0\n"
+	for name, c := range map[string]struct{ log, want string }{
+		"MOD":    {add + rep(5, mod("7")) + mod("99") + rep(6, mod("99")), " in 11 rounds"},
+		"looks":  {rep(9, look) + rest + rep(10, look), " 19 times in a row"},
+		"EAGAIN": {rep(9, empty) + rest + rep(10, empty), " 19 times in a row"},
+	} {
+		if got := foundIn(t, c.log); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

@@ -45,6 +45,7 @@ func (x *Explainer) idleLoop(rec *strace.Record, th *thread, epfd int, e *eviden
 	about := cause{code: "spin-zero-timeout", about: th}
 	if w := x.raised.known[about]; w != nil {
 		if e.count >= x.idleRuns() {
+			w.anew(e, x.idleRuns())
 			w.see(x, rec)
 		}
 		return
@@ -84,6 +85,7 @@ func (x *Explainer) again(rec *strace.Record, th *thread, fd int, f *file) {
 		return
 	}
 	if w := x.raised.known[about]; w != nil {
+		w.anew(&a.evidence, loopRuns)
 		w.see(x, rec)
 		return
 	}

@@ -409,9 +409,7 @@ func (x *Explainer) spins(rec *strace.Record, th *thread, u *run, g *given, epfd
 		about.n = int64(g.fd)
 	}
 	if w := x.raised.known[about]; w != nil {
-		if u.count == loopRuns { // it began anew
-			w.Count += loopRuns - 1
-		}
+		w.anew(&u.evidence, loopRuns)
 		w.see(x, rec)
 		return
 	}

@@ -140,6 +140,7 @@ func (x *Explainer) timerSet(rec *strace.Record, th *thread) {
 	}
 	about := cause{code: "timer-in-past", about: f}
 	if w := x.raised.known[about]; w != nil {
+		w.anew(&p.evidence, pastRuns)
 		w.see(x, rec)
 		return
 	}

@@ -136,6 +136,14 @@ func (w *Warning) see(x *Explainer, rec *strace.Record) {
 	}
 }
 
+// anew counts what a row that began after the warning was raised has so far, but
+// for the line that makes it long enough.
+func (w *Warning) anew(row *evidence, runs int) {
+	if row.count == runs {
+		w.Count += runs - 1
+	}
+}
+
 // evidence sets what showed it before it was raised.
 func (w *Warning) evidence(e *evidence) {
 	if w == nil {
