@@ -15,8 +15,9 @@ import (
 // reads take it, whole or, with [Semaphore], by 1. It is readable while it is
 // above 0 and writable while it is below [MaxCount]. See eventfd(2).
 //
-// Its methods may be called from many goroutines. An EventFD that is lost
-// without Close is closed by the collector in the end. The zero value is closed.
+// Its methods may be called from many goroutines. An EventFD that becomes
+// unreachable without Close is closed by a runtime cleanup. The zero value is
+// closed.
 //
 // Read and Write of a handle that New made without Blocking bypass Go's
 // scheduler: an eventfd with O_NONBLOCK does not sleep. FD, SyscallConn, Dup and
@@ -30,9 +31,10 @@ type Flag uint32
 const (
 	// Semaphore is EFD_SEMAPHORE: each Read takes 1 and returns 1.
 	Semaphore Flag = unix.EFD_SEMAPHORE
-	// Blocking leaves EFD_NONBLOCK out: Read and Write sleep in the kernel, each
-	// on a thread of its own. Close does not end them: the last of them lets the
-	// descriptor go. ReadContext and WriteContext refuse such a handle.
+	// Blocking leaves EFD_NONBLOCK out: Read and Write sleep in the kernel,
+	// each on a thread of its own. Close does not interrupt blocked calls; the
+	// last one to return closes the descriptor. ReadContext and WriteContext
+	// refuse such a handle.
 	Blocking Flag = 1 << 31
 )
 
@@ -81,7 +83,7 @@ func (f Flag) own() (flags uint32, err error) {
 func newEventFD(fd int, flags uint32) *EventFD {
 	e := new(EventFD)
 	e.d.init(fd, flags)
-	e.d.cleanup = runtime.AddCleanup(e, closeLost, e.d.fd)
+	e.d.cleanup = runtime.AddCleanup(e, closeUnreachable, e.d.fd)
 	return e
 }
 
@@ -231,11 +233,11 @@ func (e *EventFD) write(v uint64) (errno unix.Errno) {
 	return errno
 }
 
-// Signal adds 1, by one write(2). A counter that is full is readable already, so
-// EAGAIN is no error, and a [Blocking] handle sleeps. To a waiter with EPOLLET
-// that is no new edge: it has to read the counter after each event, or the
-// writer has to Drain and write again. Only a Write of a large value can fill
-// the counter. Errors: [os.ErrClosed].
+// Signal adds 1, by one write(2). A full counter is readable already, so EAGAIN
+// is not an error, and a [Blocking] handle sleeps. For a waiter with EPOLLET a
+// full counter gives no new edge: it has to read the counter after each event,
+// or the writer has to Drain and write again. Only a Write of a large value can
+// fill the counter. Errors: [os.ErrClosed].
 func (e *EventFD) Signal() error {
 	if e == nil {
 		return os.ErrInvalid
@@ -342,7 +344,7 @@ func (e *EventFD) FD() int {
 	if e == nil {
 		return -1
 	}
-	return e.d.number()
+	return e.d.sysfd()
 }
 
 // Detach closes the handle and gives its number away: it stays open and is the

@@ -137,7 +137,7 @@ func (e *EventFD) writeContext(ctx context.Context, v uint64) error {
 	return err
 }
 
-// readNow is a read that does not sleep, whatever others do to O_NONBLOCK.
+// readNow is a read that does not sleep, even if others change O_NONBLOCK.
 func (e *EventFD) readNow() (v uint64, errno unix.Errno) {
 	if e.d.flags.Load()&flagShared == 0 {
 		return e.read()
@@ -277,7 +277,7 @@ func (q *writeQueue) wait(ctx context.Context, p *poller, v uint64) error {
 	return q.remove(w, err)
 }
 
-// drive waits until w is done, in the poller if nobody else is there.
+// drive waits until w is done, in the netpoller if no other goroutine is there.
 func (q *writeQueue) drive(ctx context.Context, p *poller, w *pendingWrite) error {
 	s := &p.writer
 	select {

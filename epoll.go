@@ -42,19 +42,18 @@ func (ev EpollEvents) String() string { return uapi.EpollEvents.String(uint64(ev
 
 // Epoll is an epoll instance. See epoll(7).
 //
-// A registration belongs to an open file under a number. If the number is
-// closed while a duplicate of it lives on, in another process perhaps, the
-// registration stays, reports as before, and can no longer be changed: a ghost.
-// Interest shows it. Add takes bare numbers, so there it is the caller that has
-// to Delete before it closes. A handle of this package that AddConn registered
-// takes itself out before it closes, and is kept from the collector until it is
-// deleted or the Epoll closed.
+// A registration belongs to an open file under an fd. If the fd is closed while
+// a duplicate of it lives on, in another process perhaps, the registration
+// stays, reports as before, and can no longer be changed: a ghost. Interest
+// shows it. Add takes bare fds, so the caller has to Delete before it closes. A
+// handle of this package that AddConn registered removes itself before it
+// closes, and stays reachable until it is deleted or the Epoll closed.
 //
 // A loop that waits is ended by Close, and interrupted by Wake. Neither needs a
 // descriptor of the caller's.
 //
-// Methods may be called from many goroutines. An Epoll that is lost without
-// Close is closed by the collector in the end. The zero value is closed.
+// Methods may be called from many goroutines. An Epoll that becomes unreachable
+// without Close is closed by a runtime cleanup. The zero value is closed.
 type Epoll struct {
 	d    descriptor
 	file *epollFile
@@ -234,7 +233,7 @@ func (p *Epoll) Interest() ([]Interest, error) {
 	if err != nil {
 		return nil, err
 	}
-	// How the waits are ended is no registration of the caller's.
+	// The wake entry is not the caller's registration.
 	return slices.DeleteFunc(parseInterest(text), func(r Interest) bool { return r.Data == p.file.wakeKey }), nil
 }
 
@@ -292,7 +291,7 @@ func (p *Epoll) FD() int {
 	if p == nil {
 		return -1
 	}
-	return p.d.number()
+	return p.d.sysfd()
 }
 
 // SyscallConn returns the descriptor for raw use, as [EventFD.SyscallConn]

@@ -36,15 +36,15 @@ func newEpollFile() *epollFile {
 func (f *epollFile) open(fd int) *Epoll {
 	p := &Epoll{file: f}
 	p.d.init(fd, 0)
-	p.d.cleanup = runtime.AddCleanup(p, closeLost, p.d.fd)
+	p.d.cleanup = runtime.AddCleanup(p, closeUnreachable, p.d.fd)
 	f.mu.Lock()
 	f.handles = append(f.handles, weak.Make(p))
 	f.mu.Unlock()
 	return p
 }
 
-// drop forgets a handle that closes. After the last one, nobody reports to f
-// that a registered handle closes.
+// drop removes a handle that closes. After the last one it unregisters f's
+// close watchers.
 func (f *epollFile) drop(p *Epoll) {
 	self := weak.Make(p)
 	f.mu.Lock()
@@ -59,7 +59,7 @@ func (f *epollFile) drop(p *Epoll) {
 	}
 }
 
-// epollWatch takes a registration out of an epoll before its number is closed.
+// epollWatch removes a registration from an epoll before its fd is closed.
 type epollWatch struct{ f weak.Pointer[epollFile] }
 
 func (w epollWatch) closing(d *descriptor) {

@@ -58,7 +58,7 @@ type readyEntry struct {
 	retrying bool
 }
 
-// enter has alwaysReady registered. The number is the caller's.
+// enter registers alwaysReady. The caller keeps the fd open.
 func (f *epollFile) enter(p *Epoll) {
 	r := &f.ready
 	r.mu.Lock()
@@ -96,7 +96,7 @@ func (f *epollFile) retryOnce(p *Epoll) (done bool) {
 	return !r.retrying
 }
 
-// leave takes alwaysReady out after the last handle that wanted it.
+// leave removes alwaysReady after the last handle that uses it.
 func (f *epollFile) leave(p *Epoll) {
 	r := &f.ready
 	r.mu.Lock()

@@ -89,7 +89,7 @@ var noPwait2 atomic.Bool
 
 const (
 	longestPwait = math.MaxInt32 * time.Millisecond
-	// unguardedStep is how long a wait sleeps that nobody can end.
+	// unguardedStep bounds one sleep of a wait that cannot be woken.
 	unguardedStep = 10 * time.Millisecond
 	// lookAgain is how often a wait without time looks on after it saw wake entries
 	// alone: they may have taken the room of an event.
@@ -102,7 +102,7 @@ type epollWait struct {
 	mask, blocked  *SigSet
 }
 
-// left is the rest of the time.
+// left is the remaining time.
 func (w *epollWait) left() time.Duration {
 	if w.timeout <= 0 {
 		return w.timeout
@@ -115,7 +115,7 @@ func (p *Epoll) mayWait(events []EpollEvent) error {
 	switch {
 	case len(events) == 0 || len(events) > maxEpollEvents:
 		return checkRoom(events)
-	case p.d.closed(): // before this wait was counted, perhaps: then nobody ends it
+	case p.d.closed(): // perhaps before this wait was counted: then it is not woken
 		return os.ErrClosed
 	case p.wake.woken.Load() && p.takeWake():
 		return ErrWoken

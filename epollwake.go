@@ -93,7 +93,7 @@ func (p *Epoll) takeWake() bool {
 // begin counts a wait in.
 func (p *Epoll) begin(kind *atomic.Int32) { kind.Add(1) }
 
-// end counts it out. The last one leaves the epoll as nobody sees it.
+// end undoes begin. The last wait removes the wake entry.
 func (p *Epoll) end(kind *atomic.Int32) {
 	if w := &p.wake; kind.Add(-1) == 0 && w.raised.Load() {
 		w.mu.Lock()
@@ -102,7 +102,7 @@ func (p *Epoll) end(kind *atomic.Int32) {
 	}
 }
 
-// settle takes the entry out unless somebody waits. mu is held.
+// settle removes the entry unless a wait is left. mu is held.
 func (p *Epoll) settle() {
 	if !p.wake.waited() {
 		p.lower()

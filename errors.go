@@ -72,8 +72,8 @@ func badArg(errno unix.Errno, format string, args ...any) error {
 	return &argError{sprintf(format, args...), errno}
 }
 
-// nilConnError refuses a Conn that is nil, or a nil handle: it has no number, which
-// is EBADF to the kernel, and is no argument, which is EINVAL.
+// nilConnError refuses a Conn that is nil, or a nil handle: for the kernel its
+// fd is EBADF, and as an argument it is EINVAL.
 type nilConnError struct{}
 
 var errNilConn error = nilConnError{}
@@ -93,7 +93,7 @@ type callError struct {
 func (e *callError) Error() string { return "efd: " + e.text + ": " + e.err.Error() }
 func (e *callError) Unwrap() error { return e.err }
 
-// InterruptedError says that a signal handler ran during a wait that had a
+// InterruptedError reports that a signal handler ran during a wait that had a
 // signal mask. It wraps [unix.EINTR].
 type InterruptedError struct {
 	Op        string        // the system call, such as "ppoll"

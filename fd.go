@@ -69,10 +69,10 @@ func (d *descriptor) init(fd int, flags uint32) {
 	d.state.Store(isLive | isOpen | 1)
 }
 
-// closeLost closes the number of a handle that the collector found.
-func closeLost(fd int32) { callClose(int(fd)) }
+// closeUnreachable is the cleanup of a handle that became unreachable.
+func closeUnreachable(fd int32) { callClose(int(fd)) }
 
-// acquire reports whether the number may be used, until release.
+// acquire reports whether the fd may be used, until release.
 func (d *descriptor) acquire() bool { return d.state.Add(1)&isOpen != 0 || d.refuse() }
 
 // refuse undoes an acquire of a closed descriptor.
@@ -89,7 +89,7 @@ func (d *descriptor) release() {
 	}
 }
 
-// finish closes the number, once.
+// finish closes the fd, once.
 func (d *descriptor) finish() {
 	if !d.state.CompareAndSwap(isLive, 0) {
 		return
@@ -208,8 +208,8 @@ func (d *descriptor) unwatch(w watcher) {
 	}
 }
 
-// number is the descriptor's number for somebody outside: -1 once closed.
-func (d *descriptor) number() int {
+// sysfd returns the fd for use outside of the package, or -1 after Close.
+func (d *descriptor) sysfd() int {
 	if d.closed() {
 		return -1
 	}

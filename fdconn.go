@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FD is a descriptor's number as a syscall.Conn: that of a socket, an inotify
-// instance, a terminal or the like that is no handle and no os.File. The caller
+// FD is a bare fd as a syscall.Conn: that of a socket, an inotify instance, a
+// terminal or another file that is neither a handle nor an os.File. The caller
 // keeps it open. See [PollSet.AddFD].
 type FD int
 

@@ -25,7 +25,7 @@ func (l *limit) set(d time.Duration) *timespec {
 	return l.ts.set(d)
 }
 
-// start has the limit go by the clock from now on.
+// start converts the remaining time to a deadline.
 func (l *limit) start() {
 	if !l.never && l.end == 0 {
 		now := monotonic()
@@ -39,7 +39,7 @@ func (l *limit) next() *timespec {
 	return l.ts.set(l.left())
 }
 
-// left is the rest of the time, Forever if it has no end.
+// left is the remaining time, Forever without a limit.
 func (l *limit) left() time.Duration {
 	switch {
 	case l.never:

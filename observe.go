@@ -29,8 +29,8 @@ type Wake struct {
 	Incomplete   bool          // records were lost while it was in flight, or its call chain is not that of a waking: absent fields may have had values
 }
 
-// Change is one change of a watched eventfd, as [WatchEventfds] has them
-// reported: of its counter, or of its wait queue.
+// Change is one change of a watched eventfd, as [WatchEventfds] reports them:
+// of its counter, or of its wait queue.
 type Change struct {
 	By     Side          // whose call it was; without a thread if an interrupt did it
 	Object string        // "eventfd 5 (id 12)", "an eventfd" if its number is not known
@@ -40,7 +40,7 @@ type Change struct {
 	Time   time.Duration // on CLOCK_MONOTONIC
 }
 
-// Side is one end of a [Wake]. Numbers are those of the observer's PID
+// Side is one end of a [Wake]. PIDs and TIDs are those of the observer's PID
 // namespace, 0 if a thread has none there.
 type Side struct {
 	PID, TID int
@@ -109,11 +109,12 @@ type observeOptions struct {
 	trace  bool
 }
 
-// OnWake has fn called with each wake, in the order of their times but for those
-// of threads that are not seen to run, on a goroutine of the observation: some
-// 50 ms after the woken thread ran, and before [Observation.Stop] returns, or
-// [Observation.Sync] for a wake from before it. fn cannot call these two, and
-// while it runs nothing is read: a slow fn has records lost.
+// OnWake registers fn, which is called with each wake, in the order of their
+// times except those of threads that are not seen to run, on a goroutine of the
+// observation: some 50 ms after the woken thread ran, and before
+// [Observation.Stop] returns, or [Observation.Sync] for an earlier wake. fn
+// cannot call these two, and while it runs nothing is read: a slow fn causes
+// lost records.
 func OnWake(fn func(Wake)) ObserveOption {
 	return func(o *observeOptions) { o.onWake = append(o.onWake, fn) }
 }

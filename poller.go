@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller is a descriptor's registration with the runtime's poller, if
-// goroutines wait without a thread. It is made by the first wait. From then on
-// file owns the fd.
+// poller is a descriptor's registration with the runtime netpoller, in which
+// goroutines wait without a thread. The first wait makes it. From then on file
+// owns the fd.
 type poller struct {
 	d      *descriptor
 	file   *os.File

@@ -28,11 +28,11 @@ import (
 // or a *net.TCPConn, is held by a duplicate of its descriptor, which Close and
 // Remove close. An fd that AddFD added is kept open by the caller.
 //
-// Which to take: [EventFD.ReadContext] waits for one eventfd, and [Epoll] serves
-// many descriptors, both in Go's poller, without a thread. A PollSet is for the
-// few descriptors that a thread waits for, a socket and a stop event perhaps,
-// with a time limit to the nanosecond or a signal mask; [Poll] is the same for
-// one time, by numbers that nobody holds.
+// Alternatives: [EventFD.ReadContext] waits for one eventfd, and [Epoll] serves
+// many descriptors, both in the runtime netpoller, without a thread. A PollSet
+// is for the few descriptors that a thread waits for, a socket and a stop event
+// perhaps, with a timeout to the nanosecond or a signal mask; [Poll] is the
+// same for a single wait, by bare fds.
 //
 // One goroutine at a time may wait, and read Ready between its waits. Add,
 // Modify, Remove and Close may be called by any, also during a wait, which then
@@ -41,10 +41,10 @@ import (
 type PollSet struct{ core atomic.Pointer[pollCore] }
 
 // pollCore is a PollSet's content. Its members refer to it, so it is an object
-// of its own: a PollSet that nobody holds any more can be collected.
+// of its own: an unreachable PollSet can be collected.
 //
-// state is how a wait passes by mu. To begin is to set stateWaiting, without mu
-// only while nothing else is set, and to end is to clear it. Whoever changes something
+// state lets Wait run without mu. A wait begins by setting stateWaiting,
+// without mu only if no other bit is set, and ends by clearing it. A change
 // holds mu and sets stateChanged. If it finds stateWaiting set, it leaves the
 // rest to the waiter, and wakes it. Else no wait begins without mu.
 type pollCore struct {
@@ -58,7 +58,7 @@ type pollCore struct {
 	closed  bool
 	retired []*member // removed during a wait: the kernel may still look at their numbers
 
-	// Of the goroutine that waits; of whoever holds mu if none does.
+	// Of the waiting goroutine; of the holder of mu if none waits.
 	wake   int       // eventfd that ends a wait, -1 before the first that may sleep
 	fds    []PollFD  // a slot for each of polled, and one for wake
 	polled []*member // as of the last rebuild; nil for those that were removed
@@ -181,7 +181,7 @@ func (c *pollCore) add(conn syscall.Conn, events PollEvents) error {
 	return nil
 }
 
-// pin makes a member whose number nobody else can close.
+// pin makes a member whose fd only the set can close.
 func pin(conn syscall.Conn) (*member, error) {
 	m := &member{conn: conn}
 	switch h := conn.(type) {
@@ -245,10 +245,11 @@ func (s *PollSet) Modify(c syscall.Conn, events PollEvents) error {
 	return nil
 }
 
-// Remove takes c out of the set. The duplicate by which the set holds a Conn of
+// Remove removes c from the set. The duplicate by which the set holds a Conn of
 // another package is closed then, which sleeps if close(2) does: with
 // SO_LINGER, for example. During a wait, a goroutine of its own closes it.
-// Errors: ENOENT, c is no member; EINVAL as Add; [os.ErrClosed], the set is closed.
+// Errors: ENOENT, c is not a member; EINVAL as Add; [os.ErrClosed], the set is
+// closed.
 func (s *PollSet) Remove(c syscall.Conn) error {
 	core, m, err := s.lockMember(c)
 	if err != nil {
@@ -296,8 +297,8 @@ func memberName(conn syscall.Conn) string {
 	return reflect.TypeOf(conn).String()
 }
 
-// changed has the set looked at before the next poll, and ends a poll under
-// way, which it reports. c.mu is held.
+// changed marks the set dirty and interrupts a running poll; it reports whether
+// one was running. c.mu is held.
 func (c *pollCore) changed() (waiting bool) {
 	old := c.state.Or(stateChanged)
 	if old&(stateWaiting|stateChanged) == stateWaiting {
@@ -744,8 +745,7 @@ func (c *pollCore) close() error {
 	return nil
 }
 
-// free closes wake for good, and forgets all members. c.mu is held, and nobody
-// waits.
+// free closes wake, and forgets all members. c.mu is held, and no wait runs.
 func (c *pollCore) free() {
 	if c.wake >= 0 {
 		callClose(c.wake)

@@ -18,5 +18,5 @@ var raceWritten, raceTaken byte
 func raceRelease(v *byte) { runtime.RaceReleaseMerge(unsafe.Pointer(v)) }
 func raceAcquire(v *byte) { runtime.RaceAcquire(unsafe.Pointer(v)) }
 
-// raceSeen is for a wait that saw readiness of whatever kind.
+// raceSeen annotates a wait that saw readiness of either kind.
 func raceSeen() { raceAcquire(&raceWritten); raceAcquire(&raceTaken) }

@@ -13,16 +13,17 @@ import (
 var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice, or two that share their numbers: want Clone or CopyFrom")
 
 // Select waits until a descriptor in r is readable, one in w writable, or one
-// in x has an exceptional condition; nil is no set. It returns how many are,
-// one in two sets counted twice. On success the sets hold exactly those: a
-// number above the process's descriptor table, which the kernel does not look
-// at, is cleared too. On an error they are unchanged. n is 0 when the time is
-// over. Timeout and mask are as in [Poll]. It is one pselect6(2).
+// in x has an exceptional condition; nil is an empty set. It returns the number
+// of ready descriptors, one in two sets counted twice. On success the sets hold
+// exactly those: an fd above the process's descriptor table, which the kernel
+// does not look at, is cleared too. On an error they are unchanged. n is 0 when
+// the timeout expires. Timeout and mask are as in [Poll]. It is one
+// pselect6(2).
 //
-// A number that is not open is EBADF if the descriptor table reaches that
-// far, and is cleared if it does not. How far it reaches is the kernel's
-// business: it has 64 numbers at first, and grows with the largest that was ever
-// open. So a set of such numbers alone may be EBADF, or a wait for nothing.
+// An fd that is not open is EBADF if it is inside the descriptor table, and is
+// cleared if it is not. The kernel sets the size of the table: 64 fds at first,
+// growing with the largest fd that was ever open. So a set of such fds alone
+// may be EBADF, or a wait for nothing.
 //
 // Errors: EBADF, a set has a number that is not open, which fcntl(2) then finds
 // out; EINVAL, one FDSet is given twice, or two that share their numbers, or one

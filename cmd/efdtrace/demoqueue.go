@@ -143,7 +143,7 @@ func (d *demonstration) legend() {
 	t.Para("", "\"(id 3)\" is the kernel's own number of an eventfd, the same in every process: eventfd-id in /proc/PID/fdinfo/FD. \"<unfinished ...>\" and \"resumed\" are the two halves of a call that slept in between, as strace prints it.")
 }
 
-// unwatched says why nobody is seen to join or leave a wait queue, if that is so.
+// unwatched explains the absence of wait queue changes, if there is a reason.
 func (d *demonstration) unwatched() {
 	if err := d.lab.Unwatched(); err != nil {
 		d.text.Para("", "Who joins or leaves an eventfd's wait queue is documented alone, since no eventfd can be watched here: "+plain.Text(err.Error())+".")

@@ -70,7 +70,7 @@ func tooOld(kernel string) string {
 
 var kernelForm = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)*([-+~_].*)?$`)
 
-// namedKernel reads a version that somebody typed, or took from uname -r.
+// namedKernel parses a version that was typed, or taken from uname -r.
 func namedKernel(s string) (ktrace.Version, error) {
 	v, err := ktrace.ParseVersion(s)
 	if err != nil || !kernelForm.MatchString(s) {

@@ -81,7 +81,7 @@ type teacher struct {
 	e     *env
 	text  *render.Text
 	paths func(string) *ktrace.Path
-	keys  *bufio.Reader // nil if nobody sits at a terminal
+	keys  *bufio.Reader // nil without a terminal
 }
 
 func teach(ctx context.Context, e *env, lessons []*learn.Lesson) int {

@@ -181,7 +181,7 @@ func (p *place) open(flags int) (*os.File, error) {
 // readerLimit is how long a FIFO may have no reader.
 const readerLimit = 10 * time.Second
 
-// openFIFO opens a FIFO once somebody has opened it for reading. waiting is
+// openFIFO opens a FIFO once it has a reader. waiting is
 // called if that takes long.
 func (p *place) openFIFO(ctx context.Context, waiting func()) (*os.File, error) {
 	var dir unix.Stat_t

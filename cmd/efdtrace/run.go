@@ -190,7 +190,7 @@ func (v *view) close(s *observe.Session) error {
 	return cmp.Or(err, v.end(pipe))
 }
 
-// textMemory is where the collector begins to work harder, of the 64 MB that
+// textMemory is where the garbage collector begins to work harder, of the 64 MB that
 // an observation may take.
 const textMemory = 40 << 20
 

@@ -47,7 +47,7 @@ type view struct {
 	file *outFile // nil: standard output
 	w    *bufio.Writer
 	text *render.Text
-	live bool // somebody may read along
+	live bool // the output may be read as it comes
 	line *timeline
 
 	mu        sync.Mutex

@@ -132,7 +132,7 @@ func (v *view) way(t took) {
 	}
 }
 
-// findings are the steps of a wake that somebody has to look at.
+// findings are the steps of a wake that need attention.
 func findings(j *observe.Judged) []match.Step {
 	var out []match.Step
 	add := func(c *match.Chain, w *observe.Way) {

@@ -21,7 +21,7 @@ const (
 	Undocumented  Verdict = "undocumented"   // observed and in no documented path
 )
 
-// Finding reports whether the verdict is one that somebody has to look at.
+// Finding reports whether the verdict needs attention.
 func (v Verdict) Finding() bool { return v == Contradicted || v == Undocumented }
 
 // Kind says how a caller reaches its callee in the source.

@@ -169,7 +169,7 @@ func (t *T) WaitPpoll(fd int, events efd.PollEvents, after func() error) error {
 }
 
 // AsleepAgain does something that wakes the waiter and does not end its call,
-// and returns once it sleeps anew.
+// and returns once it sleeps again.
 func (t *T) AsleepAgain(pid, tid int, wake func() error, nr ...int) error {
 	before, err := asleep.Switches(pid, tid)
 	if err != nil {

@@ -33,7 +33,7 @@ var exitGroup = step{nr: unix.SYS_EXIT_GROUP}
 type child struct {
 	t       *T
 	pid     int
-	control int // a byte written here lets it go on
+	control int // a byte written here resumes it
 	reports *os.File
 }
 

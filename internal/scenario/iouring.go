@@ -121,7 +121,7 @@ func runIOUringPollTask(t *T) error {
 }
 
 // runIOUringPoll has the eventfd signalled where the work is queued:
-// nobody asks for the work, and there is no completion.
+// the work is not requested, and there is no completion.
 func runIOUringPoll(t *T) error {
 	r, out, err := t.polling(singleIssuer|deferTaskrun, "IORING_SETUP_SINGLE_ISSUER|IORING_SETUP_DEFER_TASKRUN")
 	if err != nil {

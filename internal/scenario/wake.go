@@ -11,7 +11,7 @@ import (
 // Wake is one wake that a scenario brings about, as the scenario states it.
 type Wake struct {
 	Waiter int   `json:"waiter"`          // thread id
-	Waker  int   `json:"waker,omitempty"` // thread id, 0: whoever it is
+	Waker  int   `json:"waker,omitempty"` // thread id, 0: any
 	Began  int64 `json:"began"`           // of the act, CLOCK_MONOTONIC nanoseconds; the waiter slept then
 	Ended  int64 `json:"ended"`
 

@@ -49,7 +49,7 @@ func lock(t testing.TB, thing string, how int, limit time.Duration) {
 			t.Fatalf("flock %s: %v", f.Name(), err)
 		}
 	case <-timer.C:
-		go func() { <-got; f.Close() }() // whoever gets it too late keeps nobody waiting
+		go func() { <-got; f.Close() }() // a lock that comes too late is released
 		t.Fatalf("waited %v for the lock %s, held by %s", limit, f.Name(), holders(f))
 	}
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package input makes files that are hostile to whoever reads them: recordings
+// Package input makes files that are hostile to their reader: recordings
 // and logs that are small and ask for much, and mutants of good ones.
 package input
 

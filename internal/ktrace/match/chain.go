@@ -21,7 +21,7 @@ type Chain struct {
 	Begin int
 }
 
-// Findings are the steps that somebody has to look at.
+// Findings are the steps that need attention.
 func (c *Chain) Findings() []Step {
 	var out []Step
 	for _, s := range c.Steps {

@@ -367,7 +367,7 @@ func (c *covering) missing(s *Step) {
 	}
 }
 
-// noChain: an event is no witness of a call that brought none.
+// noChain: a call without an event has no chain.
 const noChain = "no chain came this way, and a call that wakes nobody, or does not sleep, leaves none"
 
 // elsewhere judges an edge that is not known to be on the way that was taken.

@@ -165,7 +165,7 @@ func (d *Doc) jumps(from, to string, way []ktrace.Edge) bool {
 }
 
 // hidden says why a function between two entries was not seen entered itself.
-// function_graph shows the functions that jump on, so there a jump is no reason.
+// function_graph shows the functions that are left by a tail call, so there that is no reason.
 func (d *Doc) hidden(way []ktrace.Edge, c cause) cause {
 	g := way[len(way)-1].Callee
 	traced, has := d.traceable(g)

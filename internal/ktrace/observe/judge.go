@@ -277,7 +277,7 @@ func (j *Judged) WakeeFD() int {
 }
 
 // RanIn reports whether the waker is a softirq that ran on top of a thread,
-// which is Waker and woke nobody itself.
+// which is Waker and made no wake itself.
 func (j *Judged) RanIn() bool {
 	return j.Context == match.SoftIRQ && j.Interrupted && j.Waker.TID != 0
 }

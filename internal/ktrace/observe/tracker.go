@@ -361,7 +361,7 @@ func (t *Tracker) exit(ev *ktrace.Event) {
 	}
 }
 
-// leave: the thread that ran gives up the CPU.
+// leave: the thread that ran leaves the CPU.
 func (t *Tracker) leave(ev *ktrace.Event) {
 	if ev.TID == 0 {
 		return
@@ -405,7 +405,7 @@ func (t *Tracker) bury() {
 	t.ending = slices.Delete(t.ending, 0, n)
 }
 
-// end forgets a thread, whose number may be given anew.
+// end forgets a thread, whose TID may be reused.
 func (t *Tracker) end(tid int, th *thread) {
 	delete(t.threads, tid)
 	t.drop(th.call)

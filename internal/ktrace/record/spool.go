@@ -11,7 +11,7 @@ import (
 	"os"
 )
 
-// File is a recording that can be read more than once, whatever it came from.
+// File is a recording that can be read more than once, from any kind of input.
 type File struct {
 	Info os.FileInfo // of the input, nil if that is not a file
 

@@ -105,7 +105,7 @@ func (t *Trial) entries(of func(*ktrace.Event) bool) []*ktrace.Event {
 // sleeping: entered by the thread that slept, up to the end of its call.
 func (s *ExpectedWake) sleeping(e *ktrace.Event) bool { return e.TID == s.Waiter && e.Time <= s.Ended }
 
-// waking: entered by whoever woke, in the time in which it did.
+// waking reports whether the waker entered the function while it acted.
 func (s *ExpectedWake) waking(e *ktrace.Event) bool {
 	return s.Seen != nil && e.TID == s.Seen.Waker.TID && e.Time >= s.Began-1000 && e.Time <= s.Ended // the tracer's times are whole microseconds
 }

@@ -60,7 +60,7 @@ func answer(listener int) {
 		}
 		if fds[0].Revents&unix.POLLIN == 0 {
 			if fds[0].Revents != 0 {
-				return // nobody is left
+				return // no process is left
 			}
 			continue
 		}

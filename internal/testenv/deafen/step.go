@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	isDeaf  = "EFD_TEST_IS_DEAF" // set for whoever runs without watchpoints that fire
+	isDeaf  = "EFD_TEST_IS_DEAF" // set for processes that run without watchpoints that fire
 	stepEnv = "EFD_TEST_DEAFEN"  // set for the first step of a command
 	ready   = "ready"            // the message that the filter is installed
 )

@@ -391,7 +391,7 @@ func unknown(pids []int, known map[int]bool) []int {
 	return out
 }
 
-// Also has a further thread of this process traced. It may be called while
+// Also traces a further thread of this process. It may be called while
 // another goroutine reads.
 func (s *Source) Also(tid int) error {
 	if s.all {

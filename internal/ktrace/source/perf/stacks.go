@@ -10,7 +10,7 @@ import (
 )
 
 // maxStacks bounds the memory of stacks: beyond it all are forgotten and
-// resolved anew.
+// resolved again.
 const maxStacks = 1 << 11
 
 // Stacks turns chains of addresses into frames. A program takes the same few

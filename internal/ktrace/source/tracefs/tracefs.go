@@ -2,7 +2,7 @@
 
 // Package tracefs reaches the kernel's tracing file system. If it is
 // mounted, the mount is used. If it is not, root gets a detached mount of
-// its own, which nobody else sees and which ends with its descriptor.
+// its own, which no other process sees and which ends with its descriptor.
 package tracefs
 
 import (
