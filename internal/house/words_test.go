@@ -22,8 +22,8 @@ var wordLimits = []struct {
 	most    int
 	aim     int
 }{
-	{"what", `[Ww]hat`, 315, 6},
-	{"where", `[Ww]here`, 183, 25},
+	{"what", `[Ww]hat`, 306, 6},
+	{"where", `[Ww]here`, 179, 25},
 	{"who", `[Ww]ho`, 12, 2},
 	{"told, tell", `[Tt]old|[Tt]ells?|[Tt]elling`, 17, 1},
 	{"behind", `[Bb]ehind`, 41, 4},
