@@ -93,7 +93,7 @@ func runExplain(e *env, args []string) int {
 		*kernel = runningKernel()
 	}
 	x := &explainer{env: e, format: *format, kernel: *kernel, logKernel: logKernel, o: explain.Options{Only: *only, NoPaths: tooOld(*kernel), PID: *pid, FD: *fd, Paths: paths, EachPath: *trees == "all", Fold: true, ASCII: !utf8Locale()}}
-	defer e.limitMemory(fileMemory)()
+	defer e.limitMemory(logMemory)()
 	return x.run(*out, fs.Args())
 }
 

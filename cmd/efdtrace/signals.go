@@ -84,6 +84,10 @@ func (e *env) endBy(signals <-chan os.Signal) func() {
 // that reads a file.
 const fileMemory = 128 << 20
 
+// logMemory is the same for a command that reads a log and keeps a bounded part
+// of it: 64 MB are enough whatever the log is.
+const logMemory = 54 << 20
+
 // limitMemory has the process keep little garbage. The function that it returns
 // ends that.
 func (e *env) limitMemory(bytes int64) func() {

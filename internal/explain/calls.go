@@ -435,7 +435,7 @@ func (f *file) register(target *file, r registration) {
 // same.
 func (f *file) item(data uint64, target *file) {
 	if f.items == nil {
-		f.items, f.alike = map[uint64]*file{}, map[uint64][]*file{}
+		f.items = map[uint64]*file{}
 	}
 	if len(f.items) >= maxRegs*64 {
 		return
@@ -443,6 +443,9 @@ func (f *file) item(data uint64, target *file) {
 	if old := f.items[data]; old == nil || old == target || !old.registeredAs(f, data) {
 		f.items[data] = target
 	} else if len(f.alike[data]) < maxRegs && !slices.Contains(f.alike[data], target) {
+		if f.alike == nil { // most have none
+			f.alike = map[uint64][]*file{}
+		}
 		f.alike[data] = append(f.alike[data], target)
 	}
 }

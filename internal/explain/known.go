@@ -4,7 +4,7 @@ package explain
 
 import "github.com/efd-go/efd/internal/ktrace/strace"
 
-// known is what a call is by its name.
+// known has the properties of a call that follow from its name.
 type known struct {
 	name     string
 	set      bool

@@ -238,6 +238,9 @@ func integer(s []byte) (int64, bool) {
 	if v, n := number(s); n == len(s) && n > 0 {
 		return v, true
 	}
+	if digits(s) != len(s) {
+		return 0, false // without an error to be made
+	}
 	v, err := strconv.ParseUint(string(s), 10, 64)
 	return int64(v), err == nil
 }

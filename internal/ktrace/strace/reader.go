@@ -142,7 +142,7 @@ func (r *Reader) parse(rec *Record, n int) {
 			return
 		}
 		r.commit(rec, r.wrap.text)
-	case r.plain() && !odd(line) && bytes.IndexByte(line, '&') < 0 && !r.brokenResult(n) && r.fast(rec, line):
+	case r.plain(line) && !odd(line) && bytes.IndexByte(line, '&') < 0 && !r.brokenResult(n) && r.fast(rec, line):
 		r.foreign.own++
 	default:
 		rec.clear()
@@ -164,9 +164,9 @@ func (r *Reader) begin() {
 }
 
 // plain reports whether nothing is known that a line of strace's own form would
-// have to be freed of.
-func (r *Reader) plain() bool {
-	return r.foreign.numbered == nil && r.wrap.width == 0 && r.wrap.own == 0 && !r.html && len(r.tail) == 0
+// have to be freed of. One that is not as wide as lines are cut was not cut.
+func (r *Reader) plain(line []byte) bool {
+	return r.foreign.numbered == nil && (r.wrap.width == 0 || r.wrap.width != len(line)) && r.wrap.own == 0 && !r.html && len(r.tail) == 0
 }
 
 // brokenResult reports whether the line behind the next n bytes may be the end

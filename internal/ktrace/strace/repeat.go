@@ -14,7 +14,7 @@ const (
 	maxRepeat  = 512 // bytes of a call
 )
 
-// repeats has calls as they were parsed, by their text: what waits makes the
+// repeats has calls as they were parsed, by their text: a program that waits makes the
 // same few calls again and again.
 type repeats struct {
 	seen [maxRepeats]uint64 // hash of the last text that came to a place
@@ -25,7 +25,8 @@ type repeats struct {
 type repeat struct {
 	text  []byte
 	call  Call
-	timed bool // it is the same call with a duration behind it
+	tried bool // timed is known
+	timed bool // it is the same call with a duration at its end
 	sound bool // its strings end, and markup has not put backslashes into it
 
 	fd      FD // that the first argument is
@@ -73,42 +74,55 @@ func (r *Reader) parseCall(c *Call, s []byte) bool {
 		return r.parseText(c, s)
 	}
 	text, duration := cutDuration(s)
-	hash := hashOf(text)
-	at := hash % maxRepeats
-	if k := r.repeats.kept[at]; k != nil && bytes.Equal(k.text, text) && (k.timed || duration < 0) {
-		args := append(c.Args[:0], k.call.Args...)
-		*c = k.call
-		c.Args, c.Duration = args, duration
-		return true
+	k := r.again(text)
+	if k == nil || duration >= 0 && !r.endsIn(k) {
+		return r.parseText(c, s)
 	}
-	if r.repeats.seen[at] == hash {
-		r.keepCall(int(at), text)
-	}
-	r.repeats.seen[at] = hash
-	return r.parseText(c, s)
+	args := append(c.Args[:0], k.call.Args...)
+	*c = k.call
+	c.Args, c.Duration = args, duration
+	return true
 }
 
-// keepCall parses a text to be found again. Records may have slices of what was
-// in its place before.
-func (r *Reader) keepCall(at int, text []byte) {
+// again returns the call of a text, nil if it comes for the first time. One that
+// another takes the place of stays as it is: records may have its slices.
+func (r *Reader) again(text []byte) *repeat {
+	hash := hashOf(text)
+	at := hash % maxRepeats
+	if k := r.repeats.kept[at]; k != nil && bytes.Equal(k.text, text) {
+		return k
+	}
+	if r.repeats.seen[at] != hash {
+		r.repeats.seen[at] = hash
+		return nil
+	}
 	k := &repeat{text: append(make([]byte, 0, len(text)+len(longer)), text...), call: Call{Duration: -1}}
 	if !r.parseText(&k.call, k.text) || k.call.Duration >= 0 {
-		return
+		return nil
 	}
-	with := Call{Duration: -1}
-	r.parseText(&with, append(k.text, longer...))
-	k.timed = k.call.Whole && with.Whole && with.Duration == 1000 && len(with.Args) == len(k.call.Args) &&
-		len(with.Result) == len(k.call.Result) && len(with.Note) == len(k.call.Note) && with.Errno == k.call.Errno
 	k.fd, k.isFD = k.call.firstFD()
 	k.value, k.isValue = k.call.eightBytes()
 	k.call.kept = k
 	r.repeats.kept[at] = k
+	return k
+}
+
+// endsIn reports whether a duration after a call is no part of anything else.
+func (r *Reader) endsIn(k *repeat) bool {
+	if !k.tried {
+		k.tried = true
+		with, c := Call{Duration: -1}, &k.call
+		r.parseText(&with, append(k.text, longer...))
+		k.timed = c.Whole && with.Whole && with.Duration == 1000 && len(with.Args) == len(c.Args) &&
+			len(with.Result) == len(c.Result) && len(with.Note) == len(c.Note) && with.Errno == c.Errno
+	}
+	return k.timed
 }
 
 // longer is a duration as -T prints it.
 const longer = " <0.000001>"
 
-// cutDuration cuts what -T prints off a call; -1 if there is none.
+// cutDuration cuts the duration of -T off a call; -1 if there is none.
 func cutDuration(s []byte) (text []byte, ns int64) {
 	if len(s) == 0 || s[len(s)-1] != '>' {
 		return s, -1

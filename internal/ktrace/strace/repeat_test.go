@@ -16,7 +16,7 @@ import (
 	"github.com/efd-go/efd/internal/testenv"
 )
 
-// What is found again is what parsing gives, with and without a duration.
+// A call that is found again is as parsing gives it, with and without a duration.
 func TestRepeats(t *testing.T) {
 	testenv.Tree(t, "../../../testdata/strace")
 	logs, err := filepath.Glob("../../../testdata/strace/*.txt")
@@ -71,7 +71,7 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-// What comes into the place of a call does not change records that have it.
+// A call in the place of another does not change records that have it.
 func TestRepeatReplaced(t *testing.T) {
 	r := NewReader(nil, 0)
 	first := []byte("read(3, \"first\", 8) = 5")
@@ -83,13 +83,24 @@ func TestRepeatReplaced(t *testing.T) {
 	if held.kept == nil {
 		t.Fatal("the call was not found again")
 	}
-	at := hashOf(first) % maxRepeats
-	r.keepCall(int(at), []byte("write(4, \"other\", 8) = 5"))
+	at, other := hashOf(first)%maxRepeats, []byte("write(4, \"other\", 8) = 5")
+	r.repeats.kept[at] = &repeat{text: other}
+	r.parseText(&r.repeats.kept[at].call, other)
 	if got := string(held.Args[1]); got != "\"first\"" {
 		t.Errorf("the second argument is %s once another call is in its place", got)
 	}
 	held.reset()
 	if r.parseCall(&held, first); string(held.Args[1]) != "\"first\"" {
 		t.Errorf("the second argument is %s when it comes again", held.Args[1])
+	}
+}
+
+// Where lines are cut at a width, one that is shorter is read as ever.
+func TestPlainOfAnotherWidth(t *testing.T) {
+	var r Reader
+	r.wrap.width = 80
+	short, wide := bytes.Repeat([]byte("a"), 79), bytes.Repeat([]byte("a"), 80)
+	if !r.plain(short) || r.plain(wide) {
+		t.Errorf("of 79 bytes: %v, of 80: %v; want true, false", r.plain(short), r.plain(wide))
 	}
 }
