@@ -15,8 +15,8 @@ import (
 // shows that it called the allocator. nil: no documented function did.
 func (d *Doc) MatchAlloc(ev *ktrace.Event) *Chain {
 	inner := Split(ev.Stack).Inner
-	n := slices.IndexFunc(inner, func(f ktrace.Frame) bool { return len(d.known(f)) > 0 })
-	if n < 0 || slices.ContainsFunc(inner[:n], func(f ktrace.Frame) bool { return !allocates(f.Name) }) {
+	n := slices.IndexFunc(inner, func(f ktrace.Frame) bool { return !allocates(f.Name) })
+	if n < 0 || len(d.known(inner[n])) == 0 {
 		return nil
 	}
 	own := *ev

@@ -3,6 +3,7 @@
 package match
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -49,4 +50,49 @@ func TestMatchAlloc(t *testing.T) {
 	if c := alloc("__kmalloc_cache_noprof do_eventfd do_syscall_64 entry_SYSCALL_64"); c == nil || len(c.Findings()) == 0 {
 		t.Error("__x64_sys_eventfd2 is missing, and nothing was found")
 	}
+}
+
+// An item's memory is asked for in the body of a function that the compiler put
+// into another, and an entry's below the file's poll operation.
+func TestMatchAllocOfEpoll(t *testing.T) {
+	p := &ktrace.Path{Name: "epoll_ctl", Roots: []string{"do_epoll_ctl"}, Edges: []ktrace.Edge{
+		{Caller: "do_epoll_ctl", Callee: "ep_insert", Kind: ktrace.Direct, Proved: true},
+		{Caller: "ep_insert", Callee: "ep_alloc_epitem", Kind: ktrace.Direct, Proved: true},
+		{Caller: "ep_alloc_epitem", Callee: "kmem_cache_zalloc", Kind: ktrace.Macro, Proved: true},
+		{Caller: "ep_insert", Callee: "eventfd_poll", Kind: ktrace.Pointer},
+		{Caller: "eventfd_poll", Callee: "ep_ptable_queue_proc", Kind: ktrace.Pointer},
+		{Caller: "ep_ptable_queue_proc", Callee: "kmem_cache_alloc", Kind: ktrace.Macro, Proved: true},
+	}}
+	for stack, want := range map[string][][2]string{
+		"kmem_cache_alloc_noprof ep_alloc_epitem ep_insert do_epoll_ctl": {{"ep_insert", "ep_alloc_epitem"}, {"ep_alloc_epitem", "kmem_cache_zalloc"}},
+		"kmem_cache_alloc ep_insert do_epoll_ctl":                        {{"do_epoll_ctl", "ep_insert"}, {"ep_alloc_epitem", "kmem_cache_zalloc"}},
+		"kmem_cache_alloc_noprof ep_ptable_queue_proc eventfd_poll ep_insert do_epoll_ctl": {
+			{"eventfd_poll", "ep_ptable_queue_proc"}, {"ep_ptable_queue_proc", "kmem_cache_alloc"}},
+	} {
+		ev := event(stack)
+		ev.Kind, ev.Source = ktrace.Alloc, "kmem:kmem_cache_alloc"
+		c := NewDoc(lackingSymbols{"ep_alloc_epitem"}, nil, p).MatchAlloc(ev)
+		if strings.Contains(stack, "ep_alloc_epitem") {
+			c = NewDoc(allSymbols{}, nil, p).MatchAlloc(ev)
+		}
+		if c == nil || len(c.Findings()) != 0 {
+			t.Errorf("%s: %+v", stack, c)
+			continue
+		}
+		for _, w := range want {
+			if s := stepOf(t, c.Steps, w[0], w[1]); s.Verdict != ktrace.Seen {
+				t.Errorf("%s: %s -> %s: %s (%s)", stack, w[0], w[1], s.Verdict, s.Evidence)
+			}
+		}
+	}
+}
+
+// lackingSymbols has every function but one.
+type lackingSymbols struct{ name string }
+
+func (l lackingSymbols) Variants(name string) []string {
+	if name == l.name {
+		return nil
+	}
+	return []string{name}
 }
