@@ -90,6 +90,9 @@ func TestObserveSync(t *testing.T) {
 // While an OnWake function runs, Sync waits, what is not read
 // meanwhile is lost, and Lost has it once Sync has returned.
 func TestObserveSyncWaitsForOnWake(t *testing.T) {
+	if testenv.Slow() {
+		t.Skip("makes 200,000 records, and the processor is emulated")
+	}
 	var begun, returned atomic.Bool
 	entered, release := make(chan struct{}), make(chan struct{})
 	o := startObserve(t, efd.OnWake(func(efd.Wake) {

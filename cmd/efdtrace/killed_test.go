@@ -72,6 +72,9 @@ func hasRun(pid int) bool {
 // polls its pidfd itself.
 func TestRunNamesTheKilled(t *testing.T) {
 	needPerf(t)
+	if _, err := exec.LookPath("/bin/sh"); err != nil {
+		t.Skipf("needs /bin/sh: %v", err)
+	}
 	out, stderr := observeTestProgram(t, "reaper")
 	var pids []int
 	told(t, stderr, "victims", &pids)

@@ -77,14 +77,38 @@ func TrySwitch() error {
 	if err := rings.Enable(); err != nil {
 		return err
 	}
-	ts := unix.NsecToTimespec(int64(50 * time.Microsecond))
-	unix.Nanosleep(&ts, nil)
+	slept := sleepOnce()
 	if err := rings.Stop(); err != nil {
 		return err
+	}
+	if !slept {
+		return &ktrace.AccessError{Tier: "perf", Silent: true, Missing: "context switches open, and were not tried: no sleep of this thread gave its processor away"}
 	}
 	events, err := rings.Read(source.End, nil, func(*ktrace.Event) bool { return true })
 	if err == nil && !slices.ContainsFunc(events, func(e ktrace.Event) bool { return e.Kind == ktrace.Switch && e.Target == unix.Gettid() }) {
 		err = &ktrace.AccessError{Tier: "perf", Silent: true, Missing: "context switches open, and do not deliver: this thread slept, and there is no record of it"}
 	}
 	return err
+}
+
+// sleepOnce sleeps until the kernel has counted a voluntary switch of this
+// thread: on a slow processor a short time is over before it is slept.
+func sleepOnce() bool {
+	before, ok := switches()
+	for d := 50 * time.Microsecond; ok && d < 100*time.Millisecond; d *= 2 {
+		ts := unix.NsecToTimespec(int64(d))
+		unix.Nanosleep(&ts, nil)
+		var now int64
+		if now, ok = switches(); now > before {
+			return ok
+		}
+	}
+	return false
+}
+
+// switches returns how often this thread gave its processor away.
+func switches() (n int64, ok bool) {
+	var u unix.Rusage
+	err := unix.Getrusage(unix.RUSAGE_THREAD, &u)
+	return int64(u.Nvcsw), err == nil
 }

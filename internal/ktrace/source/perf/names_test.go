@@ -18,6 +18,11 @@ import (
 // A waker that is not one of those observed has the name of the program that it
 // runs, and not of the one that it ran when it was seen before.
 func TestNameOfOthers(t *testing.T) {
+	for _, program := range []string{"sh", "cat", "/bin/echo"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("needs %s: %v", program, err)
+		}
+	}
 	waker := exec.Command("sh", "-c", "read line; exec /bin/echo word")
 	reader := exec.Command("cat")
 	words, err := waker.StdinPipe()
