@@ -106,7 +106,7 @@ func TestFailuresReach(t *testing.T) {
 		{"epoll_create1(0) = -1 ENOMEM (Cannot allocate memory)", "6.18", "ep_alloc", "no memory"},
 		{made + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data={u32=3, u64=3}}) = -1 ENOSPC (No space left on device)", "6.18", "copy_from_user file_can_poll ep_find ep_insert", "max_user_watches"},
 		{made + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data={u32=3, u64=3}}) = -1 ENOSPC (No space left on device)", "7.3.4", "copy_from_user file_can_poll ep_ctl_lock ep_find ep_alloc_epitem", "max_user_watches"},
-		{made + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data={u32=3, u64=3}}) = -1 ENOMEM (Cannot allocate memory)", "6.18", "copy_from_user file_can_poll ep_find ep_insert", "no memory for the item"},
+		{made + "epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data={u32=3, u64=3}}) = -1 ENOMEM (Cannot allocate memory)", "6.18", "copy_from_user file_can_poll ep_find kmem_cache_zalloc", "no memory for the item"},
 		{"poll([{fd=3, events=POLLIN}], 1, 5) = -1 ENOMEM (Cannot allocate memory)", "6.18", "poll_select_set_timeout rlimit copy_from_user", "no memory for the list"},
 		{"select(4, [3], NULL, NULL, NULL) = -1 ENOMEM (Cannot allocate memory)", "6.18", "files_fdtable poll_select_finish", "no memory for the bitmaps"},
 		// An epoll from before the log: two causes, and only what both have.

@@ -213,7 +213,7 @@ var mistakes = []mistake{
 		if mended {
 			ms = 1
 		}
-		for range 8 * turns {
+		for range 40 * turns {
 			poll(ms, unix.PollFd{Fd: int32(e), Events: unix.POLLIN})
 		}
 	}},
