@@ -15,12 +15,12 @@ func TestDocumentedIntro(t *testing.T) {
 		names     []string
 		has, none []string
 	}{
-		{[]string{"ppoll", "read"}, []string{"until another writes to the eventfd", "queued on the eventfd", "what its call does then"}, nil},
-		{[]string{"pty"}, []string{"A thread sleeps in ppoll on a terminal, a line is typed"}, []string{"eventfd", "does then"}},
-		{[]string{"tcp"}, []string{"on a TCP connection, data come over loopback"}, []string{"eventfd", "does then"}},
+		{[]string{"ppoll", "read"}, []string{"until another writes to the eventfd", "queued on the eventfd", "and the rest of its call"}, nil},
+		{[]string{"pty"}, []string{"A thread sleeps in ppoll on a terminal, a line is typed"}, []string{"eventfd", "rest of its call"}},
+		{[]string{"tcp"}, []string{"on a TCP connection, data come over loopback"}, []string{"eventfd", "rest of its call"}},
 		{[]string{"pipe_close"}, []string{"pipe"}, []string{"eventfd", "writes"}},
-		{[]string{"signal_ppoll"}, []string{"signal"}, []string{"writes", "eventfd,", "does then"}},
-		{[]string{"tcp", "ppoll"}, []string{"something ends its wait"}, []string{"writes to the eventfd"}},
+		{[]string{"signal_ppoll"}, []string{"signal"}, []string{"writes", "eventfd,", "rest of its call"}},
+		{[]string{"tcp", "ppoll"}, []string{"an event ends its wait"}, []string{"writes to the eventfd"}},
 	} {
 		list, err := scenario.Find(true, c.names...)
 		if err != nil {

@@ -168,7 +168,7 @@ func TestLeftRunning(t *testing.T) {
 	cmd := efdtrace(t, "", "run", "--", "sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!; exit 4")
 	status, stdout, stderr := ended(t, cmd)
 	pid, _, _ := strings.Cut(stdout, "\n")
-	if status != 4 || !strings.Contains(stderr, "goes on unobserved: process "+pid+"\n") {
+	if status != 4 || !strings.Contains(stderr, "go on unobserved: process "+pid+"\n") {
 		t.Errorf("status %d, process %s: %s", status, pid, stderr)
 	}
 	var n int
