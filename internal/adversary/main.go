@@ -72,6 +72,7 @@ func main() {
 	go func() {
 		sig := (<-interrupted).(unix.Signal)
 		a.mu.Lock() // a command that ends now broke nothing
+		ending.Store(true)
 		cancel()
 		fmt.Printf("interrupted in %s after %d commands\n", a.part.Load(), a.ran.Load())
 		a.total()
@@ -101,7 +102,14 @@ func (a *attack) total() {
 	fmt.Printf("most memory of a command that reads a file: %d MB; %d broke\n", a.most.Load()>>10, a.broken.Load())
 }
 
+// ending is set once a signal ends the attack: its files go, and the status is
+// the signal's.
+var ending atomic.Bool
+
 func fatal(err error) {
+	if ending.Load() {
+		select {}
+	}
 	fmt.Fprintln(os.Stderr, "adversary:", err)
 	os.Exit(2)
 }
