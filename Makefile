@@ -66,7 +66,7 @@ cross-%:
 fuzz: ## each fuzz target for about 5 s, or for FUZZTIME (60s, 100000x)
 	@set -e; for p in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-			case $$f in FuzzExplain|FuzzParse) n=5000x;; FuzzReader|FuzzDecode) n=40000x;; *) n=100000x;; esac; \
+			case $$f in FuzzExplain|FuzzParse) n=5000x;; FuzzReader|FuzzShape|FuzzDecode) n=40000x;; *) n=100000x;; esac; \
 			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime "$(or $(FUZZTIME),$$n)" -fuzzminimizetime 1000x -parallel 2 $$p; done; done
 
 matrix: ## the tests and verify on stock kernels under QEMU (KERNELS="6.1 6.12", or all)

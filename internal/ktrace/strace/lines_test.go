@@ -203,6 +203,7 @@ func TestJoining(t *testing.T) {
 
 // brokenLogs start the fuzzer.
 var brokenLogs = []string{
+	"pselect6([,{\n",
 	"clone(flags=SIGCHLDstrace: Process 30644 attached\n, child_tidptr=0x7f) = 30644\n",
 	"write(1, \"\"..., 12hello world\n)                     = 12\n",
 	"8 execve(\"a\", [\"a\"], 0x7 /* 3 vars */ <pid changed to 7 ...>\n7 <... execve resumed>) = 0\n",

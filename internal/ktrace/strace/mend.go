@@ -129,7 +129,7 @@ func (m *mending) run(s []byte) bool {
 			}
 			m.done = m.done || len(m.open) == 0
 		case comma:
-			if m.sets && m.top().sign == '[' && isDigit(m.out[m.top().at]) {
+			if t := m.top(); m.sets && t.sign == '[' && t.at < len(m.out) && isDigit(m.out[t.at]) {
 				m.close(']') // numbers in a set have blanks between them
 			}
 			if !bytes.HasPrefix(s[i:], []byte(", {")) {
