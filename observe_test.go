@@ -329,7 +329,11 @@ func TestObserveAccountsForSleeps(t *testing.T) {
 		if r.Unwoken > r.Lost || r.Unwoken > 0 && !strings.Contains(strings.Join(r.Unobservable, " "), "left no record") {
 			t.Errorf("CPU %d: %d sleeps without a wake, %d lost: %q", cpu, r.Unwoken, r.Lost, r.Unobservable)
 		}
-		if slept < 40 || woken+r.Unwoken < slept {
+		other := 0 // voluntary switches that are no sleep in ppoll, which a slow processor has room for
+		if testenv.Slow() {
+			other = 1
+		}
+		if slept < 40 || woken+r.Unwoken < slept-other {
 			t.Errorf("CPU %d: of %d sleeps %d were ended by a wake that was seen, %d by one that was not, and %d records were lost", cpu, slept, woken, r.Unwoken, r.Lost)
 		}
 	}
