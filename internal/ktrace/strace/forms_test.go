@@ -38,12 +38,12 @@ func init() {
 	}
 }
 
-// counts reads a whole log, requires that its bytes come out as they went in,
-// and counts the lines of our calls and those understood whole.
-func counts(t testing.TB, in []byte) (lines, whole, calls int) {
+// roundTrip calls fn for each record of a log, and requires that the records'
+// bytes are the log's.
+func roundTrip(t testing.TB, log []byte, fn func(*Record)) {
 	t.Helper()
-	r := NewReader(bytes.NewReader(in), 0)
-	var out bytes.Buffer
+	r := NewReader(bytes.NewReader(log), 0)
+	var out []byte
 	for {
 		rec, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -52,7 +52,19 @@ func counts(t testing.TB, in []byte) (lines, whole, calls int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out.Write(rec.Raw)
+		out = append(out, rec.Raw...)
+		fn(rec)
+	}
+	if d := cmp.Diff(string(log), string(out)); d != "" {
+		t.Errorf("the records' bytes are not the log's (-log +records):\n%s", d)
+	}
+}
+
+// counts reads a whole log and counts its lines, the lines of our calls and
+// those understood whole.
+func counts(t testing.TB, in []byte) (lines, whole, calls int) {
+	t.Helper()
+	roundTrip(t, in, func(rec *Record) {
 		lines++
 		if (rec.Type == CallLine || rec.Type == Resumed) && ours[rec.Call.Name] {
 			calls++
@@ -62,10 +74,7 @@ func counts(t testing.TB, in []byte) (lines, whole, calls int) {
 				t.Logf("line %d not whole: %.200s", rec.Line, rec.Raw)
 			}
 		}
-	}
-	if d := cmp.Diff(string(in), out.String()); d != "" {
-		t.Errorf("the records' bytes are not the log's (-log +records):\n%s", d)
-	}
+	})
 	return lines, whole, calls
 }
 

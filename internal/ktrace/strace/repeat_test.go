@@ -6,23 +6,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"github.com/efd-go/efd/internal/testenv"
 )
 
 // A call that is found again is as parsing gives it, with and without a duration.
 func TestRepeats(t *testing.T) {
-	testenv.Tree(t, "../../../testdata/strace")
-	logs, err := filepath.Glob("../../../testdata/strace/*.txt")
-	if err != nil || len(logs) == 0 {
-		t.Fatalf("%d logs, %v", len(logs), err)
-	}
 	texts := [][]byte{
 		nil, []byte("read"), []byte("read("), []byte("read()"), []byte("read() = "), []byte("read() ="), []byte("read() = 0"), []byte("read(3, ) = 0"),
 		[]byte("read(3, \"a <0.000001>\", 8) = 8"), []byte("read(1 < 2) = 3"), []byte("read(3) = 3<"), []byte("read(3) = 3< EAGAIN"), []byte("read(3) = 3</a b"),
@@ -31,7 +23,7 @@ func TestRepeats(t *testing.T) {
 		bytes.Repeat([]byte("a"), 2*maxRepeat),
 	}
 	seen := map[string]bool{}
-	for _, log := range logs {
+	for _, log := range logs(t) {
 		in, err := os.ReadFile(log)
 		if err != nil {
 			t.Fatal(err)
