@@ -266,13 +266,7 @@ func (r *Reader) freed(s []byte) []byte {
 // learnForeign looks among the first lines for one that shows what stands before
 // the first.
 func (r *Reader) learnForeign(first []byte) {
-	at := 0
-	for range firstWindow {
-		raw, ok := r.in.peek(at, false)
-		if !ok {
-			return
-		}
-		at += len(raw)
+	for _, raw := range r.firstLines() {
 		s := r.unnumbered(bytes.TrimSuffix(r.freed(cleaned(nil, trimEnd(raw))), r.tail))
 		switch _, v := r.extract(trimRight(s)); {
 		case v == noRecord:
@@ -292,13 +286,8 @@ func (r *Reader) learnForeign(first []byte) {
 func (r *Reader) learnTail() {
 	const few = 4
 	var common []byte
-	at, lines := 0, 0
-	for range firstWindow {
-		raw, ok := r.in.peek(at, false)
-		if !ok {
-			break
-		}
-		at += len(raw)
+	lines := 0
+	for _, raw := range r.firstLines() {
 		line := trimEnd(raw)
 		if len(line) == 0 {
 			continue

@@ -4,6 +4,7 @@ package strace
 
 import (
 	"bytes"
+	"iter"
 	"unicode/utf8"
 )
 
@@ -34,13 +35,7 @@ func (r *Reader) learnWidth(first []byte) {
 	r.extract(trimRight(r.freed(r.unnumbered(bytes.TrimSuffix(first, r.tail)))))
 	before := bytes.Clone(r.before)
 	var whole, own longest
-	at := 0
-	for range firstWindow {
-		raw, ok := r.in.peek(at, false)
-		if !ok {
-			break
-		}
-		at += len(raw)
+	for at, raw := range r.firstLines() {
 		body, width := r.piece(raw, before)
 		open := isOpen(body) || !r.recordAt(at, before)
 		whole.add(width, open)
@@ -50,6 +45,23 @@ func (r *Reader) learnWidth(first []byte) {
 	r.wrap.width = whole.cut()
 	if before != nil || r.foreign.numbered != nil {
 		r.wrap.own = own.cut()
+	}
+}
+
+// firstLines yields the first lines as far as they have been read, each with the
+// offset of the next line.
+func (r *Reader) firstLines() iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		at := 0
+		for range firstWindow {
+			raw, ok := r.in.peek(at, false)
+			if !ok {
+				return
+			}
+			if at += len(raw); !yield(at, raw) {
+				return
+			}
+		}
 	}
 }
 
