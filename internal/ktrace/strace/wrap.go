@@ -182,15 +182,10 @@ func closed(s []byte) bool {
 // resultFollows reports whether the line behind the next n bytes begins with
 // what can only be the end of a result: a reason, a duration, an error's name.
 func (r *Reader) resultFollows(n int) bool {
-	at := r.in.r + n
-	if at+1 >= r.in.w {
-		return false
-	}
 	if r.before != nil || r.foreign.numbered != nil {
 		return r.resultAfter(n, r.before)
 	}
-	raw := r.in.buf[at:r.in.w]
-	return endsResult(raw[0], raw[1])
+	return r.brokenResult(n)
 }
 
 // endsResult reports whether a line that begins with these bytes may be the end
