@@ -106,9 +106,9 @@ func matchForeign(example, s []byte) (n int, ok bool) {
 
 // discover finds a record of strace behind something else. It returns what
 // stands before strace's own text.
-func (r *Reader) discover(s []byte, atLeast int) (before []byte, v verdict) {
+func (r *Reader) discover(s []byte) (before []byte, v verdict) {
 	tries := 0
-	for p := max(atLeast, 1); p < len(s) && p < maxForeign && tries < 12; p++ {
+	for p := 1; p < len(s) && p < maxForeign && tries < 12; p++ {
 		if !candidate(s, p) {
 			continue
 		}
@@ -175,7 +175,7 @@ func (r *Reader) ownStart(s []byte, p int) int {
 // day says that the time is preceded by a number that could be a thread's, or
 // the day of a month.
 func dated(before, s []byte, day bool) bool {
-	before = bytes.TrimRight(before, " ")
+	before = trimRight(before)
 	if len(before) == 0 {
 		return false
 	}
@@ -189,7 +189,7 @@ func dated(before, s []byte, day bool) bool {
 		return true
 	}
 	if digits(word) == len(word) && i > 0 { // a day or a year
-		head := bytes.TrimRight(before[:i], " ")
+		head := trimRight(before[:i])
 		return isMonth(head[bytes.LastIndexByte(head, ' ')+1:])
 	}
 	word = bytes.TrimLeft(word, "[(<\"'")

@@ -172,8 +172,7 @@ func (r *Reader) locate(s []byte) (body []byte, v verdict) {
 		return body, v
 	}
 	if r.foreign.trusted() {
-		switch before, at := r.discover(s, 0); {
-		case at == wholeRecord, at == partRecord && v == noRecord:
+		if before, at := r.discover(s); at == wholeRecord || at == partRecord && v == noRecord {
 			r.before, r.newBefore = before, true
 			return untagged(s[len(before):], before), at
 		}
