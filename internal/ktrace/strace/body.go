@@ -11,8 +11,11 @@ import (
 var (
 	unfinishedMark = []byte("<unfinished ...>")
 	detachedMark   = []byte("<detached ...>")
+	resumeMark     = []byte("<... ")
 	resumedMark    = []byte(" resumed>")
 	markEnd        = []byte(" ...>")
+	personality    = []byte("[ Process PID=")
+	ownWords       = []byte("strace: ")
 )
 
 // parseText parses s for parseCall.
@@ -116,7 +119,7 @@ func (c *Call) marks() {
 		}
 	}
 	if len(c.Args) == 1 && bytes.HasPrefix(c.Args[0], []byte("<... resuming interrupted ")) {
-		name := bytes.TrimSuffix(c.Args[0][len("<... resuming interrupted "):], []byte(" ...>"))
+		name := bytes.TrimSuffix(c.Args[0][len("<... resuming interrupted "):], markEnd)
 		c.Restarts = string(name)
 	}
 }

@@ -13,12 +13,6 @@ const (
 	wholeRecord
 )
 
-var (
-	resumeMark  = []byte("<... ")
-	personality = []byte("[ Process PID=")
-	ownWords    = []byte("strace: ")
-)
-
 // judge says how far s, in strace's own form, is a record. Nothing is kept.
 func (r *Reader) judge(s []byte) verdict {
 	rec := &r.scratch

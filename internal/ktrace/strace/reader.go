@@ -295,7 +295,7 @@ func (r *Reader) whole(rec *Record, line []byte) bool {
 		r.continued(rec, line)
 		return true
 	case 's':
-		if t, ok := bytes.CutPrefix(line, []byte("strace: ")); ok {
+		if t, ok := bytes.CutPrefix(line, ownWords); ok {
 			rec.Type, rec.Text = Diagnostic, t
 			rec.PID = processLine(t)
 			return true
@@ -306,7 +306,7 @@ func (r *Reader) whole(rec *Record, line []byte) bool {
 			return true
 		}
 	case '[':
-		if bytes.HasPrefix(line, []byte("[ Process PID=")) {
+		if bytes.HasPrefix(line, personality) {
 			rec.Type, rec.Text = Diagnostic, line
 			return true
 		}
@@ -352,15 +352,15 @@ func (r *Reader) record(rec *Record, s []byte) {
 			r.exit(rec)
 		}
 	case '<':
-		if bytes.HasPrefix(s, []byte("<... ")) {
+		if bytes.HasPrefix(s, resumeMark) {
 			r.resume(rec, s)
 		}
 	case '[':
-		if bytes.HasPrefix(s, []byte("[ Process PID=")) {
+		if bytes.HasPrefix(s, personality) {
 			rec.Type, rec.Text = Diagnostic, s
 		}
 	default:
-		if text, ok := bytes.CutPrefix(s, []byte("strace: ")); ok {
+		if text, ok := bytes.CutPrefix(s, ownWords); ok {
 			rec.Type, rec.Text = Diagnostic, text
 			return
 		}
@@ -461,7 +461,7 @@ func pidChanged(s []byte) (head []byte, pid int, ok bool) {
 
 // resume joins "<... NAME resumed>..." to its first half.
 func (r *Reader) resume(rec *Record, s []byte) {
-	body := s[len("<... "):]
+	body := s[len(resumeMark):]
 	i := bytes.Index(body, resumedMark)
 	if i <= 0 || nameLen(body[:i]) != i {
 		return
