@@ -315,7 +315,8 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 		op = op[:i]
 	}
 	branch := ctlBranches[string(op)]
-	events, data, evOK := strace.EpollEvent(arg(c, 3))
+	ev, evOK := strace.EpollEvent(arg(c, 3))
+	events, data := ev.Events, ev.Data
 	ep := x.state.use(th, efd).file
 	if ep.kind == "" && c.Errno == "" {
 		ep.kind = "epoll"

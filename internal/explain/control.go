@@ -62,8 +62,8 @@ func (x *Explainer) controlled(rec *strace.Record, th *thread) {
 	}
 	ep := ed.file
 	op := ctlBranches[string(opArg(c))]
-	mask, data, ok := strace.EpollEvent(arg(c, 3))
-	m := eventsOf(mask)
+	ev, ok := strace.EpollEvent(arg(c, 3))
+	m, data := eventsOf(ev.Events), ev.Data
 	if c.Errno != "" {
 		h.progress++
 		x.ctlRefused(rec, th, ep, efd.N, tfd.N, op, data, ok)

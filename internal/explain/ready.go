@@ -217,8 +217,9 @@ func (x *Explainer) sleptIn(rec *strace.Record, th *thread, limit, left int64, k
 // readyEpoll collects what an epoll_wait handed out.
 func (x *Explainer) readyEpoll(c *strace.Call, th *thread, ep *file) {
 	h := &th.habits
-	strace.EpollEvents(arg(c, 1), func(mask []byte, data uint64) {
-		g := given{fd: -1, data: data, mask: eventsOf(mask)}
+	strace.EpollItems(arg(c, 1), func(it strace.EpollItem) {
+		data := it.Data
+		g := given{fd: -1, data: data, mask: eventsOf(it.Events)}
 		if f := ep.items[data]; f != nil && len(ep.alike[data]) == 0 {
 			g.file = f
 			for _, r := range f.regs {

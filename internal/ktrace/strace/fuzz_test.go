@@ -25,7 +25,7 @@ func FuzzReader(f *testing.F) {
 				ParseFD(a)
 				PollFDs(a, func(PollFD) {})
 				FDSet(a, func(fd FD) { fd.Kind(); fd.Eventfd() })
-				EpollEvents(a, func([]byte, uint64) {})
+				EpollItems(a, func(EpollItem) {})
 				Timespec(a, 1)
 				eightBytes(a)
 				Order(a)

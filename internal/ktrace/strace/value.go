@@ -246,30 +246,41 @@ func FDSet(arg []byte, fn func(FD)) bool {
 	return true
 }
 
+// EpollItem is a struct epoll_event as printed.
+type EpollItem struct {
+	Events []byte
+	Data   uint64
+	Text   []byte // of the data, the whole of it
+}
+
 // EpollEvent reads struct epoll_event: {events=EPOLLIN, data=0x7},
 // {events=EPOLLIN, data={u32=7, u64=7}}, and {EPOLLIN, {u32=7, u64=7}} of
 // versions before 4.10.
-func EpollEvent(arg []byte) (events []byte, data uint64, ok bool) {
+func EpollEvent(arg []byte) (it EpollItem, ok bool) {
 	in, ok := inside(Value(arg))
 	if !ok {
-		return nil, 0, false
+		return it, false
 	}
-	first, second := cutComma(in)
-	events = bytes.TrimPrefix(first, []byte("events="))
-	second = bytes.TrimPrefix(second, []byte("data="))
-	if _, nested := inside(second); nested {
-		data, ok = field(second, "u64=")
-		return events, data, ok
+	it.Events, it.Text = cutComma(in)
+	it.Events = bytes.TrimPrefix(it.Events, []byte("events="))
+	it.Text = bytes.TrimPrefix(it.Text, []byte("data="))
+	if _, nested := inside(it.Text); !nested {
+		v, ok := integer(it.Text)
+		it.Data = uint64(v)
+		return it, ok
 	}
-	v, ok := integer(second)
-	return events, uint64(v), ok
+	it.Data, ok = field(it.Text, "u64=")
+	if _, after, found := bytes.Cut(it.Text, []byte("u64=")); found {
+		it.Text = bytes.TrimRight(after, "}")
+	}
+	return it, ok
 }
 
-// EpollEvents calls fn for the members of what an epoll_wait returned.
-func EpollEvents(arg []byte, fn func(events []byte, data uint64)) bool {
+// EpollItems calls fn for the members of what an epoll_wait returned.
+func EpollItems(arg []byte, fn func(EpollItem)) bool {
 	return list(arg, func(elem []byte) {
-		if ev, data, ok := EpollEvent(elem); ok {
-			fn(ev, data)
+		if it, ok := EpollEvent(elem); ok {
+			fn(it)
 		}
 	})
 }
@@ -460,28 +471,4 @@ func escape(c byte) byte {
 		return '\f'
 	}
 	return c
-}
-
-// EpollItem is a struct epoll_event as printed.
-type EpollItem struct {
-	Events []byte
-	Data   uint64
-	Text   []byte // of the data, the whole of it
-}
-
-// EpollItems calls fn for the members of what an epoll_wait returned.
-func EpollItems(arg []byte, fn func(EpollItem)) bool {
-	return list(arg, func(elem []byte) {
-		events, data, ok := EpollEvent(elem)
-		if !ok {
-			return
-		}
-		in, _ := inside(Value(elem))
-		_, text := cutComma(in)
-		text = bytes.TrimPrefix(text, []byte("data="))
-		if i := bytes.Index(text, []byte("u64=")); i >= 0 {
-			text = bytes.TrimRight(text[i+len("u64="):], "}")
-		}
-		fn(EpollItem{events, data, text})
-	})
 }
