@@ -69,7 +69,7 @@ func allEnvironments(short bool) []environment {
 func (a *attack) environments() {
 	self, err := os.Executable()
 	if err != nil {
-		fatal(err)
+		a.fatal(err)
 	}
 	for _, e := range allEnvironments(a.short) {
 		if e.root && os.Geteuid() != 0 {
@@ -177,10 +177,10 @@ func pingPong() int {
 func (a *attack) outputs() {
 	log, fifo := a.dir+"/log", a.dir+"/fifo"
 	if err := os.WriteFile(log, []byte("100 1.0 eventfd2(0, 0) = 3 <0.00001>\n"), 0o600); err != nil {
-		fatal(err)
+		a.fatal(err)
 	}
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
-		fatal(err)
+		a.fatal(err)
 	}
 	for _, args := range [][]string{{"explain", "-o", fifo, log}, {"explain", "-format", "html", "-o", fifo, log}, {"verify", "-o", fifo, "ppoll"}, {"run", "-o", fifo, "--", "/proc/self/exe"}, {"run", "-format", "html", "-o", fifo, "--", "/proc/self/exe"}} {
 		for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
@@ -192,7 +192,7 @@ func (a *attack) outputs() {
 	for _, args := range [][]string{{"path", "ppoll"}, {"explain", log}, {"demo", "ppoll"}, {"doctor"}} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
-			fatal(err)
+			a.fatal(err)
 		}
 		cmd := a.command(nil, args...)
 		cmd.Stdout = full
@@ -224,13 +224,13 @@ func (a *attack) foreignLink(log string) {
 	}
 	victim, link := a.dir+"/victim", a.dir+"/theirs"
 	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
-		fatal(err)
+		a.fatal(err)
 	}
 	if err := os.Symlink(victim, link); err != nil {
-		fatal(err)
+		a.fatal(err)
 	}
 	if err := os.Lchown(link, 65534, 65534); err != nil {
-		fatal(err)
+		a.fatal(err)
 	}
 	for _, args := range [][]string{{"explain", "-o", link, log}, {"run", "-o", link, "--", "/bin/true"}, {"verify", "-o", link, "ppoll"}} {
 		o := a.run(60*time.Second, a.command(nil, args...))

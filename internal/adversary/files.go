@@ -38,7 +38,7 @@ func (a *attack) bombs() {
 		name := filepath.Join(a.dir, "bomb")
 		f, err := os.Create(name)
 		if err != nil {
-			fatal(err)
+			a.fatal(err)
 		}
 		z, _ := gzip.NewWriterLevel(f, gzip.BestSpeed)
 		w := bufio.NewWriter(z)
@@ -94,7 +94,7 @@ func (a *attack) mutants(seed uint64, n int) {
 		wg.Go(func() {
 			m := &mutator{a, rand.New(rand.NewPCG(seed, uint64(w))), filepath.Join(a.dir, fmt.Sprint("mutants", w)), recordings}
 			if err := os.Mkdir(m.dir, 0o700); err != nil {
-				fatal(err)
+				a.fatal(err)
 			}
 			for i := w; i < n; i += workers {
 				switch {
@@ -123,7 +123,7 @@ func pick[T any](r *rand.Rand, s ...T) T { return s[r.IntN(len(s))] }
 func (m *mutator) file(b []byte) string {
 	name := filepath.Join(m.dir, "file")
 	if err := os.WriteFile(name, b, 0o600); err != nil {
-		fatal(err)
+		m.fatal(err)
 	}
 	return name
 }
@@ -156,7 +156,7 @@ func (m *mutator) catalogue(i int) {
 	dir := filepath.Join(m.dir, "catalogue")
 	os.RemoveAll(dir)
 	if err := os.CopyFS(dir, catalog.Data()); err != nil {
-		fatal(err)
+		m.fatal(err)
 	}
 	var names []string
 	filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
@@ -169,11 +169,11 @@ func (m *mutator) catalogue(i int) {
 		name := pick(m.r, names...)
 		b, err := os.ReadFile(name)
 		if err != nil {
-			fatal(err)
+			m.fatal(err)
 		}
 		os.Chmod(name, 0o600)
 		if err := os.WriteFile(name, input.Mutate(m.r, b), 0o600); err != nil {
-			fatal(err)
+			m.fatal(err)
 		}
 	}
 	args := pick(m.r, []string{"-list"}, []string{"ppoll"}, []string{"-json", "epoll_wait", "eventfd_write"}, []string{"-diff", "4.19..6.12", "ppoll"})
