@@ -155,11 +155,8 @@ func TestVerifyEnded(t *testing.T) {
 func TestVerifyEndedAsItWrites(t *testing.T) {
 	needPerf(t)
 	testenv.Shared(t, "watchpoints")
-	fifo := filepath.Join(t.TempDir(), "recording")
-	if err := unix.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	reader, err := os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	file := fifo(t)
+	reader, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +165,7 @@ func TestVerifyEndedAsItWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := efdtrace(t, "", "verify", "-o", fifo, "-no-tracer", "ppoll")
+	cmd := efdtrace(t, "", "verify", "-o", file, "-no-tracer", "ppoll")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	testenv.Start(t, cmd)
