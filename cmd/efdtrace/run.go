@@ -190,8 +190,8 @@ func (v *view) close(s *observe.Session) error {
 	return cmp.Or(err, v.end(pipe))
 }
 
-// textMemory is where the garbage collector begins to work harder, of the 64 MB that
-// an observation may take.
+// textMemory is the amount from which on the garbage collector works harder, of
+// the 64 MB that an observation may take.
 const textMemory = 40 << 20
 
 func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {

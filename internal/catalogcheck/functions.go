@@ -11,8 +11,8 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 )
 
-// functions notes where a tree defines the functions that frames.txt names and
-// no path has. A kernel need not have all of them.
+// functions notes the places at which a tree defines the functions that
+// frames.txt names and no path has. A kernel need not have all of them.
 func (c *checker) functions(t *tree, version string) {
 	for _, n := range c.named {
 		for _, file := range n.Files {

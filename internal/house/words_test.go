@@ -22,11 +22,11 @@ var wordLimits = []struct {
 	most    int
 	aim     int
 }{
-	{"what", `[Ww]hat`, 306, 6},
-	{"where", `[Ww]here`, 179, 25},
+	{"what", `[Ww]hat`, 302, 6},
+	{"where", `[Ww]here`, 173, 25},
 	{"who", `[Ww]ho`, 12, 2},
 	{"told, tell", `[Tt]old|[Tt]ells?|[Tt]elling`, 17, 1},
-	{"behind", `[Bb]ehind`, 41, 4},
+	{"behind", `[Bb]ehind`, 40, 4},
 	{"beside", `[Bb]eside`, 9, 0},
 	{"meanwhile", `[Mm]eanwhile`, 1, 0},
 	{"at once", `[Aa]t once`, 15, 3},

@@ -148,7 +148,7 @@ func candidate(s []byte, p int) bool {
 	return n < len(rest) && rest[n] == '(' && isCall(rest[:n])
 }
 
-// ownStart returns where strace's own columns begin that end at s[p]: the
+// ownStart returns the start of strace's own columns that end at s[p]: the
 // furthest left, but no time that belongs to a date.
 func (r *Reader) ownStart(s []byte, p int) int {
 	rec := &r.scratch

@@ -87,7 +87,7 @@ func TestRepeatReplaced(t *testing.T) {
 	}
 }
 
-// Where lines are cut at a width, one that is shorter is read as ever.
+// If lines are cut at a width, one that is shorter is read as ever.
 func TestPlainOfAnotherWidth(t *testing.T) {
 	var r Reader
 	r.wrap.width = 80

@@ -54,8 +54,8 @@ func (r *Reader) unnumbered(s []byte) []byte {
 	return r.foreign.unnumbered(s)
 }
 
-// unescape resolves HTML's character references where that makes a record of
-// the line.
+// unescape resolves HTML's character references if that makes a record of the
+// line.
 func (r *Reader) unescape(s []byte) []byte {
 	out := s
 	for range 2 { // text that was escaped twice
@@ -280,8 +280,7 @@ func (r *Reader) learnForeign(first []byte) {
 	}
 }
 
-// learnTail finds what all of the first lines have at their end, where it is
-// none of strace's.
+// learnTail finds the common end of the first lines, if it is none of strace's.
 func (r *Reader) learnTail() {
 	const few = 4
 	var common []byte

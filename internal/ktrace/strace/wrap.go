@@ -337,7 +337,7 @@ func (j *joining) complete() (ok, soft bool) {
 }
 
 // fits reports in which way the lines can have been cut: all at one width, or
-// each where the next word would have passed it.
+// each before the word that would have passed it.
 func (j *joining) fits() (hard, soft bool) {
 	if j.cut {
 		return true, true
