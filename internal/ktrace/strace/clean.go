@@ -31,6 +31,9 @@ func odd(s []byte) bool {
 // into it: colours, tabs, carriage returns, blanks that do not break a line,
 // characters without width, the zero bytes of UTF-16.
 func cleaned(dst, s []byte) []byte {
+	if !odd(s) {
+		return append(dst, s...)
+	}
 	for i := 0; i < len(s); {
 		c := s[i]
 		switch {
