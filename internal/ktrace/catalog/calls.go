@@ -110,7 +110,8 @@ func (c *calls) readArch(w []string, at place) error {
 	return nil
 }
 
-// sections divides words at those that are keys.
+// sections divides words at those that are keys. A caller that appends to one
+// makes a copy of it.
 func sections(words []string, keys ...string) (out map[string][]string, err error) {
 	out = map[string][]string{}
 	key := ""
@@ -123,6 +124,9 @@ func sections(words []string, keys ...string) (out map[string][]string, err erro
 		default:
 			out[key] = append(out[key], w)
 		}
+	}
+	for key, list := range out {
+		out[key] = slices.Clip(list)
 	}
 	return out, nil
 }

@@ -164,7 +164,7 @@ func (c *Catalog) OffPath(m *Model) (out []Named) {
 func (m *Model) Functions(t Topic, name string) []string {
 	for _, g := range m.topics[t].groups {
 		if g.Name == name {
-			return g.Functions
+			return slices.Clip(g.Functions)
 		}
 	}
 	return nil

@@ -114,7 +114,7 @@ func notWoken(source, waiter string, callbacks []string) []string {
 	for _, c := range callbacks {
 		w := m.Woken(c)
 		if w != nil && w.Ends() {
-			return slices.Clone(w.Without)
+			return w.Without
 		}
 		if w != nil && w.Passes != "" {
 			epolls++
@@ -123,7 +123,7 @@ func notWoken(source, waiter string, callbacks []string) []string {
 	if m.PassedOn(source) {
 		epolls++
 	}
-	return append(slices.Clone(to.Without), to.Below(epolls)...)
+	return append(to.Without, to.Below(epolls)...)
 }
 
 // sleepPaths are the documented paths of a sleep in a system call.
@@ -140,7 +140,7 @@ func sleepPaths(name string, stack []ktrace.Frame) []string {
 func callPaths(name string, stack []ktrace.Frame) []string {
 	m := catalog.DefaultModel()
 	if c := m.Call(name); c.Waiter != nil {
-		return slices.Clone(c.Paths)
+		return c.Paths
 	}
 	switch name {
 	case "read", "readv", "write", "writev":
