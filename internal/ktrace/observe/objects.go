@@ -17,7 +17,7 @@ import (
 // changed the fd.
 type Objects struct {
 	now    func() int64 // nil: /proc is another machine's, or of another time
-	arch   string
+	arch   *catalog.Arch
 	fds    map[fdKey]*object
 	of     map[int]map[fdKey]bool // the numbers in fds by process
 	tables tables
@@ -73,7 +73,7 @@ func (ob *object) number(now int64) int {
 }
 
 func newObjects(arch string, now func() int64) *Objects {
-	return &Objects{now: now, arch: arch, fds: map[fdKey]*object{}, of: map[int]map[fdKey]bool{}}
+	return &Objects{now: now, arch: catalog.DefaultModel().Arch(arch), fds: map[fdKey]*object{}, of: map[int]map[fdKey]bool{}}
 }
 
 // maxObjects bounds the memory; evicted objects are read again.
@@ -139,14 +139,11 @@ func (o *Objects) keep(k fdKey, ob *object) {
 
 // made records a new eventfd or epoll, which the events show.
 func (o *Objects) made(ev *ktrace.Event) {
-	kind := catalog.DefaultModel().Call(SyscallName(o.arch, ev.Nr)).Makes
-	if kind == "" {
+	call := o.arch.Call(ev.Nr)
+	if call == nil || call.Makes == "" || ev.Ret < 0 {
 		return
 	}
-	if ev.Ret < 0 {
-		return
-	}
-	fd := int(ev.Ret)
+	kind, fd := call.Makes, int(ev.Ret)
 	ob := &object{what: kind + " " + strconv.Itoa(fd), kind: kind, asked: ev.Time}
 	if o.now != nil && kind == "eventfd" {
 		var is string
@@ -177,18 +174,21 @@ func (o *Objects) event(ev *ktrace.Event) {
 	default:
 		return
 	}
-	name := SyscallName(o.arch, ev.Nr)
-	switch closes := catalog.DefaultModel().Call(name).Closes; closes {
+	call := o.arch.Call(ev.Nr)
+	if call == nil {
+		return
+	}
+	switch call.Closes {
 	case "":
 	case "all":
 		o.dropAll(ev.PID, ev.Time)
 	default:
-		o.drop(ev.PID, int(int32(ev.Args[closes[0]-'0'])), ev.Time)
+		o.drop(ev.PID, int(int32(ev.Args[call.Closes[0]-'0'])), ev.Time)
 	}
-	if name == "epoll_ctl" {
+	if call.Name == "epoll_ctl" {
 		o.epolls.enter(ev)
 	}
-	if o.tables.call(name, ev) {
+	if o.tables.call(call.Name, ev) {
 		o.dropAll(ev.PID, ev.Time)
 	}
 }
