@@ -112,9 +112,10 @@ func (w *epollWait) left() time.Duration {
 
 // mayWait reports why a wait is not to begin.
 func (p *Epoll) mayWait(events []EpollEvent) error {
+	if err := checkRoom(events); err != nil {
+		return err
+	}
 	switch {
-	case len(events) == 0 || len(events) > maxEpollEvents:
-		return checkRoom(events)
 	case p.d.closed(): // perhaps before this wait was counted: then it is not woken
 		return os.ErrClosed
 	case p.wake.woken.Load() && p.takeWake():
