@@ -101,8 +101,8 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel
-// neither tests nor clears. It covers at least one word. Reported bits are n
-// bits below them. The sets have one length, or none.
+// neither tests nor clears: all behind the n bits that it reported. The table
+// has at least one word of numbers. The sets have one length, or none.
 func clearStale(n int, r, w, x []fdWord) {
 	for i := range max(len(r), len(w), len(x)) {
 		if n <= 0 {
