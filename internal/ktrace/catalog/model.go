@@ -31,6 +31,7 @@ const (
 	HardIRQ                   // on the way in of an interrupt
 	IRQStack                  // on the way in of an interrupt, if it does not call SoftIRQStack
 	SoftIRQStack              // runs softirqs on the interrupts' stack
+	WayBack                   // a task's own work on the return from an interrupt
 	Entry                     // between user space and a system call's body
 	Narrow                    // on the way in of a 32-bit program's call
 	Wide                      // on the way in of a 64-bit program's call
@@ -68,7 +69,7 @@ const (
 
 var keywords = [topics]string{
 	Sends: "sends", Delivers: "delivers", Tracer: "tracer", SoftIRQ: "softirq", ToSoftIRQ: "to-softirq",
-	HardIRQ: "hardirq", IRQStack: "irq-stack", SoftIRQStack: "softirq-stack", Entry: "entry", Narrow: "narrow",
+	HardIRQ: "hardirq", IRQStack: "irq-stack", SoftIRQStack: "softirq-stack", WayBack: "way-back", Entry: "entry", Narrow: "narrow",
 	Wide: "wide", Start: "start", Worker: "worker", Walks: "walks", Allocates: "allocates", Wakes: "wakes",
 	InStep: "in-step", Queues: "queues", Unqueues: "unqueues", ShowsFdinfo: "shows-fdinfo",
 	MakesEventfd: "makes-eventfd", Registers: "registers", PollPages: "poll-pages", Always: "always", Watched: "watched", SleepsInPoll: "sleeps-in-poll",

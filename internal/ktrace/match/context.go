@@ -121,16 +121,7 @@ func interrupts(stack []ktrace.Frame, i int) bool {
 
 // isWayBack reports whether a function is a task's own work on the return from
 // an interrupt: signals, task work, the scheduler.
-func isWayBack(name string) bool {
-	switch BaseName(name) {
-	case "irqentry_exit_to_user_mode", "exit_to_user_mode_loop", "exit_to_user_mode_prepare", "exit_to_user_mode",
-		"prepare_exit_to_usermode",
-		"exit_to_usermode_loop", "do_notify_resume", "arch_do_signal_or_restart", "arch_do_signal", "do_signal", "get_signal",
-		"preempt_schedule_irq", "raw_irqentry_exit_cond_resched", "irqentry_exit_cond_resched":
-		return true
-	}
-	return false
-}
+func isWayBack(name string) bool { return is(catalog.WayBack, name) }
 
 // isHardIRQ reports whether the function of a frame is on the way in of an
 // interrupt.
