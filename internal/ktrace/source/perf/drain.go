@@ -89,7 +89,7 @@ func (rs *Rings) drain(final bool, n int) error {
 			rs.queues[r.at] = q
 		}
 		if n == batch && !rs.stopped && len(q.events)-q.next > 4*batch && q.events[q.next].Time <= q.last-backlogAge {
-			q.backlog = true // another CPU's ring is not as far: later events wait in this one
+			q.backlog, rs.backlog = true, true // another CPU's ring is not as far: later events wait in this one
 			continue
 		}
 		fill, rest := r.each(n, func(rec []byte) { rs.record(q, rec) })
