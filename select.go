@@ -101,7 +101,7 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel
-// neither tests nor clears: all behind the n bits that it reported. The table
+// neither tests nor clears: all after the n bits that it reported. The table
 // has at least one word of numbers. The sets have one length, or none.
 func clearStale(n int, r, w, x []fdWord) {
 	for i := range max(len(r), len(w), len(x)) {

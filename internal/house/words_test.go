@@ -27,7 +27,7 @@ var wordLimits = []struct {
 	{"who", `[Ww]ho`, 12, 2},
 	{"told, tell", `[Tt]old|[Tt]ells?|[Tt]elling`, 17, 1},
 	{"behind", `[Bb]ehind`, 40, 4},
-	{"beside", `[Bb]eside`, 9, 0},
+	{"beside", `[Bb]eside`, 8, 0},
 	{"meanwhile", `[Mm]eanwhile`, 1, 0},
 	{"at once", `[Aa]t once`, 15, 3},
 	{"let go", `[Ll]ets? go|[Ll]etting go`, 5, 1},

@@ -56,7 +56,7 @@ const (
 	Allocator // named: the tracepoint that shows it
 	Body      // named: the system calls of which it is the body; mostly it is the first's
 	Restarts  // named: the system call that goes on in it
-	Aside     // named: what any call may do beside its purpose
+	Aside     // named: what any call may do apart from its purpose
 	AsideWait // named: likewise, if the thread sleeps in it
 	Callback  // named: the Waiter whose entry of a wait queue has it
 	Changed   // named: the path on which an eventfd is changed in it
