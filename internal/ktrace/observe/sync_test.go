@@ -5,6 +5,7 @@ package observe
 import (
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,8 @@ func pollOnce(t *testing.T) {
 	waiter := make(chan int)
 	done := make(chan error)
 	go func() {
+		runtime.LockOSThread() // the thread that is watched has to be the one that polls
+		defer runtime.UnlockOSThread()
 		waiter <- unix.Gettid()
 		_, err := unix.Ppoll([]unix.PollFd{{Fd: int32(p[0]), Events: unix.POLLIN}}, nil, nil)
 		done <- err
