@@ -207,17 +207,21 @@ func (r *Reader) fastOpen(rec *Record, s []byte) bool {
 		return false
 	}
 	k := rec.Call.kept
-	if k == nil || !k.sound || head[len(head)-1] == '\\' {
-		if bytes.IndexByte(head, '\\') >= 0 && (slashed(head) || head[len(head)-1] == '\\' || openString(head)) {
-			rec.Call.reset()
-			return false
-		}
-		if k != nil {
-			k.sound = true
-		}
+	if head[len(head)-1] == '\\' || (k == nil || !k.sound) && !sound(head) {
+		rec.Call.reset()
+		return false
+	}
+	if k != nil {
+		k.sound = true
 	}
 	r.opened(rec, cutBlank(head))
 	return true
+}
+
+// sound reports whether the strings of a first half end, and markup has put no
+// backslashes into it. One without any backslash passes unread.
+func sound(head []byte) bool {
+	return bytes.IndexByte(head, '\\') < 0 || !slashed(head) && !openString(head)
 }
 
 // fastResumed reads a second half that makes a whole call with its first.
