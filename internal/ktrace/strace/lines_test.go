@@ -211,6 +211,9 @@ var brokenLogs = []string{
 	"poll([{fd=3, events=POLLIN}], 1, 5) = 0 (Timeout)\r\n",
 	"read(3<", "read(3</a\\", "1 <", "[pid ", "1<a", "read(\"\\", "= ", "a() = 3<", "\x1b[3", "1 a( <unfinished ...>\n1 <... a resumed>",
 	"03:53:43.", "1795319624. a()", "[pid 1<a>] ", ") = 0\n",
+	"{\"log\":\"poll([{fd=3, events=POLLIN}], 1, -1) = 1\\n\",\"s\":\"\"}\n{\"log\":\" ([{fd=3, revents=POLLIN}])\\n\",\"s\":\"\"}\n" +
+		"{\"log\":\"poll([{fd=3, events=POLLIN}], 1, -1) = 1\\n\",\"s\":\"\"}\n{\"log\":\" ([{fd=3, revents=POLLIN}])\\n\",\"s\":\"\"}\n" +
+		"{\"log\":\"\\n\",\"s\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n(8)\n",
 }
 
 func TestParseFD(t *testing.T) {

@@ -130,6 +130,9 @@ func isOpen(line []byte) bool {
 // the next ones, and returns in how many. full is its text, body what is
 // strace's own in it, without the blanks at the end.
 func (r *Reader) wrapped(n int, full, body []byte, v verdict) int {
+	if len(body) == 0 {
+		return 0
+	}
 	w := &r.wrap
 	width := utf8.RuneCount(trimEnd(r.in.buf[r.in.r : r.in.r+n]))
 	own := utf8.RuneCount(full) - utf8.RuneCount(r.before)
