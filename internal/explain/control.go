@@ -42,7 +42,6 @@ type failedCtl struct {
 
 // refusal is a file that an epoll did not take.
 type refusal struct {
-	fd   int
 	name string
 	line int
 }
@@ -209,7 +208,7 @@ func (x *Explainer) ctlRefused(rec *strace.Record, th *thread, ep *file, epfd, f
 
 // ghost reports whether a wait handed out a descriptor that a DEL or MOD did
 // not find before, and warns once it comes again.
-func (x *Explainer) ghost(rec *strace.Record, th *thread, ep *file, epfd int, g *given) bool {
+func (x *Explainer) ghost(rec *strace.Record, ep *file, epfd int, g *given) bool {
 	t := &ep.traits
 	if len(t.failed) == 0 {
 		return false
@@ -290,7 +289,7 @@ func (x *Explainer) refusedFile(rec *strace.Record, th *thread, ep *file, epfd, 
 		name += " (" + d.file.path + ")"
 	}
 	if t := &ep.traits; len(t.refusals) < 16 {
-		t.refusals = append(t.refusals, refusal{fd, name, rec.Line})
+		t.refusals = append(t.refusals, refusal{name, rec.Line})
 	}
 	x.raise(cause{code: "refused-file", about: ep, n: int64(fd)}, rec, fd, epfd, func(*Warning) string {
 		return fmt.Sprintf("epoll %d does not take %s: EPERM, its file has no poll operation", epfd, name)

@@ -37,8 +37,8 @@ type habits struct {
 	clock    int64 // of its last line, where gapOpen is set
 	gapOpen  bool  // its last call could have slept until its next line
 	badClose badClose
-	open     open
-	made     bool // the log has its start
+	open     waiting // its call that has not returned so far
+	made     bool    // the log has its start
 	shape    uint32
 	shaped   bool // shape is that of what stands before its lines
 }
@@ -60,7 +60,6 @@ type traits struct {
 	refusals  []refusal // of an epoll: files that it did not take
 	blockedAt int       // line of a write that found no room
 	edges     int       // edge-triggered or one-shot registrations
-	used      bool      // by a call that is no wait
 	mapped    bool      // its data is taken without a system call
 	lastRead  transferred
 }
@@ -311,12 +310,11 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 		h.progress++
 		return
 	}
-	f.traits.used = true
 	switch {
 	case c.Errno == "EAGAIN" || c.Errno == "EWOULDBLOCK":
 		f.traits.refused++
 		x.again(rec, th, fd, f)
-		x.undrained(rec, th, f, 0, false)
+		x.undrained(rec, f, 0, false)
 		if kind == doesPut {
 			f.traits.blockedAt = rec.Line
 		}
@@ -341,7 +339,7 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 			f.traits.endFirst = rec.Line
 		}
 		f.traits.lastRead = transferred{rec.Line, 0, true}
-		x.undrained(rec, th, f, 0, false)
+		x.undrained(rec, f, 0, false)
 		return
 	}
 	h.progress++
@@ -357,16 +355,16 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 	if isAccept(c) {
 		f.traits.noRoom = noRoom{}
 		h.accepted(fd, th.pid, f)
-		x.undrained(rec, th, f, 1, true)
+		x.undrained(rec, f, 1, true)
 		return
 	}
 	if kind == doesTake {
 		f.traits.past.expired(rec)
 		f.traits.lastRead = transferred{rec.Line, n, true}
-		x.leaves(rec, th, f, n)
+		x.leaves(rec, f, n)
 	} else {
 		f.traits.blockedAt = 0
-		x.wrote(th, f)
+		f.wrote()
 		if f.kind == "eventfd" {
 			x.diagnosis.woken.see(x, rec)
 		}
@@ -381,16 +379,16 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 
 // leaves takes a read into account that may have left something. One of an
 // eventfd or timerfd takes all, if the eventfd is no semaphore.
-func (x *Explainer) leaves(rec *strace.Record, th *thread, f *file, n int64) {
+func (x *Explainer) leaves(rec *strace.Record, f *file, n int64) {
 	c := &rec.Call
 	switch size, ok := strace.Int(arg(c, 2)); {
 	case f.kind == "eventfd" || f.kind == "timerfd":
 		left, known := f.counter()
-		x.undrained(rec, th, f, 1, f.semaphore && known && left > 0)
+		x.undrained(rec, f, 1, f.semaphore && known && left > 0)
 	case f.messages && c.Name != "recvmmsg":
-		x.undrained(rec, th, f, 1, true)
+		x.undrained(rec, f, 1, true)
 	default:
-		x.undrained(rec, th, f, n, ok && n >= size && c.Name != "recvmsg" && c.Name != "recvmmsg")
+		x.undrained(rec, f, n, ok && n >= size && c.Name != "recvmsg" && c.Name != "recvmmsg")
 	}
 }
 
@@ -438,7 +436,6 @@ func (x *Explainer) touched(rec *strace.Record, th *thread) {
 	}
 	if _, f := x.fileOf(c, th, 0); f != nil {
 		f.traits.moved++
-		f.traits.used = true
 	}
 }
 

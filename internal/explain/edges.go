@@ -35,7 +35,7 @@ func (f *file) registrations(fn func(*reg)) {
 }
 
 // undrained notes whether a read or an accept may have left something.
-func (x *Explainer) undrained(rec *strace.Record, th *thread, f *file, n int64, left bool) {
+func (x *Explainer) undrained(rec *strace.Record, f *file, n int64, left bool) {
 	f.registrations(func(r *reg) {
 		r.undrained, r.size = 0, n
 		if left && r.mask&evEdge != 0 {
@@ -44,8 +44,8 @@ func (x *Explainer) undrained(rec *strace.Record, th *thread, f *file, n int64, 
 	})
 }
 
-// wrote is a write that went through: the file has room again.
-func (x *Explainer) wrote(th *thread, f *file) {
+// wrote notes a write that went through: the file has room again.
+func (f *file) wrote() {
 	for _, r := range f.regs {
 		if mine := r.epoll.traits.regs[r.fd]; mine != nil {
 			mine.asked, mine.takenBack = 0, 0

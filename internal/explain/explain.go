@@ -304,7 +304,7 @@ func (x *Explainer) ended(rec *strace.Record, th *thread, limit, left int64) {
 		n.Outcome = Signalled
 		n.branch("EINTR")
 		n.way("EINTR")
-		th.interrupted = interrupted{name: c.Name, line: rec.Line, code: c.Errno}
+		th.interrupted = interrupted{name: c.Name, line: rec.Line}
 	case c.Errno == "EAGAIN":
 		n.Outcome = Again
 		n.branch("EAGAIN")

@@ -11,11 +11,6 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
-// open is a call of a thread that has not returned so far.
-type open struct {
-	waiting
-}
-
 // waiting is a call that may be a thread's last.
 type waiting struct {
 	name    string // "" for none
@@ -53,7 +48,7 @@ const maxNamed = 8
 func (x *Explainer) began(rec *strace.Record, th *thread) {
 	c := &rec.Call
 	th.table.exits = th.table.exits || c.Name == "exit_group"
-	w := &th.habits.open.waiting
+	w := &th.habits.open
 	*w = waiting{name: c.Name, line: rec.Line, pid: rec.PID, table: th.table, epfd: -1, limit: -1, members: w.members[:0], what: w.what[:0]}
 	switch kind := x.classOf(c); {
 	case isEpollWait(c.Name):
@@ -124,9 +119,9 @@ func (w *waiting) done() { w.name, w.line = "", 0 }
 func (x *Explainer) ended1(th *thread) {
 	d := &x.diagnosis
 	if th.habits.open.name != "" && len(d.killed) < 64 {
-		d.killed = append(d.killed, th.habits.open.waiting)
+		d.killed = append(d.killed, th.habits.open)
 	}
-	th.habits.open = open{}
+	th.habits.open = waiting{}
 }
 
 // signalOf is the signal of "killed by SIGABRT (core dumped)".
@@ -142,7 +137,7 @@ func (x *Explainer) gone(rec *strace.Record) {
 		return
 	}
 	if bytes.HasPrefix(rec.Text, []byte("killed by")) && !th.table.exits {
-		if w := &th.habits.open.waiting; w.name != "" {
+		if w := &th.habits.open; w.name != "" {
 			w.died = rec.Line
 			w.words = fmt.Sprintf("%s, when %s killed it (line %d)", w.is("was"), signalOf(rec.Text), rec.Line)
 		}
@@ -162,7 +157,7 @@ func (x *Explainer) atEnd() {
 		x.settleClose(nil, th)
 		x.onlyLooks(th)
 		if th.habits.open.name != "" && !th.table.exits {
-			hung = append(hung, th.habits.open.waiting)
+			hung = append(hung, th.habits.open)
 		}
 	}
 	slices.SortStableFunc(hung, func(a, b waiting) int { return a.line - b.line })

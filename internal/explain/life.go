@@ -11,7 +11,6 @@ import (
 )
 
 func (x *Explainer) opens(rec *strace.Record, th *thread) {
-	x.state.sawOpens = true
 	c := &rec.Call
 	fd, ok := strace.ParseFD(c.Result)
 	if !ok || c.Errno != "" || fd.N < 0 || !c.HasValue {
@@ -274,7 +273,7 @@ func (x *Explainer) close(rec *strace.Record, th *thread) {
 		d = x.state.open(th.table, fd.N, &file{kind: fd.Kind()})
 	}
 	n.Kind = d.file.kind
-	x.closed(rec, th, d)
+	x.closed(rec, d)
 }
 
 // closedBefore ends a descriptor whose number another thread has got while its
@@ -286,7 +285,7 @@ func (x *Explainer) closedBefore(rec *strace.Record, d *descriptor) {
 }
 
 // closed ends a descriptor and, with the last one, the story of its file.
-func (x *Explainer) closed(rec *strace.Record, th *thread, d *descriptor) {
+func (x *Explainer) closed(rec *strace.Record, d *descriptor) {
 	n, f := &x.note, d.file
 	d.close(rec.Line)
 	n.Runtime = n.Runtime || f.runtime
@@ -406,7 +405,7 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 	n.fd(to.N)
 	n.Kind = d.file.kind
 	if old := th.table.get(to.N); old != nil && old.closed == 0 {
-		x.closed(rec, th, old) // dup2 closes what was there
+		x.closed(rec, old) // dup2 closes what was there
 		n.Summary = n.Summary[:0]
 	}
 	f := d.file

@@ -17,7 +17,7 @@ func orphaned(rec *strace.Record) bool { return rec.Type == strace.Resumed && re
 func (x *Explainer) orphan(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
 	if c.NoValue || c.Errno == "EINTR" {
-		th.interrupted = interrupted{name: c.Name, line: rec.Line, code: c.Errno}
+		th.interrupted = interrupted{name: c.Name, line: rec.Line}
 	}
 	switch c.Name {
 	case "poll", "ppoll", "ppoll_time64":

@@ -300,7 +300,7 @@ func (x *Explainer) ready(rec *strace.Record, th *thread, r *rounds, ep *file, e
 	x.edgeGiven(rec, g)
 	x.selfGiven(th, g)
 	x.herded(th, g)
-	if ep != nil && x.ghost(rec, th, ep, epfd, g) {
+	if ep != nil && x.ghost(rec, ep, epfd, g) {
 		return
 	}
 	if g.reg != nil && g.reg.mask&evEdge != 0 || ep != nil && th.goPoller(ep, g.data) {

@@ -28,9 +28,9 @@ type thread struct {
 }
 
 type interrupted struct {
-	name, code string
-	line       int
-	told       bool // the signal that ended it was in the log: later ones did not
+	name string
+	line int
+	told bool // the signal that ended it was in the log: later ones did not
 }
 
 // made is a descriptor that was made a moment ago, for patterns.
@@ -113,7 +113,6 @@ type state struct {
 	letThreads  int
 	letFDs      int
 	sawReads    bool // reads are in the log at all: -e trace= may leave them out
-	sawOpens    bool
 	given       bool // the kernel was given some eventfd, and the log does not say which
 }
 

@@ -91,7 +91,6 @@ type cause struct {
 type raised struct {
 	all   []*Warning
 	known map[cause]*Warning
-	more  int // that had no place
 	left  []leftReg
 }
 
@@ -104,7 +103,6 @@ func (x *Explainer) raise(c cause, rec *strace.Record, fd, epoll int, words func
 		return w
 	}
 	if len(r.all) >= maxWarnings {
-		r.more++
 		return nil
 	}
 	if r.known == nil {
