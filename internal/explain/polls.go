@@ -162,18 +162,25 @@ func pollLimit(c *strace.Call) (ns int64, known bool) {
 	return int64(d), ok
 }
 
+// timeLeft splits the time left from the remark on a poll or select; it is -1 if
+// it is not said.
+func timeLeft(c *strace.Call) (note []byte, left int64) {
+	i := bytes.LastIndex(c.Note, []byte("left {"))
+	if i < 0 {
+		return c.Note, -1
+	}
+	left = -1
+	if d, ok := strace.Timespec(c.Note[i+len("left "):], unit(c.Name)); ok {
+		left = int64(d)
+	}
+	return bytes.TrimSuffix(bytes.TrimRight(c.Note[:i], " "), []byte(",")), left
+}
+
 // results reads "[{fd=4, revents=POLLIN}], left {tv_sec=0, tv_nsec=0}" into
 // the members, adds those that strace did not print before, and returns the
 // time left, -1 if it is not said.
 func (x *Explainer) results(c *strace.Call, fds *[]fdMask) (left int64) {
-	left = -1
-	note := c.Note
-	if i := bytes.LastIndex(note, []byte("left {")); i >= 0 {
-		if d, ok := strace.Timespec(note[i+len("left "):], 1); ok {
-			left = int64(d)
-		}
-		note = bytes.TrimSuffix(bytes.TrimRight(note[:i], " "), []byte(","))
-	}
+	note, left := timeLeft(c)
 	strace.PollFDs(note, func(p strace.PollFD) {
 		for i := range *fds {
 			if m := &(*fds)[i]; m.fd.N == p.FD.N && m.revents == nil {
@@ -450,12 +457,7 @@ func (x *Explainer) selects(rec *strace.Record, th *thread) {
 	if known {
 		n.sayLimit(limit)
 	}
-	left := int64(-1)
-	if i := bytes.LastIndex(c.Note, []byte("left {")); i >= 0 {
-		if d, ok := strace.Timespec(c.Note[i+len("left "):], unit(main)); ok {
-			left = int64(d)
-		}
-	}
+	_, left := timeLeft(c)
 	if !known {
 		limit = noLimit
 	}

@@ -156,7 +156,7 @@ func (x *Explainer) waited(rec *strace.Record, th *thread) {
 		left = x.readyPoll(c, th)
 	default:
 		limit, known = selectLimit(c)
-		left = x.readySelect(rec, th)
+		left = x.readySelect(c, th)
 	}
 	x.unitOf(rec, th, limit, known)
 	if x.sleptIn(rec, th, limit, left, known) {
@@ -239,14 +239,7 @@ func (x *Explainer) readyEpoll(c *strace.Call, th *thread, ep *file) {
 // readyPoll collects what a poll found, and returns the time left, -1 where it
 // is not said.
 func (x *Explainer) readyPoll(c *strace.Call, th *thread) (left int64) {
-	left = -1
-	note := c.Note
-	if i := bytes.LastIndex(note, []byte("left {")); i >= 0 {
-		if d, ok := strace.Timespec(note[i+len("left "):], 1); ok {
-			left = int64(d)
-		}
-		note = bytes.TrimSuffix(bytes.TrimRight(note[:i], " "), []byte(","))
-	}
+	note, left := timeLeft(c)
 	strace.PollFDs(note, func(p strace.PollFD) {
 		x.give(th, p.FD, eventsOf(p.Revents))
 	})
@@ -266,16 +259,8 @@ func (x *Explainer) give(th *thread, fd strace.FD, mask events) {
 }
 
 // readySelect collects what a select found: "in [4 5], out [6], left {...}".
-func (x *Explainer) readySelect(rec *strace.Record, th *thread) (left int64) {
-	c := &rec.Call
-	left = -1
-	note := c.Note
-	if i := bytes.LastIndex(note, []byte("left {")); i >= 0 {
-		if d, ok := strace.Timespec(note[i+len("left "):], unit(c.Name)); ok {
-			left = int64(d)
-		}
-		note = note[:i]
-	}
+func (x *Explainer) readySelect(c *strace.Call, th *thread) (left int64) {
+	note, left := timeLeft(c)
 	for _, set := range []struct {
 		name string
 		mask events
