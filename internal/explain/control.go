@@ -139,9 +139,7 @@ func (x *Explainer) modified(rec *strace.Record, th *thread, r *reg, epfd int, m
 		return
 	}
 	about := cause{code: "modify-unchanged", about: r}
-	if w := x.raised.known[about]; w != nil {
-		w.anew(&r.same, sameRuns)
-		w.see(x, rec)
+	if x.countedRow(about, rec, &r.same, sameRuns) {
 		return
 	}
 	fd := r.fd
@@ -228,8 +226,7 @@ func (x *Explainer) ghost(rec *strace.Record, ep *file, epfd int, g *given) bool
 		return true
 	}
 	about := cause{code: "ghost-registration", about: ep, n: int64(fd)}
-	if w := x.raised.known[about]; w != nil {
-		w.see(x, rec)
+	if x.counted(about, rec) {
 		return true
 	}
 	op, errno, mask := "EPOLL_CTL_DEL", f.errno, g.mask

@@ -23,11 +23,9 @@ func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, loo
 	h.idleAt = h.sleeps + h.progress
 	h.idle.see(x, rec)
 	h.idleName = c.Name
-	about := cause{code: "spin-zero-timeout", about: th}
-	if h.idle.count < x.idleRuns() && x.raised.known[about] == nil {
-		return true
+	if h.idle.count >= x.idleRuns() {
+		x.idleLoop(rec, th, epfd, &h.idle)
 	}
-	x.idleLoop(rec, th, epfd, &h.idle)
 	return true
 }
 
@@ -43,11 +41,7 @@ func (x *Explainer) idleRuns() int {
 
 func (x *Explainer) idleLoop(rec *strace.Record, th *thread, epfd int, e *evidence) {
 	about := cause{code: "spin-zero-timeout", about: th}
-	if w := x.raised.known[about]; w != nil {
-		if e.count >= x.idleRuns() {
-			w.anew(e, x.idleRuns())
-			w.see(x, rec)
-		}
+	if x.countedRow(about, rec, e, x.idleRuns()) {
 		return
 	}
 	name, who := rec.Call.Name, threadName(th.pid)
@@ -84,9 +78,7 @@ func (x *Explainer) again(rec *strace.Record, th *thread, fd int, f *file) {
 	if a.count < loopRuns {
 		return
 	}
-	if w := x.raised.known[about]; w != nil {
-		w.anew(&a.evidence, loopRuns)
-		w.see(x, rec)
+	if x.countedRow(about, rec, &a.evidence, loopRuns) {
 		return
 	}
 	name, kind := rec.Call.Name, kindOr(f.kind)
@@ -115,8 +107,7 @@ func (x *Explainer) noRoom(rec *strace.Record, th *thread, fd int, f *file) {
 		n.given++
 	}
 	about := cause{code: "accept-emfile", about: f}
-	if w := x.raised.known[about]; w != nil {
-		w.see(x, rec)
+	if x.counted(about, rec) {
 		return
 	}
 	if n.count < 3 && n.given < 2 {
@@ -203,8 +194,7 @@ func (x *Explainer) inVain(rec *strace.Record, th *thread, fd int, f *file) {
 		return
 	}
 	about := cause{code: "thundering-herd", about: f}
-	if w := x.raised.known[about]; w != nil {
-		w.see(x, rec)
+	if x.counted(about, rec) {
 		return
 	}
 	w := x.raise(about, rec, fd, -1, func(w *Warning) string {
@@ -257,8 +247,7 @@ func (x *Explainer) selfTransfer(rec *strace.Record, th *thread, fd int, f *file
 		return
 	}
 	about := cause{code: "self-wake", about: f}
-	if w := x.raised.known[about]; w != nil {
-		w.see(x, rec)
+	if x.counted(about, rec) {
 		return
 	}
 	who := threadName(th.pid)

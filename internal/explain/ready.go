@@ -394,9 +394,7 @@ func (x *Explainer) spins(rec *strace.Record, th *thread, u *run, g *given, epfd
 	case g.fd >= 0:
 		about.n = int64(g.fd)
 	}
-	if w := x.raised.known[about]; w != nil {
-		w.anew(&u.evidence, loopRuns)
-		w.see(x, rec)
+	if x.countedRow(about, rec, &u.evidence, loopRuns) {
 		return
 	}
 	mask, who, waiter := u.mask, g.name(), "poll"
@@ -499,8 +497,7 @@ func (x *Explainer) eof(rec *strace.Record, th *thread, u *run, g *given, epfd i
 		return
 	}
 	about := cause{code: "spin-eof", about: f}
-	if w := x.raised.known[about]; w != nil {
-		w.see(x, rec)
+	if x.counted(about, rec) {
 		return
 	}
 	name := kindOr(f.kind)

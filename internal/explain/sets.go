@@ -138,8 +138,7 @@ func (x *Explainer) notOpenAgain(rec *strace.Record, th *thread, fd int, e *evid
 		return
 	}
 	about := cause{code: "nval", about: th.table, n: int64(fd)}
-	if w := x.raised.known[about]; w != nil {
-		w.see(x, rec)
+	if x.counted(about, rec) {
 		return
 	}
 	how := "is not open"

@@ -139,9 +139,7 @@ func (x *Explainer) timerSet(rec *strace.Record, th *thread) {
 		return
 	}
 	about := cause{code: "timer-in-past", about: f}
-	if w := x.raised.known[about]; w != nil {
-		w.anew(&p.evidence, pastRuns)
-		w.see(x, rec)
+	if x.countedRow(about, rec, &p.evidence, pastRuns) {
 		return
 	}
 	value, shown := string(appendTime(nil, at)), fmt.Sprintf("%s is at %s", by, appendTime(nil, now))

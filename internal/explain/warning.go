@@ -134,12 +134,26 @@ func (w *Warning) see(x *Explainer, rec *strace.Record) {
 	}
 }
 
-// anew counts what a row that began after the warning was raised has so far, but
-// for the line that makes it long enough.
-func (w *Warning) anew(row *evidence, runs int) {
-	if row.count == runs {
-		w.Count += runs - 1
+// counted counts on a warning that was raised before, and reports whether one was.
+func (x *Explainer) counted(c cause, rec *strace.Record) bool {
+	w := x.raised.known[c]
+	if w != nil {
+		w.see(x, rec)
 	}
+	return w != nil
+}
+
+// countedRow is counted for what takes runs lines in a row: of a row that began
+// after the warning was raised all lines count, once it is long enough.
+func (x *Explainer) countedRow(c cause, rec *strace.Record, row *evidence, runs int) bool {
+	w := x.raised.known[c]
+	if w != nil && row.count >= runs {
+		if row.count == runs {
+			w.Count += runs - 1
+		}
+		w.see(x, rec)
+	}
+	return w != nil
 }
 
 // evidence sets what showed it before it was raised.
