@@ -184,7 +184,10 @@ const maxThreadsTold = 64
 // onlyLooks warns of a thread that does nothing in the whole log but look.
 func (x *Explainer) onlyLooks(th *thread) {
 	h := &th.habits
-	if h.others || h.made || h.sleeps > 0 || h.idle.count < 3 || h.open.name != "" || x.diagnosis.sawMaking {
+	if h.others || h.made || h.sleeps > 0 || h.open.name != "" || x.diagnosis.sawMaking {
+		return
+	}
+	if h.idle.count < 3 || h.idle.count >= x.idleRuns() { // the latter was raised before
 		return
 	}
 	rec := strace.Record{Line: h.idle.lines[len(h.idle.lines)-1]}
