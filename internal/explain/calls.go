@@ -310,11 +310,7 @@ func (x *Explainer) epollCtl(rec *strace.Record, th *thread) {
 	n.fd(efd.N)
 	n.fd(tfd.N)
 	n.Kind = "epoll"
-	op := arg(c, 1)
-	if i := bytes.Index(op, []byte(" /*")); i >= 0 {
-		op = op[:i]
-	}
-	branch := ctlBranches[string(op)]
+	branch := ctlBranches[string(opArg(c))]
 	ev, evOK := strace.EpollEvent(arg(c, 3))
 	events, data := ev.Events, ev.Data
 	ep := x.state.use(th, efd).file

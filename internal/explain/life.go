@@ -268,10 +268,7 @@ func (x *Explainer) close(rec *strace.Record, th *thread) {
 		return
 	}
 	th.closing = nil
-	d := x.state.use(th, fd)
-	if d.closed != 0 {
-		d = x.state.open(th.table, fd.N, &file{kind: fd.Kind()})
-	}
+	d := x.live(th, fd, c)
 	n.Kind = d.file.kind
 	x.closed(rec, d)
 }
@@ -397,10 +394,7 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 	if !ok1 || !ok2 || c.Errno != "" || to.N < 0 || !c.HasValue || from.N == to.N {
 		return
 	}
-	d := x.state.use(th, from)
-	if d.closed != 0 {
-		d = x.state.open(th.table, from.N, &file{kind: from.Kind()})
-	}
+	d := x.live(th, from, c)
 	n.fd(from.N)
 	n.fd(to.N)
 	n.Kind = d.file.kind
@@ -409,11 +403,9 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 		n.Summary = n.Summary[:0]
 	}
 	f := d.file
-	was := f.lastFD
-	copied := x.state.open(th.table, to.N, f)
+	copied := x.state.share(th.table, to.N, f)
 	copied.source, copied.duped = from.N, rec.Line
 	copied.flags(saysCloexec(c))
-	f.lastFD = was
 	if f.kind == "eventfd" || f.kind == "epoll" {
 		n.say("makes ")
 		n.sayInt(int64(to.N))

@@ -26,11 +26,9 @@ func (s *state) copyTable(t *table) *table {
 // take puts a further descriptor of a file into another table, at the same
 // number.
 func (s *state) take(t *table, d *descriptor) {
-	was := d.file.lastFD
-	copied := s.open(t, d.fd, d.file)
+	copied := s.share(t, d.fd, d.file)
 	copied.cloexec, copied.flagged = d.cloexec, d.flagged
 	copied.source, copied.duped = d.source, d.duped
-	d.file.lastFD = was
 }
 
 // inherit moves what an execve leaves open into the new table. Of a descriptor

@@ -208,6 +208,15 @@ func (s *state) open(t *table, fd int, f *file) *descriptor {
 	return d
 }
 
+// share makes a further number point at a file, which keeps the number that it
+// is named by.
+func (s *state) share(t *table, fd int, f *file) *descriptor {
+	was := f.lastFD
+	d := s.open(t, fd, f)
+	f.lastFD = was
+	return d
+}
+
 // drop forgets a number.
 func (s *state) drop(d *descriptor) {
 	s.descriptors.Remove(&d.place)
