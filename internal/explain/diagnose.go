@@ -161,7 +161,7 @@ func classOf(c *strace.Call) class {
 }
 
 // diagnose looks for known mistakes, after the call has been explained.
-func (x *Explainer) diagnose(rec *strace.Record) {
+func (x *Explainer) diagnose(rec *strace.Record, k *known) {
 	d, c := &x.diagnosis, &rec.Call
 	d.lastLine = rec.Line
 	th := x.state.find(rec.PID)
@@ -171,7 +171,7 @@ func (x *Explainer) diagnose(rec *strace.Record) {
 		}
 		return
 	}
-	kind := x.classOf(c)
+	kind := k.classOf(c)
 	if th == nil {
 		if kind == doesWork || kind == doesLook {
 			d.shows(rec.PID)
@@ -191,7 +191,7 @@ func (x *Explainer) diagnose(rec *strace.Record) {
 	h.open.done()
 	x.gap(rec, th)
 	x.settleClose(rec, th)
-	if !x.known.of(c.Name).concerns {
+	if !k.concerns {
 		x.beside(rec)
 	}
 	if kind != doesWait && x.lasted(rec, th) >= longWait {

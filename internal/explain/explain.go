@@ -195,20 +195,20 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	case strace.CallLine, strace.Resumed:
 		x.runtimeOf(rec)
 		k := x.known.of(rec.Call.Name)
-		if k.proves {
-			x.proves(rec, x.state.thread(rec.PID))
+		if k.proves != "" {
+			x.proves(rec, x.state.thread(rec.PID), k.proves)
 		}
 		h := k.handler
 		if h == nil {
 			x.otherCall(rec)
-			x.diagnose(rec)
+			x.diagnose(rec, k)
 			break
 		}
 		th := x.state.thread(rec.PID)
 		n.call = rec.Call.Name
 		if orphaned(rec) {
 			x.orphan(rec, th)
-			x.diagnose(rec)
+			x.diagnose(rec, k)
 			break
 		}
 		h(x, rec, th)
@@ -221,7 +221,7 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 		if n.Outcome == Failed && len(n.Paths) > 1 && !n.wrote() {
 			n.Paths = n.Paths[:1] // it did not come to them
 		}
-		x.diagnose(rec)
+		x.diagnose(rec, k)
 	case strace.Unfinished:
 		x.firstHalf(rec)
 		x.began(rec, x.state.thread(rec.PID))

@@ -50,7 +50,7 @@ func (x *Explainer) began(rec *strace.Record, th *thread) {
 	th.table.exits = th.table.exits || c.Name == "exit_group"
 	w := &th.habits.open
 	*w = waiting{name: c.Name, line: rec.Line, pid: rec.PID, table: th.table, epfd: -1, limit: -1, members: w.members[:0], what: w.what[:0]}
-	switch kind := x.classOf(c); {
+	switch kind := x.known.of(c.Name).classOf(c); {
 	case isEpollWait(c.Name):
 		w.epfd, w.ep = x.fileOf(c, th, 0)
 		w.limit, w.known = epollLimit(c.Name, arg(c, 3)) // strace prints it when the call returns

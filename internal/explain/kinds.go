@@ -21,11 +21,10 @@ var proofs = map[string]string{
 	"recv": "socket", "recvfrom": "socket", "recvmsg": "socket", "recvmmsg": "socket",
 }
 
-// proves learns from a call that succeeded what its descriptor is.
-func (x *Explainer) proves(rec *strace.Record, th *thread) {
+// proves learns from a call that succeeded that its descriptor is of a kind.
+func (x *Explainer) proves(rec *strace.Record, th *thread, kind string) {
 	c := &rec.Call
-	kind := proofs[c.Name]
-	if kind == "" || !c.HasValue || c.Errno != "" || orphaned(rec) {
+	if !c.HasValue || c.Errno != "" || orphaned(rec) {
 		return
 	}
 	fd, ok := c.FD()

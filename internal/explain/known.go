@@ -12,14 +12,16 @@ type known struct {
 	class    class
 	varies   bool // class is by its arguments
 	concerns bool
-	proves   bool // it succeeds on one kind of file alone
-	native   bool // it is no sign of another machine
+	native   bool   // it is no sign of another machine
+	proves   string // the kind of file on which alone it succeeds, "" for any
 }
 
 // knownCalls has the calls that come most, so that a call needs no look into
 // maps.
 type knownCalls [64]known
 
+// of returns the properties of a name. They are valid until another name is
+// looked up.
 func (k *knownCalls) of(name string) *known {
 	at := &k[0]
 	if name != "" {
@@ -27,7 +29,7 @@ func (k *knownCalls) of(name string) *known {
 	}
 	if at.name != name || !at.set {
 		*at = known{name: name, set: true, handler: handlerOf(name), class: classOf(&strace.Call{Name: name}), varies: varies(name),
-			concerns: Concerns(name), proves: proofs[name] != "", native: !elsewhere(name)}
+			concerns: Concerns(name), proves: proofs[name], native: !elsewhere(name)}
 	}
 	return at
 }
@@ -41,9 +43,10 @@ func varies(name string) bool {
 	return false
 }
 
-func (x *Explainer) classOf(c *strace.Call) class {
-	if k := x.known.of(c.Name); !k.varies {
-		return k.class
+// classOf returns the class of a call of this name.
+func (k *known) classOf(c *strace.Call) class {
+	if k.varies {
+		return classOf(c)
 	}
-	return classOf(c)
+	return k.class
 }

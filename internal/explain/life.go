@@ -585,7 +585,7 @@ func (x *Explainer) firstHalf(rec *strace.Record) {
 			x.state.starting = append(x.state.starting, start{rec.PID, sharesFiles(c)})
 		}
 	case "poll", "ppoll", "select", "_newselect", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2", "ppoll_time64", "pselect6_time64":
-		handlerOf(c.Name)(x, rec, th)
+		x.known.of(c.Name).handler(x, rec, th)
 	case "close":
 		if fd, ok := c.FD(); ok {
 			th.closing = th.table.get(fd.N)

@@ -57,7 +57,7 @@ func (x *Explainer) orphan(rec *strace.Record, th *thread) {
 	case "restart_syscall":
 		th.interrupted = interrupted{}
 	default:
-		handlerOf(c.Name)(x, rec, th)
+		x.known.of(c.Name).handler(x, rec, th)
 	}
 }
 
