@@ -9,13 +9,13 @@ import (
 )
 
 // idle counts waits that only look and find nothing, with nothing but looks in
-// between. It reports whether this was one.
-func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, look bool) bool {
+// between.
+func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, look bool) {
 	c, h := &rec.Call, &th.habits
 	if !look || c.Value != 0 || ep != nil && (ep.runtime || th.table.golang && ep.made == 0) {
 		h.others = true
 		h.progress++
-		return false
+		return
 	}
 	if h.idle.count > 0 && h.idleAt != h.sleeps+h.progress {
 		h.idle.reset()
@@ -26,7 +26,6 @@ func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, loo
 	if h.idle.count >= x.idleRuns() {
 		x.idleLoop(rec, th, epfd, &h.idle)
 	}
-	return true
 }
 
 // idleRuns is how many looks in a row make a loop. An event loop that has work

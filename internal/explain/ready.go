@@ -159,18 +159,17 @@ func (x *Explainer) waited(rec *strace.Record, th *thread) {
 		left = x.readySelect(c, th)
 	}
 	x.unitOf(rec, th, limit, known)
-	if x.sleptIn(rec, th, limit, left, known) {
+	slept := x.sleptIn(rec, th, limit, left, known)
+	if slept {
 		h.sleeps++
-		if ep != nil {
-			x.diagnosis.waited++
-		}
-	} else if known && limit != 0 && ep != nil {
+	}
+	if ep != nil && (slept || known && limit != 0) {
 		x.diagnosis.waited++
 	}
-	if x.idle(rec, th, ep, epfd, known && limit == 0) {
-		h.gapOpen = false // a look does not sleep
-	} else if known && limit == 0 {
-		h.gapOpen = false
+	look := known && limit == 0
+	x.idle(rec, th, ep, epfd, look)
+	if look {
+		h.gapOpen = false // it does not sleep
 	}
 	r.n++
 	r.endless = known && limit < 0
@@ -297,7 +296,7 @@ func (x *Explainer) ready(rec *strace.Record, th *thread, r *rounds, ep *file, e
 	key := runKey{fd: g.fd, data: g.data}
 	u := r.runs[key]
 	if u == nil {
-		u = &run{file: g.file}
+		u = &run{}
 		u.reset()
 		u.start(th, g)
 		r.runs[key] = u
@@ -305,7 +304,6 @@ func (x *Explainer) ready(rec *strace.Record, th *thread, r *rounds, ep *file, e
 	x.eof(rec, th, u, g, epfd)
 	if u.round < r.complete || u.file != g.file || u.changed(th, g) || u.mask&g.mask == 0 {
 		u.reset()
-		u.mask = g.mask
 	}
 	u.start(th, g)
 	u.round = r.n
@@ -523,8 +521,7 @@ func (x *Explainer) failedWait(rec *strace.Record, th *thread) {
 			}
 		}
 	case "EINVAL":
-		limit, known := int64(0), false
-		x.unitOf(rec, th, limit, known)
+		x.unitOf(rec, th, 0, false)
 	default:
 		h.sleeps++
 	}
