@@ -168,7 +168,9 @@ func (x *Explainer) atEnd() {
 	x.keptBehind()
 	if len(x.diagnosis.unseen) == 0 {
 		for _, u := range x.diagnosis.unread {
-			x.neverRead(u.fd, u.file, u.line)
+			if u.file.open <= 0 { // nobody has got it since
+				x.neverRead(u.fd, u.file, u.line)
+			}
 		}
 	}
 	for i := range hung {

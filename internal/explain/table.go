@@ -101,6 +101,16 @@ func (t *table) open(first, last int) iter.Seq[*descriptor] {
 	}
 }
 
+// has reports whether a descriptor of the table stands for a file.
+func (t *table) has(f *file) bool {
+	for d := range t.open(math.MinInt, math.MaxInt) {
+		if d.file == f {
+			return true
+		}
+	}
+	return false
+}
+
 // leaves takes a thread from the table. With the last one, what the process
 // held is closed: all of it, or what is close-on-exec. It returns what was the
 // last descriptor of its file.

@@ -19,17 +19,13 @@ func (x *Explainer) leftBehind(rec *strace.Record, d *descriptor) {
 	if f.open <= 0 || d.table.guessed {
 		return
 	}
-	own := false
-	for other := range d.table.open(math.MinInt, math.MaxInt) {
-		own = own || other.file == f
-	}
 	for _, r := range f.regs {
 		if r.fd != d.fd || r.table != d.table {
 			continue
 		}
 		left := leftReg{file: f, epoll: r.epoll, fd: d.fd, epfd: r.epoll.lastFD, line: r.line, closed: rec.Line}
 		switch {
-		case own:
+		case d.table.has(f):
 			x.raiseLeft(rec, &left, "a duplicate keeps the file open")
 		case len(x.raised.left) < maxWarnings:
 			x.raised.left = append(x.raised.left, left)
@@ -81,11 +77,11 @@ func (x *Explainer) keptBehind() {
 	}
 }
 
-// neverRead warns of an eventfd that was written and never read. line is that
-// of its last close.
+// neverRead warns of an eventfd that was written and never read until line, that
+// of its last close or of the end of its process.
 func (x *Explainer) neverRead(fd int, f *file, line int) {
 	d := &x.diagnosis
-	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || x.state.given || !x.state.sawReads || f.made == 0 || f.open > 0 || f.call == "SCM_RIGHTS" {
+	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || x.state.given || !x.state.sawReads || f.made == 0 || f.call == "SCM_RIGHTS" {
 		return
 	}
 	if d.shared || d.ring || f.traits.edges > 0 {
@@ -232,10 +228,7 @@ func (x *Explainer) Finish(halves int) (stories []string, warnings []*Warning, l
 			stories = append(stories, x.story(d, f, 0))
 		}
 		if x.diagnosis.exited {
-			open := f.open
-			f.open = 0
 			x.neverRead(d.fd, f, x.diagnosis.lastLine)
-			f.open = open
 		}
 	}
 	if more := len(seen) - len(stories); more > 0 {
