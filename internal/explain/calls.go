@@ -553,10 +553,6 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	} else if arg(c, 3) != nil {
 		n.say(", with a time-out that the log does not show")
 	}
-	ready := int64(0)
-	if c.HasValue && c.Errno == "" {
-		ready = c.Value
-	}
 	if !known {
 		limit = noLimit
 	}
@@ -565,13 +561,12 @@ func (x *Explainer) epollWait(rec *strace.Record, th *thread) {
 	switch {
 	case n.Outcome == Signalled && slices.Contains(n.Branches, "slept"):
 		n.Ways[len(n.Ways)-1] = "EINTR:slept"
-	case c.HasValue && c.Errno == "" && ready == 0:
+	case c.HasValue && c.Errno == "" && c.Value == 0:
 		n.way("nothing")
 	}
-	if n.zero && n.Outcome != TimedOut {
-		n.say(": nothing ready")
+	if n.sayReady(c) && !x.sayEvents(arg(c, 1), ep) {
+		n.branch("level")
 	}
-	x.sayReady(c, ep, ready)
 	n.sayOutcome(c)
 }
 
@@ -620,23 +615,6 @@ func (n *Note) sayLimit(limit int64) {
 		n.say(", at most ")
 		n.sayTime(limit)
 	}
-}
-
-// sayReady says how many events there are and names them, and reports whether
-// all are of edge-triggered, one-shot or unknown registrations.
-func (x *Explainer) sayReady(c *strace.Call, ep *file, ready int64) (edge bool) {
-	n := &x.note
-	if ready <= 0 {
-		return true
-	}
-	n.say(": ")
-	n.sayInt(ready)
-	n.say(" ready")
-	edge = x.sayEvents(arg(c, 1), ep)
-	if !edge {
-		n.branch("level")
-	}
-	return edge
 }
 
 func itoa(i int) string { return strconv.Itoa(i) }
