@@ -96,7 +96,7 @@ func Text(w io.Writer, r *strace.Reader, x *Explainer, o Options) error {
 	folded := false
 	for first := true; ; first = false {
 		rec, err := r.Next()
-		if first && err == nil {
+		if first && err == nil && o.Paths != nil { // else nothing asks for it
 			x.machine(rec)
 			x.ahead(r.Ahead())
 		}
