@@ -463,20 +463,14 @@ func (x *Explainer) worked(rec *strace.Record, th *thread) {
 		x.diagnosis.exited, th.table.exits = true, true
 	case "eventfd", "eventfd2", "epoll_create", "epoll_create1", "timerfd_create":
 		x.diagnosis.sawMaking = true
-		if c.Name == "timerfd_create" && c.HasValue && c.Errno == "" {
-			if fd, ok := strace.ParseFD(c.Result); ok {
-				if d := th.table.get(fd.N); d != nil {
-					d.file.traits.clock = string(arg(c, 0))
-				}
-			}
+		if d := resultOf(th, c); d != nil && c.Name == "timerfd_create" {
+			d.file.traits.clock = string(arg(c, 0))
 		}
 	case "close":
 		x.closing(rec, th)
 	case "bpf", "perf_event_open", "userfaultfd", "io_uring_setup":
-		if fd, ok := strace.ParseFD(c.Result); ok && c.Errno == "" && c.HasValue {
-			if d := th.table.get(fd.N); d != nil {
-				d.file.traits.mapped = true
-			}
+		if d := resultOf(th, c); d != nil {
+			d.file.traits.mapped = true
 		}
 	case "mmap", "mmap2":
 		if fd, ok := strace.ParseFD(arg(c, 4)); ok && fd.N >= 0 && bytes.Contains(arg(c, 3), []byte("MAP_SHARED")) {
@@ -489,6 +483,15 @@ func (x *Explainer) worked(rec *strace.Record, th *thread) {
 			x.born(int(c.Value))
 		}
 	}
+}
+
+// resultOf is the descriptor that a call has made, nil if it failed or the log
+// does not show it.
+func resultOf(th *thread, c *strace.Call) *descriptor {
+	if fd, ok := strace.ParseFD(c.Result); ok && c.Errno == "" && c.HasValue {
+		return th.table.get(fd.N)
+	}
+	return nil
 }
 
 // born notes a child that may have descriptors of its parent.

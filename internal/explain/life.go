@@ -373,18 +373,23 @@ func (x *Explainer) fcntl(rec *strace.Record, th *thread) {
 	case bytes.HasPrefix(cmd, []byte("F_DUPFD")):
 		x.duplicate(rec, th)
 	case bytes.Equal(cmd, []byte("F_SETFD")):
-		if fd, ok := c.FD(); ok && c.Errno == "" {
-			if d := th.table.get(fd.N); d != nil {
-				d.flags(strace.Has(arg(c, 2), "FD_CLOEXEC", 1), true)
-			}
+		if d := targetOf(th, c); d != nil {
+			d.flags(strace.Has(arg(c, 2), "FD_CLOEXEC", 1), true)
 		}
 	case bytes.HasPrefix(cmd, []byte("F_SETFL")):
-		if fd, ok := c.FD(); ok && c.Errno == "" {
-			if d := th.table.get(fd.N); d != nil && d.file.kind == "eventfd" {
-				d.file.blocking = !strace.Has(arg(c, 2), "O_NONBLOCK", 0o4000)
-			}
+		if d := targetOf(th, c); d != nil && d.file.kind == "eventfd" {
+			d.file.blocking = !strace.Has(arg(c, 2), "O_NONBLOCK", 0o4000)
 		}
 	}
+}
+
+// targetOf is the descriptor of a call that succeeded on it, nil for one that
+// failed or if the log has not shown it before.
+func targetOf(th *thread, c *strace.Call) *descriptor {
+	if fd, ok := c.FD(); ok && c.Errno == "" {
+		return th.table.get(fd.N)
+	}
+	return nil
 }
 
 func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
@@ -606,16 +611,12 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 	req := arg(c, 1)
 	switch {
 	case bytes.Equal(req, []byte("FIONBIO")):
-		if fd, ok := c.FD(); ok && c.Errno == "" {
-			if d := th.table.get(fd.N); d != nil {
-				d.file.blocking = bytes.Equal(arg(c, 2), []byte("[0]"))
-			}
+		if d := targetOf(th, c); d != nil {
+			d.file.blocking = bytes.Equal(arg(c, 2), []byte("[0]"))
 		}
 	case bytes.Equal(req, []byte("FIOCLEX")), bytes.Equal(req, []byte("FIONCLEX")):
-		if fd, ok := c.FD(); ok && c.Errno == "" {
-			if d := th.table.get(fd.N); d != nil {
-				d.flags(len(req) == len("FIOCLEX"), true)
-			}
+		if d := targetOf(th, c); d != nil {
+			d.flags(len(req) == len("FIOCLEX"), true)
 		}
 	case bytes.Equal(req, []byte("KVM_IRQFD")):
 		x.given("kvm_irqfd", "KVM", "a write to it raises an interrupt in the guest", "when that eventfd is written")

@@ -18,18 +18,11 @@ const found = "found: "
 // summary lists at the end of a log what was found, the most serious first.
 func (t *texter) summary(all []*Warning) {
 	for _, group := range alike(all) {
-		t.line(found, plain.Text(entry(group)), plain.Text(remedy(group)))
+		t.line(found, plain.Text(entry(group)), plain.Text(group[0].andRemedy()))
 	}
 	if len(all) > 0 {
 		t.line("efdtrace explain -code CODE says more of each")
 	}
-}
-
-func remedy(group []*Warning) string {
-	if r := group[0].Remedy; r != "" {
-		return "; " + r
-	}
-	return ""
 }
 
 // entry is a group of warnings in the list at the end.

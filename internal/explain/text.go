@@ -190,7 +190,7 @@ func (t *texter) note(n *Note) {
 		t.say(t.b)
 	}
 	for _, group := range alike(n.Warnings) {
-		t.warning(group[0].Code + ": " + together(group) + remedy(group))
+		t.warning(group[0].Code + ": " + together(group) + group[0].andRemedy())
 	}
 	for _, s := range n.Stories {
 		t.line("story: ", plain.Text(s))

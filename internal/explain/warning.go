@@ -109,10 +109,8 @@ func (x *Explainer) raise(c cause, rec *strace.Record, fd, epoll int, words func
 		r.known = map[cause]*Warning{}
 	}
 	w := &Warning{Code: c.code, FD: fd, Epoll: epoll, words: words, first: -1, last: -1}
-	for _, known := range codes {
-		if known.code == c.code {
-			w.Remedy = known.remedy
-		}
+	if i := rank(c.code); i < len(codes) {
+		w.Remedy = codes[i].remedy
 	}
 	w.see(x, rec)
 	r.known[c] = w
@@ -241,11 +239,15 @@ func (x *Explainer) Warnings() []*Warning {
 
 // String is a warning in one line.
 func (w *Warning) String() string {
-	s := w.Code + ": " + w.Text
-	if w.Remedy != "" {
-		s += "; " + w.Remedy
+	return w.Code + ": " + w.Text + w.andRemedy()
+}
+
+// andRemedy is the remedy behind a text, "" without one.
+func (w *Warning) andRemedy() string {
+	if w.Remedy == "" {
+		return ""
 	}
-	return s
+	return "; " + w.Remedy
 }
 
 // where names the lines of a warning: "lines 3, 5, 7 to 30".
