@@ -17,12 +17,7 @@ import (
 // waits-for.
 func codesFound(t *testing.T, log, kernel string) []string {
 	t.Helper()
-	var out []string
-	for _, w := range diagnosed(t, log, kernel) {
-		if w.Code != "waits-for" && !slices.Contains(out, w.Code) {
-			out = append(out, w.Code)
-		}
-	}
+	out := slices.DeleteFunc(codesOf(t, log, kernel), func(c string) bool { return c == "waits-for" })
 	slices.Sort(out)
 	return out
 }
@@ -31,15 +26,9 @@ func diagnosed(t *testing.T, log, kernel string) []*Warning {
 	t.Helper()
 	x := New()
 	x.Kernel = kernel
-	r := strace.NewReader(strings.NewReader(log), 0)
-	for {
-		rec, err := r.Next()
-		if err != nil {
-			break
-		}
-		x.Explain(rec)
+	if err := x.all(strace.NewReader(strings.NewReader(log), 0)); err != nil {
+		t.Fatal(err)
 	}
-	x.Finish(0)
 	return x.Warnings()
 }
 

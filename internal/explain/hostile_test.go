@@ -3,25 +3,18 @@
 package explain
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
 // explained is a log with what there is to say below its lines.
 func explained(t *testing.T, log string, o Options) string {
 	t.Helper()
 	o.FD = -1
-	var b bytes.Buffer
-	if err := Text(&b, strace.NewReader(strings.NewReader(log), 0), New(), o); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
+	return text(t, log, o)
 }
 
 // TestCloseRange: what close_range closes has its story as what close does.

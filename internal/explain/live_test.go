@@ -109,7 +109,9 @@ var also = map[string][]string{
 	"spin-unread":        {"never-read"},
 }
 
+// codesOf are the codes of a log's warnings, each once, the most serious first.
 func codesOf(t *testing.T, log, kernel string) (codes []string) {
+	t.Helper()
 	for _, w := range diagnosed(t, log, kernel) {
 		if !slices.Contains(codes, w.Code) {
 			codes = append(codes, w.Code)

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
+	"github.com/google/go-cmp/cmp"
 )
 
 // shapeOf changes each line of a log as something between strace and its reader
@@ -181,23 +182,6 @@ func saidOf(log string) (out []string) {
 	return append(out, lineNumber.ReplaceAllString(fmt.Sprintf("%q %q", stories, warnings), "line"))
 }
 
-// differ returns the first difference, "" for none.
-func differ(want, got []string) string {
-	for i := range max(len(want), len(got)) {
-		w, g := "", ""
-		if i < len(want) {
-			w = want[i]
-		}
-		if i < len(got) {
-			g = got[i]
-		}
-		if w != g {
-			return fmt.Sprintf("statement %d of %d (%d):\n got %s\nwant %s", i+1, len(want), len(got), g, w)
-		}
-	}
-	return ""
-}
-
 // shapeLogs are logs for shapes: the beginnings of real ones.
 func shapeLogs(t *testing.T) map[string]string {
 	out := map[string]string{}
@@ -237,9 +221,9 @@ func TestShapes(t *testing.T) {
 	first := map[string]string{}
 	try := func(name, log string, want []string) {
 		total++
-		if d := differ(want, saidOf(log)); d != "" {
+		if got := saidOf(log); !slices.Equal(want, got) {
 			if bad[name]++; bad[name] == 1 {
-				first[name] = d
+				first[name] = "(-want +got):\n" + cmp.Diff(want, got)
 			}
 		}
 	}

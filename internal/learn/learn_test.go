@@ -5,7 +5,6 @@ package learn
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/testenv"
+	"github.com/google/go-cmp/cmp"
 )
 
 var update = flag.Bool("update", false, "write docs/learn anew")
@@ -64,8 +64,8 @@ func TestDocsAreFresh(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if d := differs(want, string(got)); d != "" {
-			t.Errorf("%s is stale, efdtrace learn -write docs/learn makes it anew: %s", name, d)
+		if d := cmp.Diff(want, string(got)); d != "" {
+			t.Errorf("%s is stale, efdtrace learn -write docs/learn makes it anew (-program +page):\n%s", name, d)
 		}
 	}
 	entries, err := os.ReadDir(docs)
@@ -94,24 +94,6 @@ func TestFind(t *testing.T) {
 	if _, err := Find("pol"); err == nil || !strings.Contains(err.Error(), "counter") {
 		t.Errorf("Find(pol): %v, want the list", err)
 	}
-}
-
-// differs describes the first line in which two texts differ.
-func differs(want, got string) string {
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range max(len(w), len(g)) {
-		a, b := "", ""
-		if i < len(w) {
-			a = w[i]
-		}
-		if i < len(g) {
-			b = g[i]
-		}
-		if a != b {
-			return fmt.Sprintf("line %d: the program writes\n%s\nand the page has\n%s", i+1, a, b)
-		}
-	}
-	return ""
 }
 
 // The lesson shows the write of 0 while the poller sleeps, and as far as the
