@@ -498,7 +498,7 @@ func (f *file) unregister(ep *file, fd int) {
 // exclusiveOK are the events with which EPOLLEXCLUSIVE goes.
 const exclusiveOK = 1<<0 | 1<<2 | 1<<3 | 1<<4 | 1<<28 | 1<<29 | 1<<31
 
-// exclusivePlain reports whether a mask has no event beside those.
+// exclusivePlain reports whether a mask has no other event than those.
 func exclusivePlain(events []byte) bool {
 	if v, ok := strace.Int(events); ok {
 		return v&^exclusiveOK == 0

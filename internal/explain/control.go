@@ -15,7 +15,7 @@ type reg struct {
 	d       *descriptor
 	mask    events
 	data    uint64
-	line    int // of the ADD that succeeded, 0 where the log has none
+	line    int // of the ADD that succeeded, 0 if the log has none
 	changes int // of the mask
 	same    evidence
 	waits   int // of the table at the last MOD

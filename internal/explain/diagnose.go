@@ -34,7 +34,7 @@ type habits struct {
 	members  []byte
 	given    []given // what its last wait handed out
 	invalid  map[int]*evidence
-	clock    int64 // of its last line, where gapOpen is set
+	clock    int64 // of its last line, if gapOpen is set
 	gapOpen  bool  // its last call could have slept until its next line
 	badClose badClose
 	open     waiting // its call that has not returned so far
@@ -175,7 +175,7 @@ func (x *Explainer) diagnose(rec *strace.Record, k *known) {
 	if th == nil {
 		if kind == doesWork || kind == doesLook {
 			d.shows(rec.PID)
-			x.beside(rec)
+			x.logShows(rec)
 			return
 		}
 		th = x.state.thread(rec.PID)
@@ -192,7 +192,7 @@ func (x *Explainer) diagnose(rec *strace.Record, k *known) {
 	x.gap(rec, th)
 	x.settleClose(rec, th)
 	if !k.concerns {
-		x.beside(rec)
+		x.logShows(rec)
 	}
 	if kind != doesWait && x.lasted(rec, th) >= longWait {
 		h.sleeps++
@@ -228,7 +228,7 @@ func (x *Explainer) diagnose(rec *strace.Record, k *known) {
 func slept(c *strace.Call) bool { return c.Errno != "EAGAIN" || c.Name == "rt_sigtimedwait" }
 
 // lasted is how long a call took at the least, as far as its own times say; -1
-// where they do not.
+// if they do not.
 func (x *Explainer) lasted(rec *strace.Record, th *thread) int64 {
 	switch s := x.took(rec, th); {
 	case s.exact():
@@ -257,8 +257,8 @@ func (x *Explainer) gap(rec *strace.Record, th *thread) {
 	h.gapOpen, h.clock = timed && rec.Call.Duration < 0, now
 }
 
-// beside notes what a call that is none of ours shows of the log as a whole.
-func (x *Explainer) beside(rec *strace.Record) {
+// logShows notes what a call that is none of ours shows of the log as a whole.
+func (x *Explainer) logShows(rec *strace.Record) {
 	d, c := &x.diagnosis, &rec.Call
 	switch c.Name {
 	case "clock_gettime", "clock_gettime64":
@@ -272,7 +272,7 @@ func (x *Explainer) beside(rec *strace.Record) {
 	d.sawOther = true
 }
 
-// releaseOf is the kernel's version in uname's answer, "" where it is not
+// releaseOf is the kernel's version in uname's answer, "" if it is not
 // shown.
 func releaseOf(c *strace.Call) string {
 	for _, a := range c.Args {
@@ -285,7 +285,7 @@ func releaseOf(c *strace.Call) string {
 	return ""
 }
 
-// fileOf is the file of a call's i-th argument; nil where the argument is no
+// fileOf is the file of a call's i-th argument; nil if the argument is no
 // descriptor.
 func (x *Explainer) fileOf(c *strace.Call, th *thread, i int) (int, *file) {
 	fd, ok := fdArg(c, i)
@@ -400,7 +400,7 @@ func sendsFiles(c *strace.Call) bool {
 func isAccept(c *strace.Call) bool { return c.Name == "accept" || c.Name == "accept4" }
 
 // isEnd reports whether a read of 0 bytes means the end of the file. It does
-// not where nothing was asked for, nor of a datagram.
+// not if nothing was asked for, nor of a datagram.
 func isEnd(c *strace.Call, f *file) bool {
 	if f.kind == "UDP socket" || f.kind == "eventfd" || f.kind == "timerfd" {
 		return false

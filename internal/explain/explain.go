@@ -5,7 +5,7 @@
 // took, the story of each descriptor, and warnings for known mistakes.
 //
 // All of it comes from what a line says. Who woke a sleeping call is not in a
-// log, and the order of lines does not tell it: nothing here claims a waker.
+// log, nor in the order of its lines: nothing here claims a waker.
 package explain
 
 import (
@@ -77,7 +77,7 @@ type Explainer struct {
 	// Slept reports whether the call that returns in a line is known to have
 	// slept, from elsewhere than the log. May be nil.
 	Slept func(line int) bool
-	// Kernel is the version that the log is of, "" where it is not known.
+	// Kernel is the version that the log is of, "" if it is not known.
 	Kernel string
 
 	// Elsewhere says by what the log shows that it is of another machine than
@@ -91,7 +91,7 @@ type Explainer struct {
 	clock  clock
 	halves bool // the log has calls in two halves, and so the order of strace
 	note   Note
-	told   Note // scratch: a story
+	tale   Note // scratch: a story
 	state  state
 	known  knownCalls
 	fds    []fdMask // scratch

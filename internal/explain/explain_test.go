@@ -174,7 +174,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// What goes with a process is told of where its end is in the log, unless there
+// What goes with a process is said at its end in the log, unless there
 // may be threads of it that are not.
 func TestStoriesOfProcesses(t *testing.T) {
 	for log, want := range map[string]string{

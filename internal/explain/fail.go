@@ -34,7 +34,7 @@ func (n *Note) wrote() bool {
 }
 
 // isAddress reports whether strace printed an argument as an address: it could
-// not read what is there, or was told not to.
+// not read what is there, or had an option not to.
 func isAddress(a []byte) bool { return bytes.HasPrefix(a, []byte("0x")) }
 
 // inUser reports whether an address is below the end of user space on every
@@ -279,7 +279,7 @@ func (n *Note) makeFails(c *strace.Call) {
 	}
 }
 
-// ctlFails is for epoll_ctl. plain says that EPOLLEXCLUSIVE stands beside
+// ctlFails is for epoll_ctl. plain says that EPOLLEXCLUSIVE stands with
 // nothing that it may not.
 func (n *Note) ctlFails(c *strace.Call, op string, ep, target *file, exclusive, plain bool) {
 	if c.Errno == "ELOOP" {
@@ -292,7 +292,7 @@ func (n *Note) ctlFails(c *strace.Call, op string, ep, target *file, exclusive, 
 	}
 }
 
-// ctlInvalid tells the causes of EINVAL apart, as far as the call shows them.
+// ctlInvalid distinguishes the causes of EINVAL, as far as the call shows them.
 func (n *Note) ctlInvalid(op string, ep, target *file, exclusive, plain bool) {
 	known := ep.made > 0 || ep.waits > 0 // and so an epoll
 	switch {

@@ -50,7 +50,7 @@ func each(log []byte, f func(rec *strace.Record, n *Note)) {
 }
 
 // How far each failed call of a real log came, on the oldest and the newest
-// reviewed kernel and one between: held against the source by a person.
+// reviewed kernel and one between: compared with the source by a person.
 func TestFailedCallsReach(t *testing.T) {
 	const name = "testdata/errors-f.reached"
 	testenv.Tree(t, "../../testdata/strace", "testdata")

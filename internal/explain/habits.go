@@ -29,7 +29,7 @@ func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, loo
 }
 
 // idleRuns is how many looks in a row make a loop. An event loop that has work
-// of its own looks now and then, many times: where the log has its start, more
+// of its own looks now and then, many times: if the log has its start, more
 // are wanted.
 func (x *Explainer) idleRuns() int {
 	if x.diagnosis.sawMaking {
@@ -150,7 +150,7 @@ type herd struct {
 	evidence
 }
 
-// maxTasks bounds the tasks of a herd that are told apart.
+// maxTasks bounds the tasks of a herd that are distinguished.
 const maxTasks = 64
 
 func (x *Explainer) herded(th *thread, g *given) {

@@ -337,7 +337,7 @@ func sorted(regs map[int]*reg) []*reg {
 	return out
 }
 
-// kernelBug warns where the log is of a kernel that is known to lose the
+// kernelBug warns if the log is of a kernel that is known to lose the
 // expiry of epoll_wait's time-out.
 func (x *Explainer) kernelBug(hung []waiting) {
 	d := &x.diagnosis

@@ -70,7 +70,7 @@ func (f *file) wrote8(c *strace.Call, v uint64, valued bool) {
 		return
 	}
 	if !valued || c.Value != 8 || v == 0 || f.book.writes < 0 {
-		f.book = ledger{writes: -1} // no eventfd takes that, or it cannot be told
+		f.book = ledger{writes: -1} // no eventfd takes that, or that is not known
 		return
 	}
 	f.book.writes++

@@ -18,8 +18,8 @@ func TestKnownCalls(t *testing.T) {
 			k := calls.of(name)
 			places[k] = true
 			c := strace.Call{Name: name}
-			if k.name != name || k.class != classOf(&c) || k.concerns != Concerns(name) || k.proves != proofs[name] || k.native == elsewhere(name) ||
-				(k.handler == nil) != (handlerOf(name) == nil) {
+			if k.name != name || k.class != classOf(&c) || k.concerns != Concerns(name) ||
+				k.proves != proofs[name] || k.native == elsewhere(name) || (k.handler == nil) != (handlerOf(name) == nil) {
 				t.Errorf("%q is known as %+v", name, k)
 			}
 		}

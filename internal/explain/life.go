@@ -540,13 +540,17 @@ func (x *Explainer) sigreturn(rec *strace.Record, th *thread) {
 
 func (x *Explainer) signal(rec *strace.Record) {
 	th := x.state.find(rec.PID)
-	if th == nil || th.interrupted.name == "" || th.interrupted.told || !Concerns(th.interrupted.name) && th.interrupted.name != "read" && th.interrupted.name != "write" {
+	if th == nil {
 		return
 	}
-	th.interrupted.told = true
+	was := &th.interrupted
+	if was.name == "" || was.signalled || waits(was.name) && !Concerns(was.name) {
+		return
+	}
+	was.signalled = true
 	n := &x.note
 	n.say("ends the wait of line ")
-	n.sayInt(int64(th.interrupted.line))
+	n.sayInt(int64(was.line))
 	n.path("signal")
 }
 
@@ -561,7 +565,7 @@ func (x *Explainer) exit(rec *strace.Record) {
 	}
 	if th != nil {
 		x.state.dropThread(th)
-		if len(x.state.threads) > 0 { // else the log is at its end, and tells what is open
+		if len(x.state.threads) > 0 { // else the log is at its end, and lists what is open
 			x.ends(rec, th, false)
 		} else {
 			th.table.threads--
@@ -569,7 +573,7 @@ func (x *Explainer) exit(rec *strace.Record) {
 	}
 }
 
-// ends tells of the files that go with a process, or with its execve.
+// ends adds the stories of the files that go with a process, or with its execve.
 func (x *Explainer) ends(rec *strace.Record, th *thread, onExec bool) {
 	for _, d := range th.table.leaves(rec.Line, onExec) {
 		if f := d.file; f.kind == "eventfd" || f.kind == "epoll" {

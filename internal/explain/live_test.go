@@ -103,7 +103,7 @@ func TestMistakesLive(t *testing.T) {
 	}
 }
 
-// also are codes that a program shows beside its own.
+// also are codes that a program shows with its own.
 var also = map[string][]string{
 	"ghost-registration": {"registration-left", "closed-by-other"},
 	"spin-unread":        {"never-read"},

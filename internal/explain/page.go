@@ -12,7 +12,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
-// How what is said is laid out: folded where it has been said before, wrapped
+// How what is said is laid out: folded if it has been said before, wrapped
 // to a width, in the characters that the reader's terminal has.
 
 // fold is what has been said of which line, and the lines in a row of which the
@@ -204,7 +204,7 @@ func (t *texter) say(b []byte) {
 }
 
 // cutAt returns how much of b goes into so many columns: up to a blank, all of
-// it where there is no width or no blank.
+// it if there is no width or no blank.
 func cutAt(b []byte, columns int) int {
 	if columns <= 0 || utf8.RuneCount(b) <= columns {
 		return len(b)

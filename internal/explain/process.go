@@ -79,7 +79,7 @@ func (m *mail) send(f *file) {
 	case len(m.files) < maxMail:
 		m.files = append(m.files, f)
 	default:
-		*m = mail{ahead: math.MaxInt} // too many to tell them apart
+		*m = mail{ahead: math.MaxInt} // too many to keep their order
 	}
 }
 

@@ -75,8 +75,8 @@ func eventsOf(mask []byte) events {
 
 // given is a descriptor that a wait handed out.
 type given struct {
-	fd   int   // -1 where the log does not say
-	file *file // nil where the log does not say
+	fd   int   // -1 if the log does not say
+	file *file // nil if the log does not say
 	data uint64
 	mask events
 	sure bool // fd is the descriptor, not a guess by its data
@@ -235,7 +235,7 @@ func (x *Explainer) readyEpoll(c *strace.Call, th *thread, ep *file) {
 	})
 }
 
-// readyPoll collects what a poll found, and returns the time left, -1 where it
+// readyPoll collects what a poll found, and returns the time left, -1 if it
 // is not said.
 func (x *Explainer) readyPoll(c *strace.Call, th *thread) (left int64) {
 	note, left := timeLeft(c)
@@ -351,7 +351,7 @@ func (th *thread) goPoller(ep *file, data uint64) bool {
 	return ep.runtime || th.table.golang && ep.made == 0 && data >= 1<<16
 }
 
-// kind tells by which code a run is named.
+// kind returns the code that a run is named by.
 func (u *run) kind() string {
 	switch m := u.mask; {
 	case m&evOut != 0 && m&(evIn|evPri|evNorm) == 0:

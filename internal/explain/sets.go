@@ -207,7 +207,7 @@ func (x *Explainer) unitOf(rec *strace.Record, th *thread, limit int64, known bo
 func isWholeWait(rec *strace.Record) bool { return rec.Call.Whole && rec.Call.Restarts == "" }
 
 // outOfRange reports whether the second number of a time-out is not below a
-// second. unit is 1000 where it counts microseconds.
+// second. unit is 1000 if it counts microseconds.
 func outOfRange(a []byte, unit int64) bool {
 	if strace.Null(a) || isAddress(a) {
 		return false

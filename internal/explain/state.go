@@ -28,9 +28,9 @@ type thread struct {
 }
 
 type interrupted struct {
-	name string
-	line int
-	told bool // the signal that ended it was in the log: later ones did not
+	name      string
+	line      int
+	signalled bool // the signal that ended it was in the log: later ones did not
 }
 
 // made is a descriptor that was made a moment ago, for patterns.
@@ -45,9 +45,9 @@ type descriptor struct {
 	fd      int
 	file    *file
 	closed  int  // line of its close, 0 while open
-	source  int  // the number that it is a duplicate of, where duped is set
-	duped   int  // line of the dup, 0 where it is none
-	closer  int  // the thread that closed it, 0 where that is not known
+	source  int  // the number that it is a duplicate of, if duped is set
+	duped   int  // line of the dup, 0 if it is none
+	closer  int  // the thread that closed it, 0 if that is not known
 	asked   int  // line of the last select that asks it
 	cloexec bool // known to be close-on-exec
 	flagged bool // the log has the call that set that

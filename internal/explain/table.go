@@ -80,7 +80,7 @@ func (d *descriptor) close(line int) {
 }
 
 // open has the descriptors from first to last that are open, in the order of
-// their numbers. They may be closed meanwhile.
+// their numbers. They may be closed between two of them.
 func (t *table) open(first, last int) iter.Seq[*descriptor] {
 	return func(yield func(*descriptor) bool) {
 		for _, d := range t.low {

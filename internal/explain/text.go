@@ -18,8 +18,8 @@ import (
 
 // Options say what to print of a log.
 type Options struct {
-	Paths   func(name string) *ktrace.Path // the documented path, nil where there is none
-	Files   func(name string) *ktrace.Path // that of a file's poll operation; Paths where it is nil
+	Paths   func(name string) *ktrace.Path // the documented path, nil if there is none
+	Files   func(name string) *ktrace.Path // that of a file's poll operation; Paths if it is nil
 	NoPaths string                         // why no path holds for this log, "" if Paths are right
 	PID     int                            // only this thread's lines, 0 for all
 	FD      int                            // only calls about this descriptor, -1 for all
@@ -28,7 +28,7 @@ type Options struct {
 	Soon    func() bool // reports whether more of the log, or its end, comes soon; may be nil
 	Only    string      // OnlyWarnings, or "" for everything
 
-	EachPath bool // print the trees below each call, not only where they are new
+	EachPath bool // print the trees below each call, not only the first time
 	Fold     bool // say of a line that it is as an earlier one, and count such lines in a row
 	Width    int  // at which sentences are wrapped, 0 for never
 	ASCII    bool // no other characters in what is said
@@ -351,7 +351,7 @@ func (t *texter) tree(name string, n *Note, when string) {
 	t.before[name] = trees
 }
 
-// rows prints what is new in a tree. A run of functions that have been told
+// rows prints what is new in a tree. A run of functions that have been said
 // and lead nowhere else stands on one line.
 func (t *texter) rows(p *ktrace.Path, depth int, n *node, note *Note, branch string) {
 	t.start()
@@ -378,7 +378,7 @@ func (t *texter) rows(p *ktrace.Path, depth int, n *node, note *Note, branch str
 	}
 }
 
-// condition says on what a branch depends that the log does not tell.
+// condition says on what a branch depends that the log does not show.
 func condition(n *Note, branch string) string {
 	switch {
 	case !slices.Contains(n.Maybe, branch):

@@ -152,7 +152,7 @@ func (x *Explainer) timerSet(rec *strace.Record, th *thread) {
 	w.evidence(&p.evidence)
 }
 
-// valueOf is it_value of a struct itimerspec; none where it disarms.
+// valueOf is it_value of a struct itimerspec; none if it disarms.
 func valueOf(a []byte) (ns int64, ok bool) {
 	_, v, found := bytes.Cut(a, []byte("it_value="))
 	if !found {

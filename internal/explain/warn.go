@@ -12,7 +12,7 @@ import (
 )
 
 // leftBehind warns of registrations that outlive a descriptor because the
-// file has another. Where that is another process's, its execve or its own
+// file has another. If that is another process's, its execve or its own
 // close may still end it.
 func (x *Explainer) leftBehind(rec *strace.Record, d *descriptor) {
 	f := d.file
@@ -81,7 +81,8 @@ func (x *Explainer) keptBehind() {
 // of its last close or of the end of its process.
 func (x *Explainer) neverRead(fd int, f *file, line int) {
 	d := &x.diagnosis
-	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || x.state.given || !x.state.sawReads || f.made == 0 || f.call == "SCM_RIGHTS" {
+	if f.kind != "eventfd" || f.writes == 0 || f.reads > 0 || f.kernel != "" || f.made == 0 ||
+		f.call == "SCM_RIGHTS" || x.state.given || !x.state.sawReads {
 		return
 	}
 	if d.shared || d.ring || f.traits.edges > 0 {
@@ -122,9 +123,9 @@ func times(n int) string {
 	return strconv.Itoa(n) + " times"
 }
 
-// story tells what became of an eventfd or epoll.
+// story says what became of an eventfd or epoll.
 func (x *Explainer) story(d *descriptor, f *file, closed int) string {
-	n := &x.told
+	n := &x.tale
 	n.Summary = n.Summary[:0]
 	n.sayFD(f.kind, d.fd)
 	if d.duped > 0 {
@@ -208,8 +209,8 @@ func (n *Note) sayTotal(f *file, count int, v uint64) {
 }
 
 // Finish returns the stories of what is open when the log ends, the warnings
-// that its end completes, and what had to be let go. halves is how many first
-// halves the reader let go. A second call returns only the last of them.
+// that its end completes, and what had to be dropped. halves is how many first
+// halves the reader dropped. A second call returns only the last of them.
 func (x *Explainer) Finish(halves int) (stories []string, warnings []*Warning, lost []string) {
 	n := &x.note
 	n.Warnings = n.Warnings[:0]

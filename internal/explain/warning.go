@@ -14,15 +14,15 @@ import (
 // Warning is a known mistake that the log shows in full.
 type Warning struct {
 	Code   string
-	FD     int   // -1 where it is about none
-	Epoll  int   // -1 where it is about none
+	FD     int   // -1 if it is about none
+	Epoll  int   // -1 if it is about none
 	Lines  []int // the first that show it, and the last
-	Count  int   // how often it is there so far, 0 where that says nothing
+	Count  int   // how often it is there so far, 0 if that says nothing
 	Text   string
 	Remedy string
 
 	words func(*Warning) string // builds Text once more when the count went on
-	first int64                 // time of the first, -1 where the log has none
+	first int64                 // time of the first, -1 if the log has none
 	last  int64
 }
 
@@ -95,7 +95,7 @@ type raised struct {
 }
 
 // raise adds a warning to the note, or counts on what was raised before. It
-// returns the warning, nil where there are too many.
+// returns the warning, nil if there are too many.
 func (x *Explainer) raise(c cause, rec *strace.Record, fd, epoll int, words func(*Warning) string) *Warning {
 	r := &x.raised
 	if w := r.known[c]; w != nil {
@@ -185,7 +185,7 @@ func keep(lines []int, line int) []int {
 type evidence struct {
 	count       int
 	lines       []int
-	first, last int64 // times, -1 where there are none
+	first, last int64 // times, -1 if there are none
 }
 
 func (e *evidence) reset() { *e = evidence{lines: e.lines[:0], first: -1, last: -1} }
@@ -208,7 +208,7 @@ func (x *Explainer) stamp(rec *strace.Record) (ns int64, ok bool) {
 	return x.clock.now, rec.Clock != strace.NoClock && x.clock.tick < 1e9
 }
 
-// rate says how fast it went, where the log has times finer than a second.
+// rate says how fast it went, if the log has times finer than a second.
 func (w *Warning) rate() string {
 	d := w.last - w.first
 	if w.first < 0 || w.Count < 2 || d <= 0 {

@@ -58,7 +58,7 @@ func (n *Note) implied(p *ktrace.Path) (out []string) {
 	return out
 }
 
-// own is how a tree names a poll operation that the log does not tell.
+// own is how a tree names a poll operation that the log does not show.
 const own = "file->f_op->poll"
 
 // noPoll is a file that is known to have no poll operation, and defaultMask is

@@ -22,7 +22,7 @@ func treeOf(t *testing.T, log string) string {
 	return tree
 }
 
-// A file is asked through its own poll operation, as far as the log tells what
+// A file is asked through its own poll operation, as far as the log shows what
 // it is: by the call that made it, by -y and -yy, through dup and fork.
 func TestPollOperations(t *testing.T) {
 	const in = ", events=POLLIN}], 1, 0) = 0 (Timeout)\n"
