@@ -23,8 +23,8 @@ type mistake struct {
 	do         func(mended bool)
 }
 
-// turns leave a row that is long enough if Go's scheduler breaks in once.
-const turns = 18
+// turns leave a row that is long enough though the scheduler breaks in a few times.
+const turns = 64
 
 // must ends the program if a call fails that has to succeed.
 func must[T any](v T, err error) T {
@@ -152,7 +152,7 @@ var mistakes = []mistake{
 	}},
 	{name: "spin-unread by select", code: "spin-unread", do: func(mended bool) {
 		r, w := pipe()
-		must(unix.Write(w, []byte("some bytes of data")))
+		must(unix.Write(w, make([]byte, turns)))
 		for range turns {
 			var set unix.FdSet
 			set.Set(r)

@@ -242,7 +242,7 @@ func (w *Warning) String() string {
 	return w.Code + ": " + w.Text + w.andRemedy()
 }
 
-// andRemedy is the remedy behind a text, "" without one.
+// andRemedy is the remedy that follows a text, "" without one.
 func (w *Warning) andRemedy() string {
 	if w.Remedy == "" {
 		return ""

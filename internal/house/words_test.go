@@ -22,15 +22,15 @@ var wordLimits = []struct {
 	most    int
 	aim     int
 }{
-	{"what", `[Ww]hat`, 302, 6},
-	{"where", `[Ww]here`, 173, 25},
+	{"what", `[Ww]hat`, 301, 6},
+	{"where", `[Ww]here`, 143, 25},
 	{"who", `[Ww]ho`, 12, 2},
-	{"told, tell", `[Tt]old|[Tt]ells?|[Tt]elling`, 17, 1},
+	{"told, tell", `[Tt]old|[Tt]ells?|[Tt]elling`, 4, 1},
 	{"behind", `[Bb]ehind`, 40, 4},
-	{"beside", `[Bb]eside`, 8, 0},
-	{"meanwhile", `[Mm]eanwhile`, 1, 0},
+	{"beside", `[Bb]eside`, 5, 0},
+	{"meanwhile", `[Mm]eanwhile`, 0, 0},
 	{"at once", `[Aa]t once`, 15, 3},
-	{"let go", `[Ll]ets? go|[Ll]etting go`, 5, 1},
+	{"let go", `[Ll]ets? go|[Ll]etting go`, 3, 1},
 	{"held against", `held against|holds? [a-z]+ against|holds? against`, 2, 0},
 	{"to be had", `to be had`, 0, 0},
 }
