@@ -96,10 +96,10 @@ func (d *descriptor) finish() {
 	}
 	d.cleanup.Stop()
 	if file := d.file(); file != nil {
-		callCloseFile(file, int(d.fd))
+		callCloseFile(d, file)
 		return
 	}
-	callClose(int(d.fd))
+	callCloseOf(d, int(d.fd))
 }
 
 // file is the os.File that owns the fd, nil if d owns it itself.

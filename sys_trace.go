@@ -6,10 +6,11 @@ import (
 	"errors"
 	"os"
 	"runtime"
-	"slices"
+	"sync"
 	"time"
 	"unsafe"
 
+	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,7 +24,8 @@ import (
 // before tracing is set for the first time.
 var report func(*record)
 
-// record is one system call as it was made.
+// record is one system call as it was made. Records are used again, and the
+// memory of their slices with them.
 type record struct {
 	name          string
 	kind          recordKind
@@ -35,7 +37,15 @@ type record struct {
 	start         time.Time
 	mono          time.Duration
 	took          time.Duration
+	closes        *descriptor // the handle that a close is of
+	link          fdKind      // what is being closed
+
+	text        callText
+	uapiPollFDs []uapi.PollFD
+	uapiEvents  []uapi.EpollEvent
 }
+
+var records = sync.Pool{New: func() any { return new(record) }}
 
 // recordKind says how the arguments of a call print.
 type recordKind uint8
@@ -68,23 +78,63 @@ type memory struct {
 	ts        []timespec
 	mask, old []SigSet
 	events    []EpollEvent
-	link      string // of a descriptor that is being closed
+}
+
+// forget empties m, and keeps its memory for the next call.
+func (m *memory) forget() {
+	m.bytes, m.fds, m.ts, m.mask, m.old, m.events = m.bytes[:0], m.fds[:0], m.ts[:0], m.mask[:0], m.old[:0], m.events[:0]
+	for i := range m.sets {
+		m.sets[i] = m.sets[i][:0]
+	}
+}
+
+func (m *memory) saveCounter(v *uint64) {
+	m.bytes = append(m.bytes, (*[8]byte)(unsafe.Pointer(v))[:]...)
+}
+
+func (m *memory) saveSets(r, w, x []fdWord) {
+	for i, set := range [...][]fdWord{r, w, x} {
+		m.sets[i] = append(m.sets[i], set...)
+	}
+}
+
+// save appends the content of p, if there is one.
+func save[T any](s []T, p *T) []T {
+	if p != nil {
+		s = append(s, *p)
+	}
+	return s
 }
 
 // begin locks the goroutine to its thread until done, so that the TID is that
 // of the call, and of the tracer.
 func begin(kind recordKind, name string, args ...uintptr) *record {
 	runtime.LockOSThread()
-	r := &record{kind: kind, name: name, tid: unix.Gettid()}
+	r := records.Get().(*record)
+	r.kind, r.name, r.tid, r.closes, r.link = kind, name, unix.Gettid(), nil, 0
+	r.before.forget()
+	r.after.forget()
+	r.arg = [6]uintptr{}
 	copy(r.arg[:], args)
 	return r
 }
 
 func (r *record) now() {
-	var ts unix.Timespec
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	r.mono = time.Duration(ts.Nano())
 	r.start = time.Now()
+	r.mono = r.start.Sub(epoch) + clockAtEpoch
+}
+
+// clockAtEpoch is CLOCK_MONOTONIC, which Go's monotonic clock readings are of,
+// at epoch: at most that, and as a rule less than a microsecond below it. AddTracer sets it.
+var clockAtEpoch time.Duration
+
+// findClock sets clockAtEpoch. Of a few readings, the latest is the closest one.
+func findClock() {
+	for range 16 {
+		var ts unix.Timespec
+		unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+		clockAtEpoch = max(clockAtEpoch, time.Duration(ts.Nano())-monotonic())
+	}
 }
 
 func (r *record) end(ret int, errno unix.Errno) {
@@ -98,17 +148,11 @@ func (r *record) end(ret int, errno unix.Errno) {
 func (r *record) done() {
 	defer runtime.UnlockOSThread()
 	report(r)
+	records.Put(r)
 }
 
 func addr[T any](p *T) uintptr       { return uintptr(unsafe.Pointer(p)) }
 func addrSlice[T any](s []T) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
-func counterBytes(v *uint64) []byte  { return slices.Clone((*[8]byte)(unsafe.Pointer(v))[:]) }
-func deref[T any](p *T) (content []T) {
-	if p != nil {
-		content = []T{*p}
-	}
-	return content
-}
 
 func callEventfd2(initval, flags uint32) (int, unix.Errno) {
 	if tracing.Load() == nil {
@@ -135,7 +179,7 @@ func callRead(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
 	r.now()
 	n, errno := sysRead(fd, v)
 	r.end(n, errno)
-	r.after.bytes = counterBytes(v)
+	r.after.saveCounter(v)
 	r.done()
 	return n, errno
 }
@@ -149,7 +193,7 @@ func callReadBytes(fd int, b []byte) (int, unix.Errno) {
 	n, errno := sysReadBytes(fd, b)
 	r.end(n, errno)
 	if errno == 0 {
-		r.after.bytes = slices.Clone(b[:n])
+		r.after.bytes = append(r.after.bytes, b[:n]...)
 	}
 	r.done()
 	return n, errno
@@ -164,7 +208,7 @@ func callPreadv2(fd int, v *uint64) (int, unix.Errno) {
 	r.now()
 	n, errno := sysPreadv2(fd, v)
 	r.end(n, errno)
-	r.after.bytes = counterBytes(v)
+	r.after.saveCounter(v)
 	r.done()
 	return n, errno
 }
@@ -178,7 +222,7 @@ func callWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
 		return sysWriteNonblock(fd, v)
 	}
 	r := begin(kindWrite, "write", uintptr(fd), addr(v), 8)
-	r.before.bytes = counterBytes(v)
+	r.before.saveCounter(v)
 	r.now()
 	n, errno := sysWrite(fd, v)
 	r.end(n, errno)
@@ -186,12 +230,15 @@ func callWrite(fd int, v *uint64, sleeps bool) (int, unix.Errno) {
 	return n, errno
 }
 
-func callClose(fd int) unix.Errno {
+func callClose(fd int) unix.Errno { return callCloseOf(nil, fd) }
+
+// callCloseOf closes fd, which is d's, or no handle's if d is nil.
+func callCloseOf(d *descriptor, fd int) unix.Errno {
 	if tracing.Load() == nil {
 		return sysClose(fd)
 	}
 	r := begin(kindClose, "close", uintptr(fd))
-	r.before.link = fdLink(fd)
+	r.closes, r.link = d, kindOfFD(fd)
 	r.now()
 	errno := sysClose(fd)
 	r.end(0, errno)
@@ -199,15 +246,15 @@ func callClose(fd int) unix.Errno {
 	return errno
 }
 
-// callCloseFile closes file, which owns fd. The runtime takes fd out of its poller
-// first, in the time of the call.
-func callCloseFile(file *os.File, fd int) {
+// callCloseFile closes file, which owns d's fd. The runtime takes the fd out of
+// its poller first, in the time of the call.
+func callCloseFile(d *descriptor, file *os.File) {
 	if tracing.Load() == nil {
 		file.Close()
 		return
 	}
-	r := begin(kindClose, "close", uintptr(fd))
-	r.before.link = fdLink(fd)
+	r := begin(kindClose, "close", uintptr(d.fd))
+	r.closes, r.link = d, kindOfFD(int(d.fd))
 	r.now()
 	err := file.Close()
 	var errno unix.Errno
@@ -233,11 +280,12 @@ func callPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 		return sysPpoll(unsafe.SliceData(fds), len(fds), ts, mask)
 	}
 	r := begin(kindPpoll, timeCall("ppoll"), addrSlice(fds), uintptr(len(fds)), addr(ts), addr(mask), sigsetSize)
-	r.before = memory{fds: slices.Clone(fds), ts: deref(ts), mask: deref(mask)}
+	b, a := &r.before, &r.after
+	b.fds, b.ts, b.mask = append(b.fds, fds...), save(b.ts, ts), save(b.mask, mask)
 	r.now()
 	n, errno := sysPpoll(unsafe.SliceData(fds), len(fds), ts, mask)
 	r.end(n, errno)
-	r.after = memory{fds: slices.Clone(fds), ts: deref(ts)}
+	a.fds, a.ts = append(a.fds, fds...), save(a.ts, ts)
 	r.done()
 	return n, errno
 }
@@ -248,17 +296,16 @@ func callPselect6(nfds int, rs, ws, xs []fdWord, ts *timespec, mask *SigSet) (in
 		return sysPselect6(nfds, rp, wp, xp, ts, arg.pointer())
 	}
 	r := begin(kindPselect6, timeCall("pselect6"), uintptr(nfds), addr(rp), addr(wp), addr(xp), addr(ts))
-	r.before = memory{sets: cloneSets(rs, ws, xs), ts: deref(ts), mask: deref(mask)}
+	b := &r.before
+	b.saveSets(rs, ws, xs)
+	b.ts, b.mask = save(b.ts, ts), save(b.mask, mask)
 	r.now()
 	n, errno := sysPselect6(nfds, rp, wp, xp, ts, arg.pointer())
 	r.end(n, errno)
-	r.after = memory{sets: cloneSets(rs, ws, xs), ts: deref(ts)}
+	r.after.saveSets(rs, ws, xs)
+	r.after.ts = save(r.after.ts, ts)
 	r.done()
 	return n, errno
-}
-
-func cloneSets(r, w, x []fdWord) [3][]fdWord {
-	return [3][]fdWord{slices.Clone(r), slices.Clone(w), slices.Clone(x)}
 }
 
 func callEpollCreate1(flags int) (int, unix.Errno) {
@@ -278,7 +325,7 @@ func callEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
 		return sysEpollCtl(epfd, op, fd, ev)
 	}
 	r := begin(kindEpollCtl, "epoll_ctl", uintptr(epfd), uintptr(op), uintptr(fd), addr(ev))
-	r.before.events = deref(ev)
+	r.before.events = save(r.before.events, ev)
 	r.now()
 	errno := sysEpollCtl(epfd, op, fd, ev)
 	r.end(0, errno)
@@ -291,11 +338,11 @@ func callEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (in
 		return sysEpollPwait(epfd, unsafe.SliceData(events), len(events), uintptr(msec), mask)
 	}
 	r := begin(kindEpollPwait, "epoll_pwait", uintptr(epfd), addrSlice(events), uintptr(len(events)), uintptr(msec), addr(mask), sigsetSize)
-	r.before.mask = deref(mask)
+	r.before.mask = save(r.before.mask, mask)
 	r.now()
 	n, errno := sysEpollPwait(epfd, unsafe.SliceData(events), len(events), uintptr(msec), mask)
 	r.end(n, errno)
-	r.after.events = slices.Clone(events[:max(r.ret, 0)])
+	r.after.events = append(r.after.events, events[:max(r.ret, 0)]...)
 	r.done()
 	return n, errno
 }
@@ -305,11 +352,11 @@ func callEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) 
 		return sysEpollPwait2(epfd, unsafe.SliceData(events), len(events), ts, mask)
 	}
 	r := begin(kindEpollPwait2, "epoll_pwait2", uintptr(epfd), addrSlice(events), uintptr(len(events)), addr(ts), addr(mask), sigsetSize)
-	r.before = memory{ts: deref(ts), mask: deref(mask)}
+	r.before.ts, r.before.mask = save(r.before.ts, ts), save(r.before.mask, mask)
 	r.now()
 	n, errno := sysEpollPwait2(epfd, unsafe.SliceData(events), len(events), ts, mask)
 	r.end(n, errno)
-	r.after.events = slices.Clone(events[:max(r.ret, 0)])
+	r.after.events = append(r.after.events, events[:max(r.ret, 0)]...)
 	r.done()
 	return n, errno
 }
@@ -331,11 +378,11 @@ func callRtSigprocmask(how int, set, old *SigSet) unix.Errno {
 		return sysRtSigprocmask(how, set, old)
 	}
 	r := begin(kindRtSigprocmask, "rt_sigprocmask", uintptr(how), addr(set), addr(old), sigsetSize)
-	r.before.mask = deref(set)
+	r.before.mask = save(r.before.mask, set)
 	r.now()
 	errno := sysRtSigprocmask(how, set, old)
 	r.end(0, errno)
-	r.after.old = deref(old)
+	r.after.old = save(r.after.old, old)
 	r.done()
 	return errno
 }
@@ -345,7 +392,7 @@ func callOpen(path []byte) (int, unix.Errno) {
 		return sysOpen(path)
 	}
 	r := begin(kindOpenat, "openat", 0, addrSlice(path))
-	r.before.bytes = slices.Clone(path[:len(path)-1])
+	r.before.bytes = append(r.before.bytes, path[:len(path)-1]...)
 	r.now()
 	fd, errno := sysOpen(path)
 	r.end(fd, errno)

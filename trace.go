@@ -3,9 +3,11 @@
 package efd
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +48,11 @@ var tracing atomic.Pointer[tracers]
 // tracers is never changed: AddTracer and remove put another in its place.
 type tracers struct{ list []*tracer }
 
-type tracer struct{ fn func(*Call) }
+type tracer struct {
+	fn       func(*Call)
+	filtered bool // by of
+	of       []syscall.Conn
+}
 
 var tracersMu sync.Mutex
 
@@ -70,7 +76,32 @@ func AddTracer(fn func(*Call)) (remove func()) {
 	if fn == nil {
 		panic("efd: AddTracer: fn is nil")
 	}
-	t := &tracer{fn}
+	return addTracer(&tracer{fn: fn})
+}
+
+// AddTracerOf is [AddTracer] for the calls of conns alone: those on the
+// descriptor of one, a [Poll], [Select] or [PollSet.Wait] with it among others,
+// and an epoll_ctl by which it is registered. The waits of an [Epoll] are calls
+// of the Epoll, which may be one of conns. The calls of others cost a comparison
+// each. Without conns none is reported.
+//
+// An [EventFD] or Epoll is meant itself, its close included, and not another file that
+// has its number later. It stays reachable until remove. Any other Conn is asked
+// for its number at each call, and an [FD] is the number. A nil fn panics, and so
+// does a nil Conn.
+func AddTracerOf(fn func(*Call), conns ...syscall.Conn) (remove func()) {
+	if fn == nil {
+		panic("efd: AddTracerOf: fn is nil")
+	}
+	for _, c := range conns {
+		if errors.Is(checkKey(c), errNilConn) {
+			panic("efd: AddTracerOf: a Conn is nil")
+		}
+	}
+	return addTracer(&tracer{fn: fn, filtered: true, of: slices.Clone(conns)})
+}
+
+func addTracer(t *tracer) (remove func()) {
 	changeTracers(func(list []*tracer) []*tracer { return append(list, t) })
 	return func() {
 		changeTracers(func(list []*tracer) []*tracer {
@@ -83,6 +114,7 @@ func changeTracers(change func([]*tracer) []*tracer) {
 	tracersMu.Lock()
 	defer tracersMu.Unlock()
 	if report == nil {
+		findClock()
 		report = reportAll
 	}
 	var list []*tracer
@@ -94,6 +126,45 @@ func changeTracers(change func([]*tracer) []*tracer) {
 		return
 	}
 	tracing.Store(&tracers{list})
+}
+
+// wants reports whether r is a call of t's conns.
+func (t *tracer) wants(r *record) bool {
+	return slices.ContainsFunc(t.of, func(c syscall.Conn) bool {
+		switch c := c.(type) {
+		case *EventFD:
+			return r.isOf(&c.d)
+		case *Epoll:
+			return r.isOf(&c.d)
+		case FD:
+			return r.has(int(c))
+		}
+		of := false
+		control(c, func(fd uintptr) { of = r.has(int(fd)) })
+		return of
+	})
+}
+
+// isOf reports whether the call is of d, whose number is its own until the close.
+func (r *record) isOf(d *descriptor) bool {
+	return r.closes == d || d.state.Load()&isLive != 0 && r.has(int(d.fd))
+}
+
+// has reports whether fd is among the descriptors of the call.
+func (r *record) has(fd int) bool {
+	switch r.kind {
+	case kindPpoll:
+		return slices.ContainsFunc(r.before.fds, func(f PollFD) bool { return int(f.FD) == fd })
+	case kindPselect6:
+		return slices.ContainsFunc(r.before.sets[:], func(set []fdWord) bool {
+			return word(set, fd/fdWordBits)&(1<<(fd%fdWordBits)) != 0
+		})
+	case kindEpollCtl:
+		return fd == r.fd() || fd == int(int32(r.arg[2]))
+	case kindEventfd2, kindEpollCreate1, kindOpenat:
+		return fd == r.ret
+	}
+	return fd == r.fd()
 }
 
 // inTracer has the threads on which a tracer runs.

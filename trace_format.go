@@ -3,19 +3,131 @@
 package efd
 
 import (
-	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
-// call prints the arguments of r as strace does. Arguments that strace prints
-// after the call are printed as addresses if the call has failed.
+// callText is the text of a call's arguments: In and Out of each, one after the
+// other, in one buffer that is used again.
+type callText struct {
+	b    []byte
+	n    int
+	args [6]argText
+}
+
+// argText is where the text of an argument begins, In's and Out's.
+type argText struct {
+	name    string
+	in, out int
+}
+
+// arg begins an argument. What is appended until out is its In.
+func (t *callText) arg(name string) {
+	t.args[t.n] = argText{name, len(t.b), -1}
+	t.n++
+}
+
+// out ends the In of the last argument and begins its Out.
+func (t *callText) out() { t.args[t.n-1].out = len(t.b) }
+
+func (t *callText) text(name, in string) {
+	t.arg(name)
+	t.b = append(t.b, in...)
+}
+
+// The kernel takes descriptors, counts and flags as int: the upper half of a
+// register says nothing.
+func (t *callText) signed(name string, a uintptr) {
+	t.arg(name)
+	t.b = strconv.AppendInt(t.b, int64(int32(a)), 10)
+}
+
+func (t *callText) unsigned(name string, a uintptr) {
+	t.arg(name)
+	t.b = strconv.AppendUint(t.b, uint64(uint32(a)), 10)
+}
+
+func (t *callText) addr(name string, a uintptr) {
+	t.arg(name)
+	t.b = uapi.AppendAddr(t.b, a)
+}
+
+func (t *callText) mask(name string, m *uapi.Mask, a uintptr) {
+	t.arg(name)
+	t.b = m.AppendStrace(t.b, uint64(a))
+}
+
+func (t *callText) timespec(ts []timespec) {
+	if len(ts) == 0 {
+		t.b = append(t.b, "NULL"...)
+		return
+	}
+	t.b = uapi.AppendTimespec(t.b, ts[0].sec, ts[0].nsec)
+}
+
+func (t *callText) sigset(mask []SigSet) {
+	if len(mask) == 0 {
+		t.b = append(t.b, "NULL"...)
+		return
+	}
+	t.b = append(t.b, mask[0].String()...)
+}
+
+// fill makes args of the texts, which all are in s.
+func (t *callText) fill(args []Arg, s string) {
+	for i, a := range t.args[:t.n] {
+		end := len(s)
+		if i+1 < t.n {
+			end = t.args[i+1].in
+		}
+		args[i] = Arg{Name: a.name, In: s[a.in:end]}
+		if a.out >= 0 {
+			args[i].In, args[i].Out = s[a.in:a.out], s[a.out:end]
+		}
+	}
+}
+
+// A call and its arguments are one object, in two sizes: a tracer costs one
+// allocation per call.
+type (
+	shortCall struct {
+		Call
+		args [4]Arg
+		text [64]byte
+	}
+	longCall struct {
+		Call
+		args [6]Arg
+		text [96]byte
+	}
+)
+
+// call makes the Call of r, whose arguments are printed as strace does.
 func (r *record) call() *Call {
-	c := &Call{Syscall: r.name, Ret: r.ret, Errno: r.errno, TID: r.tid, FD: r.fd(), Start: r.start, Mono: r.mono, Duration: r.took, path: r.pathName()}
-	c.Args = r.args()
+	t := &r.text
+	var c *Call
+	var args []Arg
+	var text []byte
+	if t.n <= len(shortCall{}.args) && len(t.b) <= len(shortCall{}.text) {
+		o := new(shortCall)
+		c, args, text = &o.Call, o.args[:t.n:t.n], o.text[:len(t.b)]
+	} else {
+		o := new(longCall)
+		c, args = &o.Call, o.args[:t.n:t.n]
+		if len(t.b) <= len(o.text) {
+			text = o.text[:len(t.b)]
+		} else {
+			text = make([]byte, len(t.b))
+		}
+	}
+	copy(text, t.b)
+	t.fill(args, unsafe.String(unsafe.SliceData(text), len(text))) // text does not change from here on
+	*c = Call{Syscall: r.name, Args: args, Ret: r.ret, Errno: r.errno, TID: r.tid, FD: r.fd(),
+		Start: r.start, Mono: r.mono, Duration: r.took, path: r.pathName()}
 	return c
 }
 
@@ -28,175 +140,212 @@ func (r *record) fd() int {
 	return int(int32(r.arg[0]))
 }
 
-func (r *record) args() []Arg {
-	a := &r.arg
+// print writes r.text. Arguments that strace prints after the call are printed
+// as addresses if the call has failed.
+func (r *record) print() {
+	a, t := &r.arg, &r.text
+	t.b, t.n = t.b[:0], 0
 	switch r.kind {
 	case kindEventfd2:
-		return []Arg{{"initval", unsigned(a[0]), ""}, {"flags", uapi.EventfdFlags.Strace(uint64(a[1])), ""}}
+		t.unsigned("initval", a[0])
+		t.mask("flags", &uapi.EventfdFlags, a[1])
 	case kindRead, kindReadText:
-		buf := Arg{Name: "buf", In: uapi.Addr(a[1])}
+		t.signed("fd", a[0])
+		t.addr("buf", a[1])
 		if r.errno == 0 {
-			buf.Out = uapi.Bytes(r.after.bytes[:r.ret])
+			t.out()
+			t.b = uapi.AppendBytes(t.b, r.after.bytes[:r.ret])
 		}
-		return []Arg{{"fd", signed(a[0]), ""}, buf, {"count", unsigned(a[2]), ""}}
+		t.unsigned("count", a[2])
 	case kindPreadv2:
-		return r.preadv2Args()
+		r.printPreadv2()
 	case kindWrite:
-		return []Arg{{"fd", signed(a[0]), ""}, {"buf", uapi.Bytes(r.before.bytes), ""}, {"count", unsigned(a[2]), ""}}
+		t.signed("fd", a[0])
+		t.arg("buf")
+		t.b = uapi.AppendBytes(t.b, r.before.bytes)
+		t.unsigned("count", a[2])
 	case kindClose:
-		return []Arg{{"fd", signed(a[0]), ""}}
+		t.signed("fd", a[0])
 	case kindFcntl:
-		return r.fcntlArgs()
+		r.printFcntl()
 	case kindPpoll:
-		return r.ppollArgs()
+		r.printPpoll()
 	case kindPselect6:
-		return r.pselect6Args()
+		r.printPselect6()
 	case kindEpollCreate1:
-		return []Arg{{"flags", uapi.EpollCreateFlags.Strace(uint64(a[0])), ""}}
+		t.mask("flags", &uapi.EpollCreateFlags, a[0])
 	case kindEpollCtl:
-		ev := uapi.Addr(a[3])
+		t.signed("epfd", a[0])
+		t.text("op", uapi.EpollCtlOps.Strace(uint64(a[1])))
+		t.signed("fd", a[2])
+		t.arg("event")
 		if int(a[1]) != unix.EPOLL_CTL_DEL && len(r.before.events) > 0 {
-			ev = uapiEvent(r.before.events[0]).String()
+			t.b = uapiEvent(r.before.events[0]).AppendTo(t.b)
+		} else {
+			t.b = uapi.AppendAddr(t.b, a[3])
 		}
-		return []Arg{{"epfd", signed(a[0]), ""}, {"op", uapi.EpollCtlOps.Strace(uint64(a[1])), ""}, {"fd", signed(a[2]), ""}, {"event", ev, ""}}
 	case kindEpollPwait, kindEpollPwait2:
-		return r.epollWaitArgs()
+		r.printEpollWait()
 	case kindIoctl:
-		return []Arg{{"fd", signed(a[0]), ""}, {"op", uapi.Ioctl(uint64(a[1])), ""}, {"argp", uapi.Hex(uint64(a[2])), ""}}
+		t.signed("fd", a[0])
+		t.text("op", uapi.Ioctl(uint64(a[1])))
+		t.arg("argp")
+		t.b = uapi.AppendHex(t.b, uint64(a[2]))
 	case kindRtSigprocmask:
-		old := Arg{Name: "oldset", In: uapi.Addr(a[2])}
+		t.text("how", uapi.SigMaskHow.Strace(uint64(a[0])))
+		t.arg("set")
+		t.sigset(r.before.mask)
+		t.addr("oldset", a[2])
 		if r.errno == 0 && len(r.after.old) > 0 {
-			old.Out = r.after.old[0].String()
+			t.out()
+			t.sigset(r.after.old)
 		}
-		return []Arg{{"how", uapi.SigMaskHow.Strace(uint64(a[0])), ""}, {"set", maskArg(r.before.mask), ""}, old, {"sigsetsize", unsigned(a[3]), ""}}
+		t.unsigned("sigsetsize", a[3])
 	case kindOpenat:
-		return []Arg{{"dirfd", "AT_FDCWD", ""}, {"pathname", uapi.Text(string(r.before.bytes)), ""}, {"flags", uapi.OpenFlags(unix.O_RDONLY | unix.O_CLOEXEC), ""}}
+		t.text("dirfd", "AT_FDCWD")
+		t.arg("pathname")
+		t.b = uapi.AppendText(t.b, r.before.bytes)
+		t.text("flags", uapi.OpenFlags(unix.O_RDONLY|unix.O_CLOEXEC))
 	}
-	return nil
 }
 
-// preadv2Args has the one iovec that the call is made with.
-func (r *record) preadv2Args() []Arg {
-	iov := func(base string) string { return "[{iov_base=" + base + ", iov_len=8}]" }
-	vec := Arg{Name: "iov", In: iov(uapi.Addr(r.arg[1]))}
+// printPreadv2 prints the one iovec that the call is made with.
+func (r *record) printPreadv2() {
+	t := &r.text
+	const before, after = "[{iov_base=", ", iov_len=8}]"
+	t.signed("fd", r.arg[0])
+	t.text("iov", before)
+	t.b = append(uapi.AppendAddr(t.b, r.arg[1]), after...)
 	if r.errno == 0 {
-		vec.Out = iov(uapi.Bytes(r.after.bytes))
+		t.out()
+		t.b = append(uapi.AppendBytes(append(t.b, before...), r.after.bytes), after...)
 	}
-	return []Arg{{"fd", signed(r.arg[0]), ""}, vec, {"iovcnt", "1", ""}, {"offset", "-1", ""}, {"flags", "RWF_NOWAIT", ""}}
+	t.text("iovcnt", "1")
+	t.text("offset", "-1")
+	t.text("flags", "RWF_NOWAIT")
 }
 
-func (r *record) fcntlArgs() []Arg {
-	cmd, arg := int(r.arg[1]), r.arg[2]
-	args := []Arg{{"fd", signed(r.arg[0]), ""}, {"op", uapi.FcntlCmds.Strace(uint64(cmd)), ""}}
+func (r *record) printFcntl() {
+	t, cmd, arg := &r.text, int(r.arg[1]), r.arg[2]
+	t.signed("fd", r.arg[0])
+	t.text("op", uapi.FcntlCmds.Strace(uint64(cmd)))
 	switch cmd {
 	case unix.F_GETFD, unix.F_GETFL:
-		return args
 	case unix.F_SETFD:
-		return append(args, Arg{"arg", uapi.FDFlags.Strace(uint64(arg)), ""})
+		t.mask("arg", &uapi.FDFlags, arg)
 	case unix.F_SETFL:
-		return append(args, Arg{"arg", uapi.OpenFlags(uint64(arg)), ""})
+		t.text("arg", uapi.OpenFlags(uint64(arg)))
+	default:
+		t.arg("arg")
+		t.b = strconv.AppendInt(t.b, int64(arg), 10)
 	}
-	return append(args, Arg{"arg", strconv.FormatInt(int64(arg), 10), ""})
 }
 
-func (r *record) ppollArgs() []Arg {
-	fds, tmo := Arg{Name: "fds", In: uapi.Addr(r.arg[0])}, r.timeout("tmo_p")
+func (r *record) printPpoll() {
+	t := &r.text
+	t.arg("fds")
 	if r.arg[0] != 0 {
-		fds.In = uapi.PollFDs(uapiFDs(r.before.fds))
+		t.b = uapi.AppendPollFDs(t.b, r.uapiFDs(r.before.fds))
+	} else {
+		t.b = uapi.AppendAddr(t.b, 0)
 	}
 	if r.errno == 0 && r.ret > 0 {
-		fds.Out = uapi.PollReady(uapiFDs(r.after.fds))
+		t.out()
+		t.b = uapi.AppendPollReady(t.b, r.uapiFDs(r.after.fds))
 	}
-	return []Arg{fds, {"nfds", unsigned(r.arg[1]), ""}, tmo, {"sigmask", maskArg(r.before.mask), ""}, {"sigsetsize", unsigned(r.arg[4]), ""}}
+	t.unsigned("nfds", r.arg[1])
+	r.printTimeout("tmo_p")
+	t.arg("sigmask")
+	t.sigset(r.before.mask)
+	t.unsigned("sigsetsize", r.arg[4])
 }
 
-// timeout prints a timeout in which the call leaves the remaining time.
-func (r *record) timeout(name string) Arg {
-	tmo := Arg{Name: name, In: tsArg(r.before.ts)}
+// printTimeout prints a timeout in which the call leaves the remaining time.
+func (r *record) printTimeout(name string) {
+	t := &r.text
+	t.arg(name)
+	t.timespec(r.before.ts)
 	if (r.errno == 0 || r.errno == unix.EINTR) && len(r.after.ts) > 0 {
-		tmo.Out = tsArg(r.after.ts)
+		t.out()
+		t.timespec(r.after.ts)
 	}
-	return tmo
 }
 
-func (r *record) pselect6Args() []Arg {
+func (r *record) printPselect6() {
 	// strace follows the kernel in reading no negative number, and stops at a million.
-	nfds := max(0, min(int(r.arg[0]), 1<<20))
-	args := []Arg{{"nfds", signed(r.arg[0]), ""}}
+	t, nfds := &r.text, max(0, min(int(r.arg[0]), 1<<20))
+	t.signed("nfds", r.arg[0])
 	for i, name := range [...]string{"readfds", "writefds", "exceptfds"} {
-		set := Arg{Name: name, In: uapi.Addr(r.arg[i+1])}
-		if r.arg[i+1] != 0 && nfds > 0 {
-			set.In = setArg(r.before.sets[i], nfds)
-			if r.errno == 0 {
-				set.Out = setArg(r.after.sets[i], nfds)
-			}
+		t.arg(name)
+		if r.arg[i+1] == 0 || nfds == 0 {
+			t.b = uapi.AppendAddr(t.b, r.arg[i+1])
+			continue
 		}
-		args = append(args, set)
+		t.set(r.before.sets[i], nfds)
+		if r.errno == 0 {
+			t.out()
+			t.set(r.after.sets[i], nfds)
+		}
 	}
-	mask := "NULL"
-	if len(r.before.mask) > 0 {
-		mask = "{sigmask=" + maskArg(r.before.mask) + ", sigsetsize=" + strconv.Itoa(int(sigsetSize)) + "}"
+	r.printTimeout("timeout")
+	t.arg("sigmask")
+	if len(r.before.mask) == 0 {
+		t.b = append(t.b, "NULL"...)
+		return
 	}
-	return append(args, r.timeout("timeout"), Arg{"sigmask", mask, ""})
+	t.b = append(t.b, "{sigmask="...)
+	t.sigset(r.before.mask)
+	t.b = append(strconv.AppendInt(append(t.b, ", sigsetsize="...), int64(sigsetSize), 10), '}')
 }
 
-func setArg(words []fdWord, nfds int) string {
-	return uapi.FDSet(func(yield func(int) bool) {
+func (t *callText) set(words []fdWord, nfds int) {
+	t.b = uapi.AppendFDSet(t.b, func(yield func(int) bool) {
 		eachFD(words, func(fd int) bool { return fd < nfds && yield(fd) })
 	})
 }
 
-func (r *record) epollWaitArgs() []Arg {
-	events := Arg{Name: "events", In: uapi.Addr(r.arg[1])}
-	timeout, mask := Arg{Name: "timeout", In: signed(r.arg[3])}, maskArg(r.before.mask)
-	if r.kind == kindEpollPwait2 {
-		timeout.In = tsArg(r.before.ts)
-	}
+func (r *record) printEpollWait() {
+	t, a := &r.text, &r.arg
+	t.signed("epfd", a[0])
+	t.addr("events", a[1])
 	if r.errno == 0 {
-		evs := make([]uapi.EpollEvent, len(r.after.events))
-		for i, ev := range r.after.events {
-			evs[i] = uapiEvent(ev)
+		t.out()
+		r.uapiEvents = r.uapiEvents[:0]
+		for _, ev := range r.after.events {
+			r.uapiEvents = append(r.uapiEvents, uapiEvent(ev))
 		}
-		events.Out = uapi.EpollEventList(evs)
+		t.b = uapi.AppendEpollEvents(t.b, r.uapiEvents)
+	}
+	t.signed("maxevents", a[2])
+	switch {
+	case r.kind == kindEpollPwait:
+		t.signed("timeout", a[3])
+	case r.errno != 0:
+		t.addr("timeout", a[3])
+	default:
+		t.arg("timeout")
+		t.timespec(r.before.ts)
+	}
+	if r.errno != 0 {
+		t.addr("sigmask", a[4])
 	} else {
-		mask = uapi.Addr(r.arg[4])
-		if r.kind == kindEpollPwait2 {
-			timeout.In = uapi.Addr(r.arg[3])
-		}
+		t.arg("sigmask")
+		t.sigset(r.before.mask)
 	}
-	return []Arg{{"epfd", signed(r.arg[0]), ""}, events, {"maxevents", signed(r.arg[2]), ""}, timeout, {"sigmask", mask, ""}, {"sigsetsize", unsigned(r.arg[5]), ""}}
+	t.unsigned("sigsetsize", a[5])
 }
 
-func tsArg(ts []timespec) string {
-	if len(ts) == 0 {
-		return "NULL"
+func (r *record) uapiFDs(fds []PollFD) []uapi.PollFD {
+	r.uapiPollFDs = r.uapiPollFDs[:0]
+	for _, f := range fds {
+		r.uapiPollFDs = append(r.uapiPollFDs, uapi.PollFD{FD: f.FD, Events: int16(f.Events), Revents: int16(f.Revents)})
 	}
-	return uapi.Timespec(ts[0].sec, ts[0].nsec)
-}
-
-func maskArg(mask []SigSet) string {
-	if len(mask) == 0 {
-		return "NULL"
-	}
-	return mask[0].String()
-}
-
-func uapiFDs(fds []PollFD) []uapi.PollFD {
-	out := make([]uapi.PollFD, len(fds))
-	for i, f := range fds {
-		out[i] = uapi.PollFD{FD: f.FD, Events: int16(f.Events), Revents: int16(f.Revents)}
-	}
-	return out
+	return r.uapiPollFDs
 }
 
 func uapiEvent(ev EpollEvent) uapi.EpollEvent {
 	return uapi.EpollEvent{Events: ev.events, Data: ev.Data()}
 }
-
-// The kernel takes descriptors, counts and flags as int: the upper half of a
-// register says nothing.
-func signed(a uintptr) string   { return strconv.Itoa(int(int32(a))) }
-func unsigned(a uintptr) string { return strconv.FormatUint(uint64(uint32(a)), 10) }
 
 // String prints the call and its result. See [Call].
 func (c *Call) String() string {
@@ -261,17 +410,22 @@ func (c *Call) result() string {
 	return ret
 }
 
-// reportAll hands r to every tracer, unless a tracer made the call.
+// reportAll hands r to every tracer that wants it, unless a tracer made the call.
 func reportAll(r *record) {
 	all := tracing.Load()
 	if all == nil || !inTracer.enter(r.tid) {
 		return
 	}
 	defer inTracer.leave(r.tid)
-	c := r.call()
+	printed := false
 	for _, t := range all.list {
-		own := *c
-		own.Args = slices.Clone(c.Args)
-		t.fn(&own)
+		if t.filtered && !t.wants(r) {
+			continue
+		}
+		if !printed {
+			r.print()
+			printed = true
+		}
+		t.fn(r.call())
 	}
 }

@@ -63,10 +63,10 @@ func (r *record) pathName() string {
 	case kindReadText:
 		return "eventfd_fdinfo"
 	case kindClose:
-		switch {
-		case strings.HasSuffix(r.before.link, "[eventfd]"):
+		switch r.link {
+		case fdEventFD:
 			return "eventfd_release"
-		case strings.HasSuffix(r.before.link, "[eventpoll]"):
+		case fdEpoll:
 			return "epoll_release"
 		}
 	case kindPpoll:
@@ -85,17 +85,31 @@ func (r *record) pathName() string {
 	return ""
 }
 
-// fdLink returns the link target of /proc/self/fd for fd, or "".
-func fdLink(fd int) string {
-	path := append(strconv.AppendInt([]byte("/proc/self/fd/"), int64(fd), 10), 0)
+// fdKind is what a descriptor is, for the path of its close.
+type fdKind uint8
+
+const (
+	fdOther fdKind = iota
+	fdEventFD
+	fdEpoll
+)
+
+// kindOfFD reads the link of fd in /proc/self/fd.
+func kindOfFD(fd int) fdKind {
+	var room [32]byte
+	path := append(strconv.AppendInt(append(room[:0], "/proc/self/fd/"...), int64(fd), 10), 0)
 	var buf [64]byte
 	dir := unix.AT_FDCWD
-	n, _, errno := syscall.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(&path[0])),
+	n, _, errno := syscall.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(unsafe.SliceData(path))),
 		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
-	if errno != 0 {
-		return ""
+	switch {
+	case errno != 0:
+	case strings.HasSuffix(string(buf[:n]), "[eventfd]"):
+		return fdEventFD
+	case strings.HasSuffix(string(buf[:n]), "[eventpoll]"):
+		return fdEpoll
 	}
-	return string(buf[:n])
+	return fdOther
 }
 
 // Path returns the documented path of the call, as it holds for the running

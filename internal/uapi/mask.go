@@ -22,26 +22,31 @@ type Mask struct {
 
 // String prints the names that v has, joined by |, and the remaining bits in
 // hex.
-func (m *Mask) String(v uint64) string {
-	s, _ := m.names(v)
-	return s
+func (m *Mask) String(v uint64) string { return string(m.AppendString(make([]byte, 0, 64), v)) }
+
+// AppendString appends the output of String.
+func (m *Mask) AppendString(b []byte, v uint64) []byte {
+	b, _ = m.appendNames(b, v)
+	return b
 }
 
 // Strace prints v as strace does: as String, and with a comment if no bit
 // has a name.
-func (m *Mask) Strace(v uint64) string {
-	s, known := m.names(v)
+func (m *Mask) Strace(v uint64) string { return string(m.AppendStrace(make([]byte, 0, 64), v)) }
+
+// AppendStrace appends the output of Strace.
+func (m *Mask) AppendStrace(b []byte, v uint64) []byte {
+	b, known := m.appendNames(b, v)
 	if known || v == 0 {
-		return s
+		return b
 	}
-	return s + " /* " + m.Unknown + " */"
+	return append(append(append(b, " /* "...), m.Unknown...), " */"...)
 }
 
-func (m *Mask) names(v uint64) (s string, known bool) {
+func (m *Mask) appendNames(b []byte, v uint64) (_ []byte, known bool) {
 	if v == 0 {
-		return "0", false
+		return append(b, '0'), false
 	}
-	b := make([]byte, 0, 64)
 	for i := range m.Names {
 		n := &m.Names[i]
 		if n.Value == 0 || v&n.Value != n.Value {
@@ -61,7 +66,7 @@ func (m *Mask) names(v uint64) (s string, known bool) {
 		b = append(b, "0x"...)
 		b = strconv.AppendUint(b, v, 16)
 	}
-	return string(b), known
+	return b, known
 }
 
 // Parse reads the output of String and Strace, and bare numbers in any base of
@@ -129,10 +134,21 @@ func Hex(v uint64) string {
 	return "0x" + strconv.FormatUint(v, 16)
 }
 
-// Addr prints an address of user space as strace does.
-func Addr(p uintptr) string {
-	if p == 0 {
-		return "NULL"
+// AppendHex appends the output of Hex.
+func AppendHex(b []byte, v uint64) []byte {
+	if v == 0 {
+		return append(b, '0')
 	}
-	return Hex(uint64(p))
+	return strconv.AppendUint(append(b, "0x"...), v, 16)
+}
+
+// Addr prints an address of user space as strace does.
+func Addr(p uintptr) string { return string(AppendAddr(nil, p)) }
+
+// AppendAddr appends the output of Addr.
+func AppendAddr(b []byte, p uintptr) []byte {
+	if p == 0 {
+		return append(b, "NULL"...)
+	}
+	return AppendHex(b, uint64(p))
 }

@@ -16,8 +16,13 @@ const maxItems = 32
 
 // Timespec prints a struct timespec: nanoseconds below zero as the unsigned
 // number that strace makes of them.
-func Timespec(sec, nsec int64) string {
-	return "{tv_sec=" + strconv.FormatInt(sec, 10) + ", tv_nsec=" + strconv.FormatUint(uint64(nsec), 10) + "}"
+func Timespec(sec, nsec int64) string { return string(AppendTimespec(make([]byte, 0, 64), sec, nsec)) }
+
+// AppendTimespec appends the output of Timespec.
+func AppendTimespec(b []byte, sec, nsec int64) []byte {
+	b = strconv.AppendInt(append(b, "{tv_sec="...), sec, 10)
+	b = strconv.AppendUint(append(b, ", tv_nsec="...), uint64(nsec), 10)
+	return append(b, '}')
 }
 
 // ParseTimespec reads the output of Timespec.
@@ -31,19 +36,18 @@ func ParseTimespec(s string) (sec, nsec int64, ok bool) {
 }
 
 // Bytes prints a buffer as a C string, and dots after its 32nd byte.
-func Bytes(b []byte) string {
-	dots := ""
+func Bytes(b []byte) string { return string(AppendBytes(make([]byte, 0, 64), b)) }
+
+// AppendBytes appends the output of Bytes.
+func AppendBytes(q, b []byte) []byte {
 	if len(b) > maxItems {
-		b, dots = b[:maxItems], "..."
+		return append(AppendText(q, b[:maxItems]), "..."...)
 	}
-	return quote(b) + dots
+	return AppendText(q, b)
 }
 
-// Text prints a string that the kernel reads to its NUL, such as a path.
-func Text(s string) string { return quote([]byte(s)) }
-
-func quote(b []byte) string {
-	q := make([]byte, 0, 4*len(b)+2)
+// AppendText appends a string that the kernel reads to its NUL, such as a path.
+func AppendText(q, b []byte) []byte {
 	q = append(q, '"')
 	for i, c := range b {
 		switch {
@@ -62,7 +66,7 @@ func quote(b []byte) string {
 			}
 		}
 	}
-	return string(append(q, '"'))
+	return append(q, '"')
 }
 
 // ParseBytes reads a C string as strace prints one, in octal or with -x in hex.
@@ -115,15 +119,20 @@ func isHex(c byte) bool {
 }
 
 // FDSet prints descriptors as strace prints an fd_set: "[0 3 1027]".
-func FDSet(fds iter.Seq[int]) string {
-	b := []byte{'['}
+func FDSet(fds iter.Seq[int]) string { return string(AppendFDSet(nil, fds)) }
+
+// AppendFDSet appends the output of FDSet.
+func AppendFDSet(b []byte, fds iter.Seq[int]) []byte {
+	b = append(b, '[')
+	first := true
 	for fd := range fds {
-		if len(b) > 1 {
+		if !first {
 			b = append(b, ' ')
 		}
+		first = false
 		b = strconv.AppendInt(b, int64(fd), 10)
 	}
-	return string(append(b, ']'))
+	return append(b, ']')
 }
 
 // PollFD is struct pollfd.
@@ -132,9 +141,9 @@ type PollFD struct {
 	Events, Revents int16
 }
 
-// PollFDs prints an array of pollfd as it goes into the call.
-func PollFDs(fds []PollFD) string {
-	b := []byte{'['}
+// AppendPollFDs appends an array of pollfd as it goes into the call.
+func AppendPollFDs(b []byte, fds []PollFD) []byte {
+	b = append(b, '[')
 	for i := range fds {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -145,21 +154,21 @@ func PollFDs(fds []PollFD) string {
 		}
 		b = strconv.AppendInt(append(b, "{fd="...), int64(fds[i].FD), 10)
 		if fds[i].FD >= 0 {
-			b = append(append(b, ", events="...), PollEvents.Strace(uint64(uint16(fds[i].Events)))...)
+			b = PollEvents.AppendStrace(append(b, ", events="...), uint64(uint16(fds[i].Events)))
 		}
 		b = append(b, '}')
 	}
-	return string(append(b, ']'))
+	return append(b, ']')
 }
 
 // auxRoom is the capacity of strace's buffer for the comment after a result.
 const auxRoom = 1022
 
-// PollReady prints the ready members of an array of pollfd as strace does after
-// the result: at most 32, and at most its buffer's size.
-func PollReady(fds []PollFD) string {
-	b := []byte{'['}
-	n := 0
+// AppendPollReady appends the ready members of an array of pollfd as strace
+// prints them after the result: at most 32, and at most its buffer's size.
+func AppendPollReady(b []byte, fds []PollFD) []byte {
+	start, n := len(b), 0
+	b = append(b, '[')
 	for i := range fds {
 		if fds[i].Revents == 0 {
 			continue
@@ -167,15 +176,16 @@ func PollReady(fds []PollFD) string {
 		if n > 0 {
 			b = append(b, ", "...)
 		}
-		item := "{fd=" + strconv.Itoa(int(fds[i].FD)) + ", revents=" + PollEvents.String(uint64(uint16(fds[i].Revents))) + "}"
-		if n == maxItems || len(b)+len(item) > 996 {
-			b = append(b, "..."...)
+		item := len(b)
+		b = strconv.AppendInt(append(b, "{fd="...), int64(fds[i].FD), 10)
+		b = append(PollEvents.AppendString(append(b, ", revents="...), uint64(uint16(fds[i].Revents))), '}')
+		if n == maxItems || len(b)-start > 996 {
+			b = append(b[:item], "..."...)
 			break
 		}
-		b = append(b, item...)
 		n++
 	}
-	return string(append(b, ']'))
+	return append(b, ']')
 }
 
 // PollResult joins the array and the timeout of a ppoll after the call (""
@@ -235,16 +245,21 @@ type EpollEvent struct {
 }
 
 // String prints the event as strace 6.1 does: data as two of its union's members.
-func (e EpollEvent) String() string {
+func (e EpollEvent) String() string { return string(e.AppendTo(make([]byte, 0, 96))) }
+
+// AppendTo appends the output of String.
+func (e EpollEvent) AppendTo(b []byte) []byte {
 	var mem [8]byte
 	binary.NativeEndian.PutUint64(mem[:], e.Data)
-	return "{events=" + EpollEvents.Strace(uint64(e.Events)) + ", data={u32=" + strconv.FormatUint(uint64(binary.NativeEndian.Uint32(mem[:])), 10) +
-		", u64=" + strconv.FormatUint(e.Data, 10) + "}}"
+	b = EpollEvents.AppendStrace(append(b, "{events="...), uint64(e.Events))
+	b = strconv.AppendUint(append(b, ", data={u32="...), uint64(binary.NativeEndian.Uint32(mem[:])), 10)
+	b = strconv.AppendUint(append(b, ", u64="...), e.Data, 10)
+	return append(b, "}}"...)
 }
 
-// EpollEventList prints the events that a wait returned.
-func EpollEventList(evs []EpollEvent) string {
-	b := []byte{'['}
+// AppendEpollEvents appends the events that a wait returned.
+func AppendEpollEvents(b []byte, evs []EpollEvent) []byte {
+	b = append(b, '[')
 	for i, e := range evs {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -253,7 +268,7 @@ func EpollEventList(evs []EpollEvent) string {
 			b = append(b, "..."...)
 			break
 		}
-		b = append(b, e.String()...)
+		b = e.AppendTo(b)
 	}
-	return string(append(b, ']'))
+	return append(b, ']')
 }
