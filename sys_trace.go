@@ -10,7 +10,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,13 +38,40 @@ type record struct {
 	took          time.Duration
 	closes        *descriptor // the handle that a close is of
 	link          fdKind      // what is being closed
-
-	text        callText
-	uapiPollFDs []uapi.PollFD
-	uapiEvents  []uapi.EpollEvent
 }
 
-var records = sync.Pool{New: func() any { return new(record) }}
+// freeRecords are records to be used again. In a sync.Pool they were values of
+// an interface, and all methods of time.Time in every program.
+var freeRecords struct {
+	sync.Mutex
+	list []*record
+}
+
+// maxFreeRecords bounds the records that are kept; more are in use if more
+// threads are in calls.
+const maxFreeRecords = 64
+
+func newRecord() *record {
+	f := &freeRecords
+	f.Lock()
+	defer f.Unlock()
+	n := len(f.list)
+	if n == 0 {
+		return new(record)
+	}
+	r := f.list[n-1]
+	f.list = f.list[:n-1]
+	return r
+}
+
+func (r *record) free() {
+	f := &freeRecords
+	f.Lock()
+	defer f.Unlock()
+	if len(f.list) < maxFreeRecords {
+		f.list = append(f.list, r)
+	}
+}
 
 // recordKind says how the arguments of a call print.
 type recordKind uint8
@@ -72,17 +98,17 @@ const (
 // memory holds the targets of the pointers among the arguments. Empty: the
 // pointer was nil.
 type memory struct {
-	bytes     []byte
-	fds       []PollFD
-	sets      [3][]fdWord
-	ts        []timespec
-	mask, old []SigSet
-	events    []EpollEvent
+	bytes  []byte
+	fds    []PollFD
+	sets   [3][]fdWord
+	ts     []timespec
+	mask   []SigSet // of rt_sigprocmask after the call: the old one
+	events []EpollEvent
 }
 
 // forget empties m, and keeps its memory for the next call.
 func (m *memory) forget() {
-	m.bytes, m.fds, m.ts, m.mask, m.old, m.events = m.bytes[:0], m.fds[:0], m.ts[:0], m.mask[:0], m.old[:0], m.events[:0]
+	m.bytes, m.fds, m.ts, m.mask, m.events = m.bytes[:0], m.fds[:0], m.ts[:0], m.mask[:0], m.events[:0]
 	for i := range m.sets {
 		m.sets[i] = m.sets[i][:0]
 	}
@@ -98,19 +124,29 @@ func (m *memory) saveSets(r, w, x []fdWord) {
 	}
 }
 
-// save appends the content of p, if there is one.
-func save[T any](s []T, p *T) []T {
-	if p != nil {
-		s = append(s, *p)
+func (m *memory) saveTime(ts *timespec) {
+	if ts != nil {
+		m.ts = append(m.ts, *ts)
 	}
-	return s
+}
+
+func (m *memory) saveMask(mask *SigSet) {
+	if mask != nil {
+		m.mask = append(m.mask, *mask)
+	}
+}
+
+func (m *memory) saveEvent(ev *EpollEvent) {
+	if ev != nil {
+		m.events = append(m.events, *ev)
+	}
 }
 
 // begin locks the goroutine to its thread until done, so that the TID is that
 // of the call, and of the tracer.
 func begin(kind recordKind, name string, args ...uintptr) *record {
 	runtime.LockOSThread()
-	r := records.Get().(*record)
+	r := newRecord()
 	r.kind, r.name, r.tid, r.closes, r.link = kind, name, unix.Gettid(), nil, 0
 	r.before.forget()
 	r.after.forget()
@@ -148,7 +184,7 @@ func (r *record) end(ret int, errno unix.Errno) {
 func (r *record) done() {
 	defer runtime.UnlockOSThread()
 	report(r)
-	records.Put(r)
+	r.free()
 }
 
 func addr[T any](p *T) uintptr       { return uintptr(unsafe.Pointer(p)) }
@@ -281,11 +317,14 @@ func callPpoll(fds []PollFD, ts *timespec, mask *SigSet) (int, unix.Errno) {
 	}
 	r := begin(kindPpoll, timeCall("ppoll"), addrSlice(fds), uintptr(len(fds)), addr(ts), addr(mask), sigsetSize)
 	b, a := &r.before, &r.after
-	b.fds, b.ts, b.mask = append(b.fds, fds...), save(b.ts, ts), save(b.mask, mask)
+	b.fds = append(b.fds, fds...)
+	b.saveTime(ts)
+	b.saveMask(mask)
 	r.now()
 	n, errno := sysPpoll(unsafe.SliceData(fds), len(fds), ts, mask)
 	r.end(n, errno)
-	a.fds, a.ts = append(a.fds, fds...), save(a.ts, ts)
+	a.fds = append(a.fds, fds...)
+	a.saveTime(ts)
 	r.done()
 	return n, errno
 }
@@ -298,12 +337,13 @@ func callPselect6(nfds int, rs, ws, xs []fdWord, ts *timespec, mask *SigSet) (in
 	r := begin(kindPselect6, timeCall("pselect6"), uintptr(nfds), addr(rp), addr(wp), addr(xp), addr(ts))
 	b := &r.before
 	b.saveSets(rs, ws, xs)
-	b.ts, b.mask = save(b.ts, ts), save(b.mask, mask)
+	b.saveTime(ts)
+	b.saveMask(mask)
 	r.now()
 	n, errno := sysPselect6(nfds, rp, wp, xp, ts, arg.pointer())
 	r.end(n, errno)
 	r.after.saveSets(rs, ws, xs)
-	r.after.ts = save(r.after.ts, ts)
+	r.after.saveTime(ts)
 	r.done()
 	return n, errno
 }
@@ -325,7 +365,7 @@ func callEpollCtl(epfd, op, fd int, ev *EpollEvent) unix.Errno {
 		return sysEpollCtl(epfd, op, fd, ev)
 	}
 	r := begin(kindEpollCtl, "epoll_ctl", uintptr(epfd), uintptr(op), uintptr(fd), addr(ev))
-	r.before.events = save(r.before.events, ev)
+	r.before.saveEvent(ev)
 	r.now()
 	errno := sysEpollCtl(epfd, op, fd, ev)
 	r.end(0, errno)
@@ -338,7 +378,7 @@ func callEpollPwait(epfd int, events []EpollEvent, msec int32, mask *SigSet) (in
 		return sysEpollPwait(epfd, unsafe.SliceData(events), len(events), uintptr(msec), mask)
 	}
 	r := begin(kindEpollPwait, "epoll_pwait", uintptr(epfd), addrSlice(events), uintptr(len(events)), uintptr(msec), addr(mask), sigsetSize)
-	r.before.mask = save(r.before.mask, mask)
+	r.before.saveMask(mask)
 	r.now()
 	n, errno := sysEpollPwait(epfd, unsafe.SliceData(events), len(events), uintptr(msec), mask)
 	r.end(n, errno)
@@ -352,7 +392,8 @@ func callEpollPwait2(epfd int, events []EpollEvent, ts *timespec, mask *SigSet) 
 		return sysEpollPwait2(epfd, unsafe.SliceData(events), len(events), ts, mask)
 	}
 	r := begin(kindEpollPwait2, "epoll_pwait2", uintptr(epfd), addrSlice(events), uintptr(len(events)), addr(ts), addr(mask), sigsetSize)
-	r.before.ts, r.before.mask = save(r.before.ts, ts), save(r.before.mask, mask)
+	r.before.saveTime(ts)
+	r.before.saveMask(mask)
 	r.now()
 	n, errno := sysEpollPwait2(epfd, unsafe.SliceData(events), len(events), ts, mask)
 	r.end(n, errno)
@@ -378,11 +419,11 @@ func callRtSigprocmask(how int, set, old *SigSet) unix.Errno {
 		return sysRtSigprocmask(how, set, old)
 	}
 	r := begin(kindRtSigprocmask, "rt_sigprocmask", uintptr(how), addr(set), addr(old), sigsetSize)
-	r.before.mask = save(r.before.mask, set)
+	r.before.saveMask(set)
 	r.now()
 	errno := sysRtSigprocmask(how, set, old)
 	r.end(0, errno)
-	r.after.old = save(r.after.old, old)
+	r.after.saveMask(old)
 	r.done()
 	return errno
 }

@@ -5,6 +5,7 @@ package efd
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/efd-go/efd/internal/uapi"
@@ -17,7 +18,13 @@ type callText struct {
 	b    []byte
 	n    int
 	args [6]argText
+
+	fds    []uapi.PollFD
+	events []uapi.EpollEvent
 }
+
+// callTexts has those that are not in use.
+var callTexts = sync.Pool{New: func() any { return new(callText) }}
 
 // argText is where the text of an argument begins, In's and Out's.
 type argText struct {
@@ -107,8 +114,7 @@ type (
 )
 
 // call makes the Call of r, whose arguments are printed as strace does.
-func (r *record) call() *Call {
-	t := &r.text
+func (r *record) call(t *callText) *Call {
 	var c *Call
 	var args []Arg
 	var text []byte
@@ -140,10 +146,10 @@ func (r *record) fd() int {
 	return int(int32(r.arg[0]))
 }
 
-// print writes r.text. Arguments that strace prints after the call are printed
+// print writes the text of r's arguments. Those that strace prints after the call are printed
 // as addresses if the call has failed.
-func (r *record) print() {
-	a, t := &r.arg, &r.text
+func (r *record) print(t *callText) {
+	a := &r.arg
 	t.b, t.n = t.b[:0], 0
 	switch r.kind {
 	case kindEventfd2:
@@ -158,7 +164,7 @@ func (r *record) print() {
 		}
 		t.unsigned("count", a[2])
 	case kindPreadv2:
-		r.printPreadv2()
+		r.printPreadv2(t)
 	case kindWrite:
 		t.signed("fd", a[0])
 		t.arg("buf")
@@ -167,11 +173,11 @@ func (r *record) print() {
 	case kindClose:
 		t.signed("fd", a[0])
 	case kindFcntl:
-		r.printFcntl()
+		r.printFcntl(t)
 	case kindPpoll:
-		r.printPpoll()
+		r.printPpoll(t)
 	case kindPselect6:
-		r.printPselect6()
+		r.printPselect6(t)
 	case kindEpollCreate1:
 		t.mask("flags", &uapi.EpollCreateFlags, a[0])
 	case kindEpollCtl:
@@ -185,7 +191,7 @@ func (r *record) print() {
 			t.b = uapi.AppendAddr(t.b, a[3])
 		}
 	case kindEpollPwait, kindEpollPwait2:
-		r.printEpollWait()
+		r.printEpollWait(t)
 	case kindIoctl:
 		t.signed("fd", a[0])
 		t.text("op", uapi.Ioctl(uint64(a[1])))
@@ -196,9 +202,9 @@ func (r *record) print() {
 		t.arg("set")
 		t.sigset(r.before.mask)
 		t.addr("oldset", a[2])
-		if r.errno == 0 && len(r.after.old) > 0 {
+		if r.errno == 0 && len(r.after.mask) > 0 {
 			t.out()
-			t.sigset(r.after.old)
+			t.sigset(r.after.mask)
 		}
 		t.unsigned("sigsetsize", a[3])
 	case kindOpenat:
@@ -210,8 +216,7 @@ func (r *record) print() {
 }
 
 // printPreadv2 prints the one iovec that the call is made with.
-func (r *record) printPreadv2() {
-	t := &r.text
+func (r *record) printPreadv2(t *callText) {
 	const before, after = "[{iov_base=", ", iov_len=8}]"
 	t.signed("fd", r.arg[0])
 	t.text("iov", before)
@@ -225,8 +230,8 @@ func (r *record) printPreadv2() {
 	t.text("flags", "RWF_NOWAIT")
 }
 
-func (r *record) printFcntl() {
-	t, cmd, arg := &r.text, int(r.arg[1]), r.arg[2]
+func (r *record) printFcntl(t *callText) {
+	cmd, arg := int(r.arg[1]), r.arg[2]
 	t.signed("fd", r.arg[0])
 	t.text("op", uapi.FcntlCmds.Strace(uint64(cmd)))
 	switch cmd {
@@ -241,28 +246,26 @@ func (r *record) printFcntl() {
 	}
 }
 
-func (r *record) printPpoll() {
-	t := &r.text
+func (r *record) printPpoll(t *callText) {
 	t.arg("fds")
 	if r.arg[0] != 0 {
-		t.b = uapi.AppendPollFDs(t.b, r.uapiFDs(r.before.fds))
+		t.b = uapi.AppendPollFDs(t.b, t.pollFDs(r.before.fds))
 	} else {
 		t.b = uapi.AppendAddr(t.b, 0)
 	}
 	if r.errno == 0 && r.ret > 0 {
 		t.out()
-		t.b = uapi.AppendPollReady(t.b, r.uapiFDs(r.after.fds))
+		t.b = uapi.AppendPollReady(t.b, t.pollFDs(r.after.fds))
 	}
 	t.unsigned("nfds", r.arg[1])
-	r.printTimeout("tmo_p")
+	r.printTimeout(t, "tmo_p")
 	t.arg("sigmask")
 	t.sigset(r.before.mask)
 	t.unsigned("sigsetsize", r.arg[4])
 }
 
 // printTimeout prints a timeout in which the call leaves the remaining time.
-func (r *record) printTimeout(name string) {
-	t := &r.text
+func (r *record) printTimeout(t *callText, name string) {
 	t.arg(name)
 	t.timespec(r.before.ts)
 	if (r.errno == 0 || r.errno == unix.EINTR) && len(r.after.ts) > 0 {
@@ -271,9 +274,9 @@ func (r *record) printTimeout(name string) {
 	}
 }
 
-func (r *record) printPselect6() {
+func (r *record) printPselect6(t *callText) {
 	// strace follows the kernel in reading no negative number, and stops at a million.
-	t, nfds := &r.text, max(0, min(int(r.arg[0]), 1<<20))
+	nfds := max(0, min(int(r.arg[0]), 1<<20))
 	t.signed("nfds", r.arg[0])
 	for i, name := range [...]string{"readfds", "writefds", "exceptfds"} {
 		t.arg(name)
@@ -287,7 +290,7 @@ func (r *record) printPselect6() {
 			t.set(r.after.sets[i], nfds)
 		}
 	}
-	r.printTimeout("timeout")
+	r.printTimeout(t, "timeout")
 	t.arg("sigmask")
 	if len(r.before.mask) == 0 {
 		t.b = append(t.b, "NULL"...)
@@ -304,17 +307,17 @@ func (t *callText) set(words []fdWord, nfds int) {
 	})
 }
 
-func (r *record) printEpollWait() {
-	t, a := &r.text, &r.arg
+func (r *record) printEpollWait(t *callText) {
+	a := &r.arg
 	t.signed("epfd", a[0])
 	t.addr("events", a[1])
 	if r.errno == 0 {
 		t.out()
-		r.uapiEvents = r.uapiEvents[:0]
+		t.events = t.events[:0]
 		for _, ev := range r.after.events {
-			r.uapiEvents = append(r.uapiEvents, uapiEvent(ev))
+			t.events = append(t.events, uapiEvent(ev))
 		}
-		t.b = uapi.AppendEpollEvents(t.b, r.uapiEvents)
+		t.b = uapi.AppendEpollEvents(t.b, t.events)
 	}
 	t.signed("maxevents", a[2])
 	switch {
@@ -335,12 +338,12 @@ func (r *record) printEpollWait() {
 	t.unsigned("sigsetsize", a[5])
 }
 
-func (r *record) uapiFDs(fds []PollFD) []uapi.PollFD {
-	r.uapiPollFDs = r.uapiPollFDs[:0]
+func (t *callText) pollFDs(fds []PollFD) []uapi.PollFD {
+	t.fds = t.fds[:0]
 	for _, f := range fds {
-		r.uapiPollFDs = append(r.uapiPollFDs, uapi.PollFD{FD: f.FD, Events: int16(f.Events), Revents: int16(f.Revents)})
+		t.fds = append(t.fds, uapi.PollFD{FD: f.FD, Events: int16(f.Events), Revents: int16(f.Revents)})
 	}
-	return r.uapiPollFDs
+	return t.fds
 }
 
 func uapiEvent(ev EpollEvent) uapi.EpollEvent {
@@ -417,15 +420,17 @@ func reportAll(r *record) {
 		return
 	}
 	defer inTracer.leave(r.tid)
+	t := callTexts.Get().(*callText)
+	defer callTexts.Put(t)
 	printed := false
-	for _, t := range all.list {
-		if t.filtered && !t.wants(r) {
+	for _, to := range all.list {
+		if to.filtered && !to.wants(r) {
 			continue
 		}
 		if !printed {
-			r.print()
+			r.print(t)
 			printed = true
 		}
-		t.fn(r.call())
+		to.fn(r.call(t))
 	}
 }
