@@ -248,9 +248,9 @@ func (x *Explainer) lostMember(rec *strace.Record, th *thread, ep *file, epfd, f
 		return
 	}
 	c := &rec.Call
-	how := "closed, or taken out, by somebody that the log does not show"
+	how := "closed or taken out, and the log does not show by which call"
 	if r.d != nil && r.d.closed != 0 {
-		how = fmt.Sprintf("closed at line %d%s", r.d.closed, closer(r.d))
+		how = fmt.Sprintf("closed at line %d%s", r.d.closed, r.d.closedBefore(th))
 		if d := th.table.get(fd); d != nil && d != r.d && d.closed == 0 {
 			how += ", and the number is another file's now"
 		}
@@ -277,6 +277,19 @@ func closer(d *descriptor) string {
 		return ""
 	}
 	return fmt.Sprintf(" by thread %d", d.closer)
+}
+
+// closedBefore names the thread that closed a descriptor before th used it.
+func (d *descriptor) closedBefore(th *thread) string {
+	switch {
+	case d.closer == 0:
+		return ""
+	case d.closer == th.pid:
+		return " by the same thread"
+	case d.table.guessed:
+		return closer(d) + ", if both threads are of one process"
+	}
+	return closer(d)
 }
 
 // refusedFile warns of a file that has no poll operation.
@@ -346,10 +359,10 @@ func (x *Explainer) settleClose(rec *strace.Record, th *thread) {
 		return
 	}
 	b.set = false
-	fd, how, first := b.fd, "it was closed by somebody that the log does not show", 0
+	fd, how, first := b.fd, "it was closed before, and the log does not show by which call", 0
 	if b.d.closed != 0 {
 		first = b.d.closed
-		how = fmt.Sprintf("it was closed at line %d%s", first, closer(b.d))
+		how = fmt.Sprintf("it was closed at line %d%s", first, b.d.closedBefore(th))
 	}
 	w := x.raise(cause{code: "closed-by-other", about: b.d, n: -1}, &b.rec, fd, -1, func(*Warning) string {
 		return fmt.Sprintf("close of fd %d answers EBADF: %s; had the number been given out anew, this close would have hit another file", fd, how)

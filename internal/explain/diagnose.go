@@ -30,6 +30,7 @@ type habits struct {
 	idle     evidence
 	idleAt   int // progress + sleeps at the last of them
 	idleName string
+	typed    int  // bytes that it read of a terminal since it last waited
 	others   bool // it did anything else than that in the log
 	members  []byte
 	given    []given // what its last wait handed out
@@ -361,6 +362,7 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 	if kind == doesTake {
 		f.traits.past.expired(rec)
 		f.traits.lastRead = transferred{rec.Line, n, true}
+		th.typedAt(fd, f, n)
 		x.leaves(rec, f, n)
 	} else {
 		f.traits.blockedAt = 0

@@ -59,10 +59,10 @@ func TestRowsCounted(t *testing.T) {
 	const rest = "nanosleep({tv_sec=0, tv_nsec=50000000}, NULL) = 0\n"
 	for name, c := range map[string]struct{ log, want string }{
 		"MOD":    {add + rep(5, mod("7")) + mod("99") + rep(6, mod("99")), " in 11 rounds"},
-		"looks":  {rep(9, look) + rest + rep(10, look), " 19 times in a row"},
+		"looks":  {rep(9, look) + rest + rep(10, look), " 19 times in 2 rows"},
 		"alone":  {rep(10, look), " 10 times in a row"},
 		"few":    {rep(7, look), " 7 times in a row"},
-		"EAGAIN": {rep(9, empty) + rest + rep(10, empty), " 19 times in a row"},
+		"EAGAIN": {rep(9, empty) + rest + rep(10, empty), " 19 times in 2 rows"},
 	} {
 		if got := foundIn(t, c.log); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -16,7 +16,7 @@ import (
 // Note is what there is to say of one record. It is valid until the next call
 // of Explain.
 type Note struct {
-	Summary  []byte   // one sentence; empty where there is none
+	Summary  []byte   // one sentence; empty if there is none
 	Paths    []string // documented paths, that of the call first
 	Branches []string // taken ones, by the catalogue's names
 	Maybe    []string // branches that the call takes only if somebody waits
@@ -181,7 +181,7 @@ func Concerns(name string) bool {
 	return false
 }
 
-// Explain returns what there is to say of a record, nil where there is
+// Explain returns what there is to say of a record, nil if there is
 // nothing.
 func (x *Explainer) Explain(rec *strace.Record) *Note {
 	n := &x.note

@@ -4,6 +4,7 @@ package explain
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
@@ -23,8 +24,46 @@ func (x *Explainer) idle(rec *strace.Record, th *thread, ep *file, epfd int, loo
 	h.idleAt = h.sleeps + h.progress
 	h.idle.see(x, rec)
 	h.idleName = c.Name
-	if h.idle.count >= x.idleRuns() {
+	if h.idle.count >= x.idleRuns() && !x.worksOffInput(c, th) {
 		x.idleLoop(rec, th, epfd, &h.idle)
+	}
+}
+
+// looksPerByte is how often an interactive program looks for more input, for
+// each byte that was typed ahead.
+const looksPerByte = 8
+
+// worksOffInput reports whether the looks are those of a program that has input
+// of a terminal, or of its standard input, to work on: it looks for more
+// between one character and the next.
+func (x *Explainer) worksOffInput(c *strace.Call, th *thread) bool {
+	h := &th.habits
+	if h.idle.count >= x.idleRuns()+looksPerByte*h.typed {
+		return false
+	}
+	only := true
+	interactive := func(fd strace.FD) {
+		if d := th.table.get(fd.N); fd.N != 0 && fd.N >= 0 && (d == nil || d.closed != 0 || d.file.kind != "terminal") {
+			only = false
+		}
+	}
+	switch {
+	case isEpollWait(c.Name):
+		return false
+	case strings.Contains(c.Name, "poll"):
+		strace.PollFDs(arg(c, 0), func(p strace.PollFD) { interactive(p.FD) })
+	default:
+		for i := range setNames {
+			strace.FDSet(arg(c, i+1), interactive)
+		}
+	}
+	return only
+}
+
+// typedAt notes a read of a terminal, or of the standard input.
+func (th *thread) typedAt(fd int, f *file, n int64) {
+	if fd == 0 || f.kind == "terminal" {
+		th.habits.typed += int(min(n, 1<<20))
 	}
 }
 
@@ -45,7 +84,7 @@ func (x *Explainer) idleLoop(rec *strace.Record, th *thread, epfd int, e *eviden
 	}
 	name, who := rec.Call.Name, threadName(th.pid)
 	w := x.raise(about, rec, -1, epfd, func(w *Warning) string {
-		return fmt.Sprintf("%s calls %s with a time-out of 0 and finds nothing, %d times in a row%s; the log shows no sleep in between", who, name, w.Count, w.rate())
+		return fmt.Sprintf("%s calls %s with a time-out of 0 and finds nothing, %s; %s", who, name, w.inARow("times"), w.noSleep())
 	})
 	w.evidence(e)
 }
@@ -82,7 +121,7 @@ func (x *Explainer) again(rec *strace.Record, th *thread, fd int, f *file) {
 	}
 	name, kind := rec.Call.Name, kindOr(f.kind)
 	w := x.raise(about, rec, fd, -1, func(w *Warning) string {
-		return fmt.Sprintf("%s of %s %d answers EAGAIN %d times in a row%s, with neither a wait nor a sleep in between", name, kind, fd, w.Count, w.rate())
+		return fmt.Sprintf("%s of %s %d answers EAGAIN %s, with neither a wait nor a sleep %s", name, kind, fd, w.inARow("times"), w.inBetween())
 	})
 	w.evidence(&a.evidence)
 }
@@ -241,17 +280,16 @@ func (x *Explainer) selfTransfer(rec *strace.Record, th *thread, fd int, f *file
 		s.reset()
 		return
 	}
-	s.see(x, rec)
-	if s.count < selfRuns {
+	if s.see(x, rec); s.count < selfRuns {
 		return
 	}
 	about := cause{code: "self-wake", about: f}
-	if x.counted(about, rec) {
+	if x.countedRow(about, rec, &s.evidence, selfRuns) {
 		return
 	}
 	who := threadName(th.pid)
 	w := x.raise(about, rec, fd, -1, func(w *Warning) string {
-		return fmt.Sprintf("%s writes eventfd %d and then waits for it, in %d rounds in a row%s: all that it read it had written itself, and no wait slept", who, fd, w.Count, w.rate())
+		return fmt.Sprintf("%s writes eventfd %d and then waits for it, in %s: all that it read in them it had written itself, and no wait slept", who, fd, w.inARow("rounds"))
 	})
 	w.evidence(&s.evidence)
 }

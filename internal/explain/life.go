@@ -70,7 +70,7 @@ func pathOf(kind string, c *strace.Call, fd strace.FD) string {
 	return string(name[:min(len(name), maxPath)])
 }
 
-// maxPath bounds what is kept of a file's name.
+// maxPath bounds the part of a file's name that is kept.
 const maxPath = 80
 
 // opened is what a call makes, by its name and arguments.
@@ -112,7 +112,7 @@ func openedPath(name []byte) string {
 	return "file"
 }
 
-// socketKind is what socket(2) makes, as far as its poll operation goes.
+// socketKind is the kind that socket(2) makes, as far as its poll operation goes.
 func socketKind(domain, typ, protocol []byte) string {
 	is := func(names ...string) bool {
 		for _, name := range names {
@@ -404,7 +404,7 @@ func (x *Explainer) duplicate(rec *strace.Record, th *thread) {
 	n.fd(to.N)
 	n.Kind = d.file.kind
 	if old := th.table.get(to.N); old != nil && old.closed == 0 {
-		x.closed(rec, old) // dup2 closes what was there
+		x.closed(rec, old) // dup2 closes the file that was there
 		n.Summary = n.Summary[:0]
 	}
 	f := d.file
@@ -455,7 +455,7 @@ func sharesFiles(c *strace.Call) bool {
 	return false
 }
 
-// exec closes what is close-on-exec, and leaves the rest open.
+// exec closes all that is close-on-exec, and leaves the rest open.
 func (x *Explainer) exec(rec *strace.Record, th *thread) {
 	if c := &rec.Call; c.Errno == "" && c.HasValue {
 		x.ends(rec, th, true)
@@ -632,6 +632,8 @@ func (x *Explainer) ioctl(rec *strace.Record, th *thread) {
 		x.given("", "vhost", "vhost adds 1 to its counter", "")
 	case bytes.HasPrefix(req, []byte("VHOST_")), bytes.HasPrefix(req, []byte("VFIO_")):
 		x.state.given = true // some of these take eventfds too
+	case bytes.Contains(req, []byte("TCGETS")):
+		x.proves(rec, th, "terminal")
 	case bytes.HasPrefix(req, []byte("EPIOC")):
 		n.path("epoll_ioctl")
 		n.say("reads or sets the busy polling of an epoll")

@@ -27,7 +27,7 @@ type fold struct {
 	key    []byte
 }
 
-// maxSentences bounds what is remembered.
+// maxSentences bounds the sentences that are remembered.
 const maxSentences = 4096
 
 // maxCycle bounds the lines that come in turn.
@@ -102,7 +102,7 @@ func (f *fold) remember(line int) {
 	f.recent = append(f.recent, line)
 }
 
-// learn remembers what is said of a line.
+// learn remembers the sentence of a line.
 func (f *fold) learn(n *Note) {
 	if f.at == 0 {
 		return
@@ -257,11 +257,11 @@ func Unread(r *strace.Reader) string {
 	}
 	var why []string
 	for _, w := range []struct {
-		n    int
-		what string
+		n     int
+		named string
 	}{{u.Foreign, "in no form of strace's"}, {u.Broken, "broken off in a call"}, {u.Long, "longer than 1 MiB"}} {
 		if w.n > 0 {
-			why = append(why, fmt.Sprintf("%d %s", w.n, w.what))
+			why = append(why, fmt.Sprintf("%d %s", w.n, w.named))
 		}
 	}
 	return fmt.Sprintf("%d of %d lines: %s; the first is line %d", all, u.Lines, strings.Join(why, ", "), u.First)

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// maxCopied bounds what a child's table takes over.
+// maxCopied bounds the descriptors that a child's table takes over.
 const maxCopied = 1024
 
 // copyTable is the table of a child without CLONE_FILES, and of a thread that

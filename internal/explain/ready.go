@@ -117,6 +117,9 @@ type run struct {
 	eofs   evidence
 	mods   int
 	served int
+	own    int // transfers of the number that the data likely is
+	alone  int // rounds after which nothing else had been served
+	from   int // count from which it is a loop, 0 if it is none
 }
 
 // waited takes a wait that returned into account.
@@ -170,6 +173,8 @@ func (x *Explainer) waited(rec *strace.Record, th *thread) {
 	x.idle(rec, th, ep, epfd, look)
 	if look {
 		h.gapOpen = false // it does not sleep
+	} else {
+		h.typed = 0
 	}
 	r.n++
 	r.endless = known && limit < 0
@@ -302,8 +307,12 @@ func (x *Explainer) ready(rec *strace.Record, th *thread, r *rounds, ep *file, e
 		r.runs[key] = u
 	}
 	x.eof(rec, th, u, g, epfd)
+	busy := u.served != th.table.served
 	if u.round < r.complete || u.file != g.file || u.changed(th, g) || u.mask&g.mask == 0 {
 		u.reset()
+		u.alone, u.from = 0, 0
+	} else if !busy && u.count > 0 {
+		u.alone++
 	}
 	u.start(th, g)
 	u.round = r.n
@@ -327,6 +336,15 @@ func (u *run) start(th *thread, g *given) {
 		u.mods = g.reg.changes
 	}
 	u.served = th.table.served
+	u.own = th.table.transfers(g.fd)
+}
+
+// transfers are those of the file that a number stands for now.
+func (t *table) transfers(fd int) int {
+	if d := t.get(fd); d != nil {
+		return d.file.traits.moved
+	}
+	return 0
 }
 
 // changed reports whether anything happened since the last wait that makes
@@ -336,13 +354,16 @@ func (u *run) changed(th *thread, g *given) bool {
 		return true
 	}
 	quiet := g.mask&(evHup|evRdhup|evErr) == 0 // HUP and ERR come whatever is done
-	if quiet && (u.passed != th.table.handed || u.served != th.table.served) {
-		return true // the wait had another reason to return, or another thread goes on
+	if quiet && u.passed != th.table.handed {
+		return true // another thread goes on
 	}
 	if g.file != nil && g.sure {
 		return u.moved != g.file.traits.moved || quiet && u.asked != g.file.traits.refused || quiet && g.reg != nil && u.mods != g.reg.changes
 	}
-	return u.table != th.table.moved || quiet && u.asked != th.table.refused
+	if quiet { // all transfers were of other numbers that were handed out
+		return u.own != th.table.transfers(g.fd) || th.table.moved-u.table != th.table.served-u.served || u.asked != th.table.refused
+	}
+	return u.table != th.table.moved
 }
 
 // goPoller reports whether an epoll is the Go runtime's, as far as the log
@@ -368,10 +389,28 @@ func (u *run) kind() string {
 	return ""
 }
 
+// loops reports whether a run is long enough. A wait that returned for another
+// descriptor too, which was then served, is no round of a busy loop; but to be
+// passed over as often as that is no chance.
+func (u *run) loops(code string) bool {
+	const passedOver = 4 * loopRuns
+	rounds := u.count
+	if (code == "spin-unread" || code == "spin-output") && rounds < passedOver {
+		rounds = u.alone + 1
+	}
+	if code == "" || rounds < loopRuns {
+		return false
+	}
+	if u.from == 0 {
+		u.from = u.count
+	}
+	return true
+}
+
 // spins raises a warning once a run is long enough.
 func (x *Explainer) spins(rec *strace.Record, th *thread, u *run, g *given, epfd int) {
 	code := u.kind()
-	if u.count < loopRuns || code == "" || u.rounds >= eofRuns {
+	if !u.loops(code) || u.rounds >= eofRuns {
 		return
 	}
 	d := &x.diagnosis
@@ -392,7 +431,7 @@ func (x *Explainer) spins(rec *strace.Record, th *thread, u *run, g *given, epfd
 	case g.fd >= 0:
 		about.n = int64(g.fd)
 	}
-	if x.countedRow(about, rec, &u.evidence, loopRuns) {
+	if x.countedRow(about, rec, &u.evidence, u.from) {
 		return
 	}
 	mask, who, waiter := u.mask, g.name(), "poll"
@@ -408,7 +447,10 @@ func (x *Explainer) spins(rec *strace.Record, th *thread, u *run, g *given, epfd
 }
 
 func spinText(w *Warning, code, waiter, who string, mask events, epoll bool) string {
-	s := fmt.Sprintf("%s found %s ready with %s %d times in a row%s, the log shows no sleep in between, and ", waiter, who, mask.name(epoll), w.Count, w.rate())
+	s := fmt.Sprintf("%s found %s ready with %s %s, %s, and ", waiter, who, mask.name(epoll), w.inARow("times"), w.noSleep())
+	if w.rows > 1 {
+		s += "in each row "
+	}
 	switch code {
 	case "spin-output":
 		s += "nothing was written to it"

@@ -16,7 +16,7 @@ const (
 	maxRegs        = 16 // epolls that one file is known to be in
 )
 
-// thread is what is known of one thread.
+// thread is one thread, as far as it is known.
 type thread struct {
 	pid         int
 	table       *table
@@ -57,7 +57,7 @@ type descriptor struct {
 // file is an open file description: what dup and fork share.
 type file struct {
 	kind      string
-	made      int // line, 0 where it was there before the log
+	made      int // line, 0 if it was there before the log
 	call      string
 	initial   uint64
 	semaphore bool
@@ -124,7 +124,7 @@ type start struct {
 
 func (s *state) init() { s.threads = map[int]*thread{} }
 
-// find returns the thread of a pid that has been seen, nil where it has not.
+// find returns the thread of a pid that has been seen, nil if it has not.
 func (s *state) find(pid int) *thread {
 	recent := &s.recent[pid&(len(s.recent)-1)]
 	if *recent == nil || (*recent).pid != pid {

@@ -23,17 +23,17 @@ type table struct {
 	activity
 }
 
-// activity counts what the threads of a process do.
+// activity counts the calls of the threads of a process.
 type activity struct {
 	moved   int  // transfers that went through
-	served  int  // of them, on what the wait before had handed out
+	served  int  // of them, on descriptors that the wait before had handed out
 	refused int  // EAGAIN, and accepts that found no room
 	handed  int  // wakes of other threads
 	exits   bool // one of them has called exit_group
 	waits   int  // poll, select and epoll_wait that returned
 }
 
-// maxLow bounds what a table takes that has one high number.
+// maxLow bounds the room of a table that has one high number.
 const maxLow = 64
 
 func (t *table) get(fd int) *descriptor {

@@ -147,7 +147,7 @@ func (x *Explainer) timerSet(rec *strace.Record, th *thread) {
 		shown = fmt.Sprintf("it had expired for %s by line %d", appendTime(nil, p.reached), p.line)
 	}
 	w := x.raise(about, rec, fd, -1, func(w *Warning) string {
-		return fmt.Sprintf("timerfd %d is set with TFD_TIMER_ABSTIME to %s, and %s: it expires at once, %d times in a row%s", fd, value, shown, w.Count, w.rate())
+		return fmt.Sprintf("timerfd %d is set with TFD_TIMER_ABSTIME to %s, and %s: it expires at once, %s", fd, value, shown, w.inARow("times"))
 	})
 	w.evidence(&p.evidence)
 }

@@ -182,19 +182,19 @@ func (n *Note) sayLine(word string, line int) {
 }
 
 // sayTimes writes ", read 3 times"; nothing for what never happened.
-func (n *Note) sayTimes(what string, count int) {
+func (n *Note) sayTimes(done string, count int) {
 	switch count {
 	case 0:
 	case 1:
-		n.say(", ", what, " once")
+		n.say(", ", done, " once")
 	default:
-		n.say(", ", what, " ")
+		n.say(", ", done, " ")
 		n.sayInt(int64(count))
 		n.say(" times")
 	}
 }
 
-// sayTotal writes what transfers come to, where the log shows all of them.
+// sayTotal writes what transfers come to, if the log shows all of them.
 func (n *Note) sayTotal(f *file, count int, v uint64) {
 	if count == 0 || f.unvalued {
 		return

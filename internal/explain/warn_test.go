@@ -40,7 +40,7 @@ func TestMistakes(t *testing.T) {
 		"nval: fd 5 was closed at line 26 by thread 12137 and is waited for 2 times",
 		"eagain-spin: read of eventfd 5 answers EAGAIN 8 times in a row",
 		"registration-left: eventfd 6 is closed at line 46, but its registration in epoll 4 (line 44) stays",
-		"closed-by-other: EPOLL_CTL_DEL of fd 6 in epoll 4 answers EBADF, though it was put in at line 44: it was closed at line 46 by thread 12137",
+		"closed-by-other: EPOLL_CTL_DEL of fd 6 in epoll 4 answers EBADF, though it was put in at line 44: it was closed at line 46 by the same thread",
 		"never-read: eventfd 3 was written once and never read",
 		"never-read: eventfd 7 was written once and never read",
 	}

@@ -5,6 +5,7 @@ package explain
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -22,6 +23,7 @@ type Warning struct {
 	Remedy string
 
 	words func(*Warning) string // builds Text once more when the count went on
+	rows  int                   // that Count is of, for what is counted in rows
 	first int64                 // time of the first, -1 if the log has none
 	last  int64
 }
@@ -148,6 +150,7 @@ func (x *Explainer) countedRow(c cause, rec *strace.Record, row *evidence, runs 
 	if w != nil && row.count >= runs {
 		if row.count == runs {
 			w.Count += runs - 1
+			w.rows++
 		}
 		w.see(x, rec)
 	}
@@ -160,7 +163,7 @@ func (w *Warning) evidence(e *evidence) {
 		return
 	}
 	last := w.Lines[len(w.Lines)-1]
-	w.Lines, w.Count, w.first = slices.Clone(e.lines), e.count, e.first
+	w.Lines, w.Count, w.first, w.rows = slices.Clone(e.lines), e.count, e.first, 1
 	w.last = max(w.last, e.last)
 	w.line(last)
 	w.Text = w.words(w)
@@ -207,6 +210,28 @@ func (e *evidence) see(x *Explainer, rec *strace.Record) {
 func (x *Explainer) stamp(rec *strace.Record) (ns int64, ok bool) {
 	return x.clock.now, rec.Clock != strace.NoClock && x.clock.tick < 1e9
 }
+
+// inARow says how often it was there without a break, and how fast that went.
+func (w *Warning) inARow(unit string) string {
+	if w.rows <= 1 {
+		return fmt.Sprintf("%d %s in a row%s", w.Count, unit, w.rate())
+	}
+	s := fmt.Sprintf("%d %s in %d rows", w.Count, unit, w.rows)
+	if d := w.last - w.first; w.first >= 0 && d > 0 {
+		s += " within " + string(appendTime(nil, d))
+	}
+	return s
+}
+
+// inBetween names the time between two lines of a row.
+func (w *Warning) inBetween() string {
+	if w.rows <= 1 {
+		return "in between"
+	}
+	return "within a row"
+}
+
+func (w *Warning) noSleep() string { return "the log shows no sleep " + w.inBetween() }
 
 // rate says how fast it went, if the log has times finer than a second.
 func (w *Warning) rate() string {

@@ -23,7 +23,7 @@ var wordLimits = []struct {
 	aim     int
 }{
 	{"what", `[Ww]hat`, 301, 6},
-	{"where", `[Ww]here`, 143, 25},
+	{"where", `[Ww]here`, 127, 25},
 	{"who", `[Ww]ho`, 12, 2},
 	{"told, tell", `[Tt]old|[Tt]ells?|[Tt]elling`, 4, 1},
 	{"behind", `[Bb]ehind`, 40, 4},

@@ -39,7 +39,7 @@ type pending struct {
 
 func (p *pending) count() int { return p.waiting }
 
-// of returns the half of a thread, nil where it has none.
+// of returns the half of a thread, nil if it has none.
 func (p *pending) of(pid int) *half {
 	switch h := p.near[pid&(len(p.near)-1)]; {
 	case h != nil && h.pid == pid:

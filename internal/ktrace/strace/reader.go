@@ -45,7 +45,7 @@ type Reader struct {
 }
 
 // NewReader reads a log. pid stands for lines that name no thread, as in the
-// files of strace -ff; 0 where it is not known.
+// files of strace -ff; 0 if it is not known.
 func NewReader(in io.Reader, pid int) *Reader {
 	return &Reader{in: input{in: in}, names: map[string]string{}, fallback: pid}
 }
@@ -318,7 +318,7 @@ func (r *Reader) whole(rec *Record, line []byte) bool {
 	return false
 }
 
-// processLine reads "Process 29599 attached" and its like; 0 where s is
+// processLine reads "Process 29599 attached" and its like; 0 if s is
 // something else.
 func processLine(s []byte) int {
 	rest, ok := bytes.CutPrefix(s, []byte("Process "))

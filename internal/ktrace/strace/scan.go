@@ -16,7 +16,7 @@ const (
 var class = [256]uint8{'(': opens, '[': opens, '{': opens, ')': closes, ']': closes, '}': closes, ',': comma, '"': skipped, '<': skipped, '/': skipped, '\\': skipped}
 
 // skip returns the index behind the string, <...> or comment that starts at
-// s[i]; ok is false where a string does not end.
+// s[i]; ok is false if a string does not end.
 func skip(s []byte, i int) (end int, ok bool) {
 	switch s[i] {
 	case '"':
@@ -30,7 +30,7 @@ func skip(s []byte, i int) (end int, ok bool) {
 }
 
 // skipString returns the index behind the string literal that starts at
-// s[i] == '"'; ok is false where it does not end.
+// s[i] == '"'; ok is false if it does not end.
 func skipString(s []byte, i int) (end int, ok bool) {
 	i++
 	for i < len(s) {
@@ -109,7 +109,7 @@ func skipAngle(s []byte, i int) int {
 	return i + 1
 }
 
-// skipComment returns the index behind a /* comment */ at s[i], or i+1 where
+// skipComment returns the index behind a /* comment */ at s[i], or i+1 if
 // there is none.
 func skipComment(s []byte, i int) int {
 	if i+2 < len(s) && s[i+1] == '*' {
@@ -122,7 +122,7 @@ func skipComment(s []byte, i int) int {
 
 // part returns where the part of s that starts at i ends: the index of a comma
 // of the outermost level, or of a bracket that closes none in the part; len(s)
-// where neither comes. ok is false where a string does not end.
+// if neither comes. ok is false if a string does not end.
 func part(s []byte, i int) (end int, ok bool) {
 	depth, ok := 0, true
 	for i < len(s) {
@@ -154,7 +154,7 @@ func part(s []byte, i int) (end int, ok bool) {
 
 // split cuts s at the commas of its outermost level and appends the parts to
 // parts. It ends at the ')' that matches no opening one; end is the index
-// behind it. ok is false where s ends before, or nests wrongly.
+// behind it. ok is false if s ends before, or nests wrongly.
 func split(s []byte, parts [][]byte) (out [][]byte, end int, ok bool) {
 	whole := true
 	for start, i := 0, 0; ; i++ {

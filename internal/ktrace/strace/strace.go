@@ -10,7 +10,7 @@
 // woke whom, and this package does not either.
 package strace
 
-// Type is what a line is.
+// Type is the kind of a line.
 type Type uint8
 
 const (
@@ -48,7 +48,7 @@ type Record struct {
 	Wrapped bool   // the record was wrapped, and goes on in the next line, to whose record it belongs
 	Type    Type
 
-	PID    int    // thread ID, 0 where the line has none
+	PID    int    // thread ID, 0 if the line has none
 	Comm   []byte // of -Y
 	Clock  Clock
 	Time   int64  // nanoseconds on Clock
@@ -80,7 +80,7 @@ type Call struct {
 	Detached  bool // strace let go while the call was going on
 	First     int  // Resumed: line of the first half
 	FirstTime int64
-	Restarts  string // restart_syscall: the interrupted call that it names, "" where it names none
+	Restarts  string // restart_syscall: the interrupted call that it names, "" if it names none
 
 	torn bool    // brackets have been lost, and the arguments are none
 	kept *repeat // what was read of an equal call, nil if that is not known

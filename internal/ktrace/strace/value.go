@@ -70,7 +70,7 @@ func ParseFD(arg []byte) (FD, bool) {
 }
 
 // Kind names what the descriptor is, in the words of -y: "eventfd",
-// "eventpoll", "TCP", "pipe", "file" and so on; "" where it is not said.
+// "eventpoll", "TCP", "pipe", "file" and so on; "" if it is not said.
 func (f FD) Kind() string {
 	if len(f.Info) == 0 {
 		return ""
