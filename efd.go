@@ -44,7 +44,7 @@ const MaxCount uint64 = 1<<64 - 2
 
 var (
 	errTooMuch     = badArg(unix.EINVAL, "count 2^64-1: an eventfd takes at most 2^64-2")
-	errBlockingCtx = badArg(unix.EINVAL, "a Blocking handle cannot wait in Go's poller")
+	errBlockingCtx = badArg(unix.EINVAL, "the handle is Blocking, or came to FromFD without O_NONBLOCK, and cannot wait in Go's poller: want New without Blocking, or unix.SetNonblock before FromFD")
 )
 
 // New makes an eventfd whose counter is initval. It is close-on-exec, and
@@ -69,7 +69,7 @@ func New(initval uint32, flags Flag) (*EventFD, error) {
 // own returns the flags of a descriptor.
 func (f Flag) own() (flags uint32, err error) {
 	if unknown := f &^ (Semaphore | Blocking); unknown != 0 {
-		return 0, badArg(unix.EINVAL, "flags %#x: want Semaphore, Blocking or both", uint32(unknown))
+		return 0, badArg(unix.EINVAL, "flags %#x: want Semaphore, Blocking or both; EFD_CLOEXEC is always set, and EFD_NONBLOCK unless Blocking is", uint32(unknown))
 	}
 	if f&Blocking != 0 {
 		flags |= flagBlocking
@@ -96,7 +96,7 @@ func newEventFD(fd int, flags uint32) *EventFD {
 // It reads the file type in /proc/self/fdinfo. Errors: EINVAL, fd is not an
 // eventfd; EBADF, fd is not open; ENOENT, /proc is not mounted.
 func FromFD(fd int) (*EventFD, error) {
-	info, err := readEventFDInfo(fd)
+	info, err := readEventFDInfo("FromFD", fd)
 	if err != nil {
 		return nil, err
 	}
@@ -292,7 +292,7 @@ func (e *EventFD) Info() (Info, error) {
 	if !e.d.acquire() {
 		return Info{}, os.ErrClosed
 	}
-	info, err := readEventFDInfo(int(e.d.fd))
+	info, err := readEventFDInfo("EventFD.Info", int(e.d.fd))
 	e.d.release()
 	if err == nil && e.d.flags.Load()&flagSemaphore != 0 {
 		info.Semaphore = true

@@ -182,7 +182,7 @@ func (e *EventFD) writeNow(v uint64) unix.Errno {
 		return unix.EAGAIN
 	}
 	// Writable is a counter that has room for 1.
-	if info, err := readEventFDInfo(int(e.d.fd)); v > 1 && err == nil && info.Count > MaxCount-v {
+	if info, err := readEventFDInfo("EventFD.WriteContext", int(e.d.fd)); v > 1 && err == nil && info.Count > MaxCount-v {
 		return unix.EAGAIN
 	}
 	return e.write(v)

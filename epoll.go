@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/efd-go/efd/internal/uapi"
@@ -84,85 +83,44 @@ func NewEpoll() (*Epoll, error) {
 // always ready: use [Poll]; EINVAL, EPOLLEXCLUSIVE for an epoll; ENOSPC,
 // fs.epoll.max_user_watches; ENOMEM.
 func (p *Epoll) Add(fd int, events EpollEvents, data uint64) error {
-	return p.ctl(unix.EPOLL_CTL_ADD, fd, events, data)
+	return p.ctl(ctlAdd, fd, events, data)
 }
 
 // Modify changes the registration of fd. It is one epoll_ctl(2), EPOLL_CTL_MOD.
 // It arms a registration with EPOLLONESHOT again. Errors: ENOENT, fd is not
 // registered; EINVAL, events has EPOLLEXCLUSIVE, or fd was added with it.
 func (p *Epoll) Modify(fd int, events EpollEvents, data uint64) error {
-	return p.ctl(unix.EPOLL_CTL_MOD, fd, events, data)
+	return p.ctl(ctlModify, fd, events, data)
 }
 
 // Delete takes fd's registration away. It is one epoll_ctl(2), EPOLL_CTL_DEL.
 // Errors: ENOENT, fd is not registered; EBADF.
-func (p *Epoll) Delete(fd int) error { return p.ctl(unix.EPOLL_CTL_DEL, fd, 0, 0) }
+func (p *Epoll) Delete(fd int) error { return p.ctl(ctlDelete, fd, 0, 0) }
 
-func (p *Epoll) ctl(op, fd int, events EpollEvents, data uint64) error {
+func (p *Epoll) ctl(m ctlMethod, fd int, events EpollEvents, data uint64) error {
 	if err := p.acquire(); err != nil {
 		return err
 	}
-	err := p.ctlAcquired(op, fd, events, data)
+	err := p.ctlAcquired(m, fd, events, data)
 	p.d.release()
 	return err
 }
 
-func (p *Epoll) ctlAcquired(op, fd int, events EpollEvents, data uint64) error {
+func (p *Epoll) ctlAcquired(m ctlMethod, fd int, events EpollEvents, data uint64) error {
 	switch {
 	case fd < 0 || fd > math.MaxInt32: // the kernel would take the low 32 bits
-		return badArg(unix.EBADF, "Epoll: fd %d: want an open descriptor", fd)
+		return badArg(unix.EBADF, "Epoll.%s: fd %d: want an open descriptor", m.String(), fd)
 	case fd == int(p.d.fd):
-		return badArg(unix.EINVAL, "Epoll: fd %d is the epoll's own", fd)
+		return badArg(unix.EINVAL, "Epoll.%s: fd %d is the epoll's own", m.String(), fd)
 	}
 	if events&EPOLLEXCLUSIVE != 0 {
-		if err := checkExclusive(op, events); err != nil {
+		if err := checkExclusive(m, fd, events); err != nil {
 			return err
 		}
 	}
 	ev := NewEpollEvent(events, data)
-	if errno := callEpollCtl(int(p.d.fd), op, fd, &ev); errno != 0 {
-		return failEpollCtl(errno, fd)
-	}
-	return nil
-}
-
-// badFD and alwaysReadyFD are the errors of the fd that epoll_ctl last refused
-// so. A loop that meets the same one again allocates nothing.
-var badFD, alwaysReadyFD atomic.Pointer[fdError]
-
-type fdError struct {
-	callError
-	fd int
-}
-
-// failEpollCtl is the error of an epoll_ctl for fd.
-func failEpollCtl(errno unix.Errno, fd int) error {
-	switch errno {
-	case unix.EBADF:
-		return failFD(&badFD, errno, fd, "Epoll: fd %d: want an open descriptor")
-	case unix.EPERM:
-		return failFD(&alwaysReadyFD, errno, fd, "Epoll: fd %d is a file that is always ready, such as a regular one: want Poll")
-	}
-	return opEpollCtl.fail(errno)
-}
-
-func failFD(last *atomic.Pointer[fdError], errno unix.Errno, fd int, format string) error {
-	if e := last.Load(); e != nil && e.fd == fd {
-		return &e.callError
-	}
-	e := &fdError{callError{sprintf(format, fd), opEpollCtl.fail(errno)}, fd}
-	last.Store(e)
-	return &e.callError
-}
-
-// checkExclusive refuses events that EPOLLEXCLUSIVE excludes.
-func checkExclusive(op int, events EpollEvents) error {
-	const allowed = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE
-	if op == unix.EPOLL_CTL_MOD {
-		return badArg(unix.EINVAL, "Epoll: events %s: EPOLLEXCLUSIVE can be given to Add only", events.String())
-	}
-	if bad := events &^ allowed; bad != 0 {
-		return badArg(unix.EINVAL, "Epoll: events %s: EPOLLEXCLUSIVE goes with EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLWAKEUP and EPOLLET, not with %s", events.String(), bad.String())
+	if errno := callEpollCtl(int(p.d.fd), m.op(), fd, &ev); errno != 0 {
+		return m.fail(errno, fd)
 	}
 	return nil
 }
@@ -172,20 +130,20 @@ func checkExclusive(op int, events EpollEvents) error {
 // Conn has to be deleted before it is closed, if a duplicate of it may live on.
 // Errors: as Add; [os.ErrClosed], the Epoll or c is closed.
 func (p *Epoll) AddConn(c syscall.Conn, events EpollEvents, data uint64) error {
-	return p.ctlConn(unix.EPOLL_CTL_ADD, c, events, data)
+	return p.ctlConn(ctlAddConn, c, events, data)
 }
 
 // ModifyConn is Modify for the descriptor of c.
 func (p *Epoll) ModifyConn(c syscall.Conn, events EpollEvents, data uint64) error {
-	return p.ctlConn(unix.EPOLL_CTL_MOD, c, events, data)
+	return p.ctlConn(ctlModifyConn, c, events, data)
 }
 
 // DeleteConn is Delete for the descriptor of c.
 func (p *Epoll) DeleteConn(c syscall.Conn) error {
-	return p.ctlConn(unix.EPOLL_CTL_DEL, c, 0, 0)
+	return p.ctlConn(ctlDeleteConn, c, 0, 0)
 }
 
-func (p *Epoll) ctlConn(op int, c syscall.Conn, events EpollEvents, data uint64) error {
+func (p *Epoll) ctlConn(m ctlMethod, c syscall.Conn, events EpollEvents, data uint64) error {
 	if err := p.acquire(); err != nil {
 		return err
 	}
@@ -195,20 +153,20 @@ func (p *Epoll) ctlConn(op int, c syscall.Conn, events EpollEvents, data uint64)
 		if h == nil {
 			return errNilConn
 		}
-		return p.ctlHandle(op, &h.d, events, data)
+		return p.ctlHandle(m, &h.d, events, data)
 	case *Epoll:
 		if h == nil {
 			return errNilConn
 		}
-		if op == unix.EPOLL_CTL_ADD && events&EPOLLEXCLUSIVE != 0 {
-			return badArg(unix.EINVAL, "Epoll: EPOLLEXCLUSIVE cannot be given to an epoll")
+		if m == ctlAddConn && events&EPOLLEXCLUSIVE != 0 {
+			return badArg(unix.EINVAL, "Epoll.AddConn: fd %d is an epoll, which takes no EPOLLEXCLUSIVE", int(h.d.fd))
 		}
-		return p.ctlHandle(op, &h.d, events, data)
+		return p.ctlHandle(m, &h.d, events, data)
 	case nil:
 		return errNilConn
 	}
 	var ctlErr error
-	if err := control(c, func(fd uintptr) { ctlErr = p.ctlAcquired(op, int(fd), events, data) }); err != nil {
+	if err := control(c, func(fd uintptr) { ctlErr = p.ctlAcquired(m, int(fd), events, data) }); err != nil {
 		return err
 	}
 	return ctlErr
@@ -229,7 +187,7 @@ func (p *Epoll) Interest() ([]Interest, error) {
 		return nil, err
 	}
 	defer p.d.release()
-	text, err := readFDInfo(int(p.d.fd))
+	text, err := readFDInfo("Epoll.Interest", int(p.d.fd))
 	if err != nil {
 		return nil, err
 	}

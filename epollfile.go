@@ -83,7 +83,7 @@ func (w epollWatch) gone() bool { return w.f.Value() == nil }
 
 // ctlHandle registers a handle of this package. The mutex makes the call and the
 // note of it one step. p is acquired.
-func (p *Epoll) ctlHandle(op int, d *descriptor, events EpollEvents, data uint64) error {
+func (p *Epoll) ctlHandle(m ctlMethod, d *descriptor, events EpollEvents, data uint64) error {
 	if !d.acquire() {
 		return os.ErrClosed
 	}
@@ -94,10 +94,10 @@ func (p *Epoll) ctlHandle(op int, d *descriptor, events EpollEvents, data uint64
 	if p.d.closed() {
 		return os.ErrClosed
 	}
-	if err := p.ctlAcquired(op, int(d.fd), events, data); err != nil {
+	if err := p.ctlAcquired(m, int(d.fd), events, data); err != nil {
 		return err
 	}
-	switch op {
+	switch m.op() {
 	case unix.EPOLL_CTL_ADD:
 		if !d.watch(epollWatch{f.self}) {
 			callEpollCtl(int(p.d.fd), unix.EPOLL_CTL_DEL, int(d.fd), nil)

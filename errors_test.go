@@ -59,6 +59,68 @@ func TestKernelErrorsNameTheArgument(t *testing.T) {
 	}
 }
 
+// Each method of an Epoll names itself, the descriptor and the rule, and keeps
+// the kernel's error.
+func TestEpollErrors(t *testing.T) {
+	p, full := newEpoll(t), newEpoll(t)
+	in, out := newEventFD(t, 0, 0), newEventFD(t, 0, 0)
+	const closed = 1 << 20
+	check(t, p.AddConn(in, efd.EPOLLIN, 0))
+	check(t, full.Add(p.FD(), efd.EPOLLIN, 0))
+	file, err := os.Open("/proc/self/exe")
+	check(t, err)
+	defer file.Close()
+	for _, c := range []struct {
+		err   error
+		errno unix.Errno
+		call  string
+		text  string
+	}{
+		{p.Add(closed, efd.EPOLLIN, 0), unix.EBADF, "epoll_ctl", fmt.Sprintf("efd: Epoll.Add: fd %d: want an open descriptor: epoll_ctl", closed)},
+		{p.Modify(closed, efd.EPOLLIN, 0), unix.EBADF, "epoll_ctl", fmt.Sprintf("efd: Epoll.Modify: fd %d: want an open descriptor: epoll_ctl", closed)},
+		{p.Add(-1, efd.EPOLLIN, 0), unix.EBADF, "", "efd: Epoll.Add: fd -1: want an open descriptor"},
+		{p.AddConn(in, efd.EPOLLIN, 0), unix.EEXIST, "epoll_ctl", fmt.Sprintf("efd: Epoll.AddConn: fd %d is registered already", in.FD())},
+		{p.ModifyConn(out, efd.EPOLLIN, 0), unix.ENOENT, "epoll_ctl", fmt.Sprintf("efd: Epoll.ModifyConn: fd %d is not registered", out.FD())},
+		{p.DeleteConn(out), unix.ENOENT, "epoll_ctl", fmt.Sprintf("efd: Epoll.DeleteConn: fd %d is not registered", out.FD())},
+		{p.Delete(out.FD()), unix.ENOENT, "epoll_ctl", fmt.Sprintf("efd: Epoll.Delete: fd %d is not registered", out.FD())},
+		{p.AddConn(file, efd.EPOLLIN, 0), unix.EPERM, "epoll_ctl", "efd: Epoll.AddConn: fd " + strconv.Itoa(int(file.Fd())) + " is a file that is always ready"},
+		{p.Add(full.FD(), efd.EPOLLIN, 0), unix.ELOOP, "epoll_ctl", fmt.Sprintf("efd: Epoll.Add: fd %d is an epoll: want no circle", full.FD())},
+		{p.Add(p.FD(), efd.EPOLLIN, 0), unix.EINVAL, "", fmt.Sprintf("efd: Epoll.Add: fd %d is the epoll's own", p.FD())},
+		{p.AddConn(full, efd.EPOLLIN|efd.EPOLLEXCLUSIVE, 0), unix.EINVAL, "", "takes no EPOLLEXCLUSIVE"},
+		{p.Add(out.FD(), efd.EPOLLEXCLUSIVE|efd.EPOLLONESHOT, 0), unix.EINVAL, "", fmt.Sprintf("efd: Epoll.Add: fd %d: events EPOLLEXCLUSIVE|EPOLLONESHOT", out.FD())},
+	} {
+		var sys *os.SyscallError
+		if !errors.Is(c.err, c.errno) || !strings.Contains(fmt.Sprint(c.err), c.text) || errors.As(c.err, &sys) != (c.call != "") || sys != nil && sys.Syscall != c.call {
+			t.Errorf("%v, want %q and %v", c.err, c.text, c.errno)
+		}
+	}
+}
+
+// What was passed is named, and what to do.
+func TestArgumentErrors(t *testing.T) {
+	p := newEpoll(t)
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	check(t, err)
+	blocking, err := efd.FromFD(fd)
+	check(t, err)
+	defer blocking.Close()
+	closed := newEventFD(t, 0, 0)
+	var set efd.PollSet
+	defer set.Close()
+	check(t, set.Add(blocking, efd.POLLIN))
+	for text, call := range map[string]func() error{
+		fmt.Sprintf("efd: FromFD: fd %d is anon_inode:[eventpoll], and not an eventfd (EINVAL)", p.FD()): func() error { _, err := efd.FromFD(p.FD()); return err },
+		"EFD_CLOEXEC is always set":                                 func() error { _, err := efd.New(0, unix.EFD_CLOEXEC); return err },
+		"came to FromFD without O_NONBLOCK":                         func() error { _, err := blocking.ReadContext(t.Context()); return err },
+		fmt.Sprintf("eventfd %d is a member already", fd):           func() error { return set.Add(blocking, efd.POLLIN) },
+		fmt.Sprintf("efd: PollSet.Modify: eventfd %d", closed.FD()): func() error { return set.Modify(closed, efd.POLLIN) },
+	} {
+		if err := call(); !strings.Contains(fmt.Sprint(err), text) {
+			t.Errorf("%v, want %q", err, text)
+		}
+	}
+}
+
 // A number above 31 bits is refused. The kernel would take its low 32 bits, and
 // so some other descriptor.
 func TestNumbersAreNotCut(t *testing.T) {

@@ -4,7 +4,7 @@ package efd
 
 // CountOf is the counter of an eventfd that is no handle.
 func CountOf(fd int) (uint64, error) {
-	info, err := readEventFDInfo(fd)
+	info, err := readEventFDInfo("CountOf", fd)
 	return info.Count, err
 }
 

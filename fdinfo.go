@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readFDInfo returns /proc/self/fdinfo/fd. See proc_pid_fdinfo(5).
-func readFDInfo(fd int) ([]byte, error) {
+// readFDInfo returns /proc/self/fdinfo/fd, for a function or method of that name.
+// See proc_pid_fdinfo(5).
+func readFDInfo(name string, fd int) ([]byte, error) {
 	if fd < 0 || fd > math.MaxInt32 {
-		return nil, badArg(unix.EBADF, "fd %d: want an open descriptor", fd)
+		return nil, badArg(unix.EBADF, "%s: fd %d: want an open descriptor", name, fd)
 	}
 	path := append(strconv.AppendInt([]byte("/proc/self/fdinfo/"), int64(fd), 10), 0)
 	info, errno := callOpen(path)
 	if errno != 0 {
 		if _, e := callFcntl(fd, unix.F_GETFD, 0); e != 0 {
-			return nil, &callError{"fd " + strconv.Itoa(fd) + ": want an open descriptor", opFcntl.fail(e)}
+			return nil, &callError{name + ": fd " + strconv.Itoa(fd) + ": want an open descriptor", opFcntl.fail(e)}
 		}
 		if errno == unix.ENOENT {
 			return nil, errNoProc
@@ -47,16 +48,26 @@ func readFDInfo(fd int) ([]byte, error) {
 
 var errNoProc = &argError{"what the kernel says of a descriptor is in /proc/self/fdinfo, and no /proc is mounted", unix.ENOENT}
 
-func readEventFDInfo(fd int) (Info, error) {
-	text, err := readFDInfo(fd)
+func readEventFDInfo(name string, fd int) (Info, error) {
+	text, err := readFDInfo(name, fd)
 	if err != nil {
 		return Info{}, err
 	}
 	info, ok := parseEventFDInfo(text)
 	if !ok {
-		return Info{}, badArg(unix.EINVAL, "fd %d: no eventfd", fd)
+		return Info{}, badArg(unix.EINVAL, "%s: fd %d is %s, and not an eventfd", name, fd, fileOf(fd))
 	}
 	return info, nil
+}
+
+// fileOf names the file of fd, as /proc does: a path, or a kind such as
+// "socket:[4711]".
+func fileOf(fd int) string {
+	var buf [128]byte
+	if link := readFDLink(fd, buf[:]); len(link) > 0 {
+		return string(link)
+	}
+	return "another file"
 }
 
 // parseEventFDInfo reads the fdinfo of an eventfd; false if it is none. The

@@ -234,7 +234,7 @@ func dupConn(conn syscall.Conn) (fd int, err error) {
 // Modify changes the events of c. A running wait goes on with them. Errors:
 // ENOENT, c is not a member; EINVAL as Add; [os.ErrClosed], the set is closed.
 func (s *PollSet) Modify(c syscall.Conn, events PollEvents) error {
-	core, m, err := s.lockMember(c)
+	core, m, err := s.lockMember("Modify", c)
 	if err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func (s *PollSet) Modify(c syscall.Conn, events PollEvents) error {
 // Errors: ENOENT, c is not a member; EINVAL as Add; [os.ErrClosed], the set is
 // closed.
 func (s *PollSet) Remove(c syscall.Conn) error {
-	core, m, err := s.lockMember(c)
+	core, m, err := s.lockMember("Remove", c)
 	if err != nil {
 		return err
 	}
@@ -266,7 +266,7 @@ func (s *PollSet) Remove(c syscall.Conn) error {
 }
 
 // lockMember returns conn's member. Without an error the caller holds the mutex.
-func (s *PollSet) lockMember(conn syscall.Conn) (*pollCore, *member, error) {
+func (s *PollSet) lockMember(method string, conn syscall.Conn) (*pollCore, *member, error) {
 	if s == nil {
 		return nil, nil, os.ErrInvalid
 	}
@@ -280,7 +280,7 @@ func (s *PollSet) lockMember(conn syscall.Conn) (*pollCore, *member, error) {
 	case c.closed:
 		err = os.ErrClosed
 	case m == nil:
-		err = badArg(unix.ENOENT, "PollSet: %s is not a member", memberName(conn))
+		err = badArg(unix.ENOENT, "PollSet.%s: %s is not a member", method, memberName(conn))
 	}
 	if err != nil {
 		c.mu.Unlock()
@@ -291,8 +291,13 @@ func (s *PollSet) lockMember(conn syscall.Conn) (*pollCore, *member, error) {
 
 // memberName is conn in an error: a number, or a type.
 func memberName(conn syscall.Conn) string {
-	if fd, ok := conn.(FD); ok {
-		return sprintf("fd %d", int(fd))
+	switch c := conn.(type) {
+	case FD:
+		return sprintf("fd %d", int(c))
+	case *EventFD:
+		return c.String()
+	case *Epoll:
+		return c.String()
 	}
 	return reflect.TypeOf(conn).String()
 }

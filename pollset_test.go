@@ -572,7 +572,7 @@ func TestPollSetNamesTheNumber(t *testing.T) {
 	check(t, s.AddFD(r.fd, efd.POLLIN))
 	equal(t, "AddFD", s.AddFD(r.fd, efd.POLLIN).Error(), fmt.Sprintf("efd: PollSet.Add: fd %d is a member already (EEXIST)", r.fd))
 	check(t, s.Remove(efd.FD(r.fd)))
-	equal(t, "Remove", s.Remove(efd.FD(r.fd)).Error(), fmt.Sprintf("efd: PollSet: fd %d is not a member (ENOENT)", r.fd))
+	equal(t, "Remove", s.Remove(efd.FD(r.fd)).Error(), fmt.Sprintf("efd: PollSet.Remove: fd %d is not a member (ENOENT)", r.fd))
 }
 
 // badConn hands out any number.

@@ -77,7 +77,7 @@ func (c rawConn) run(f func(fd uintptr) bool, side func(*poller) *waitSide) erro
 type closedConn struct{ err error }
 
 func (e *closedConn) Error() string {
-	return "efd: Conn: " + os.ErrClosed.Error() + ": " + e.err.Error()
+	return "efd: the Conn is closed: " + e.err.Error()
 }
 func (e *closedConn) Unwrap() []error { return []error{os.ErrClosed, e.err} }
 

@@ -37,7 +37,7 @@ type record struct {
 	mono          time.Duration
 	took          time.Duration
 	closes        *descriptor // the handle that a close is of
-	link          fdKind      // what is being closed
+	link          fdKind      // the kind of the descriptor that is being closed
 }
 
 // freeRecords are records to be used again. In a sync.Pool they were values of

@@ -26,13 +26,13 @@ type callText struct {
 // callTexts has those that are not in use.
 var callTexts = sync.Pool{New: func() any { return new(callText) }}
 
-// argText is where the text of an argument begins, In's and Out's.
+// argText has the places at which an argument's In and Out begin.
 type argText struct {
 	name    string
 	in, out int
 }
 
-// arg begins an argument. What is appended until out is its In.
+// arg begins an argument. The bytes appended until out are its In.
 func (t *callText) arg(name string) {
 	t.args[t.n] = argText{name, len(t.b), -1}
 	t.n++

@@ -85,7 +85,7 @@ func (r *record) pathName() string {
 	return ""
 }
 
-// fdKind is what a descriptor is, for the path of its close.
+// fdKind is the kind of a descriptor, for the path of its close.
 type fdKind uint8
 
 const (
@@ -94,22 +94,29 @@ const (
 	fdEpoll
 )
 
-// kindOfFD reads the link of fd in /proc/self/fd.
 func kindOfFD(fd int) fdKind {
-	var room [32]byte
-	path := append(strconv.AppendInt(append(room[:0], "/proc/self/fd/"...), int64(fd), 10), 0)
 	var buf [64]byte
-	dir := unix.AT_FDCWD
-	n, _, errno := syscall.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(unsafe.SliceData(path))),
-		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
-	switch {
-	case errno != 0:
-	case strings.HasSuffix(string(buf[:n]), "[eventfd]"):
+	switch link := string(readFDLink(fd, buf[:])); {
+	case strings.HasSuffix(link, "[eventfd]"):
 		return fdEventFD
-	case strings.HasSuffix(string(buf[:n]), "[eventpoll]"):
+	case strings.HasSuffix(link, "[eventpoll]"):
 		return fdEpoll
 	}
 	return fdOther
+}
+
+// readFDLink reads the link of fd in /proc/self/fd, cut to buf. No tracer is
+// called for it.
+func readFDLink(fd int, buf []byte) []byte {
+	var room [32]byte
+	path := append(strconv.AppendInt(append(room[:0], "/proc/self/fd/"...), int64(fd), 10), 0)
+	dir := unix.AT_FDCWD
+	n, _, errno := syscall.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(unsafe.Pointer(unsafe.SliceData(path))),
+		uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0)
+	if errno != 0 {
+		return nil
+	}
+	return buf[:n]
 }
 
 // Path returns the documented path of the call, as it holds for the running
