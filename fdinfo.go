@@ -46,7 +46,7 @@ func readFDInfo(name string, fd int) ([]byte, error) {
 	}
 }
 
-var errNoProc = &argError{"what the kernel says of a descriptor is in /proc/self/fdinfo, and no /proc is mounted", unix.ENOENT}
+var errNoProc = &argError{"the state of a descriptor is in /proc/self/fdinfo, and no /proc is mounted", unix.ENOENT}
 
 func readEventFDInfo(name string, fd int) (Info, error) {
 	text, err := readFDInfo(name, fd)

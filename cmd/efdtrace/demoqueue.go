@@ -146,7 +146,7 @@ func (d *demonstration) legend() {
 // unwatched explains the absence of wait queue changes, if there is a reason.
 func (d *demonstration) unwatched() {
 	if err := d.lab.Unwatched(); err != nil {
-		d.text.Para("", "Who joins or leaves an eventfd's wait queue is documented alone, since no eventfd can be watched here: "+plain.Text(err.Error())+".")
+		d.text.Para("", "The threads that join or leave an eventfd's wait queue are documented alone, since no eventfd can be watched here: "+plain.Text(err.Error())+".")
 	}
 }
 

@@ -10,11 +10,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// Every Go file is for Linux but doc.go, so that a program that imports the
+// everywhere are the files with the documentation of a public package, which
+// import a package that is for Linux.
+var everywhere = []string{"doc.go", "efdtest/doc.go"}
+
+// Every Go file is for Linux but those, so that a program that imports the
 // library elsewhere is refused by that reason, and a module that builds
 // elsewhere too is whole.
 func TestFilesAreForLinux(t *testing.T) {
@@ -28,7 +33,7 @@ func TestFilesAreForLinux(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if linux := forLinux(t, name, text); linux != (name != "doc.go") {
+		if linux := forLinux(t, name, text); linux != !slices.Contains(everywhere, name) {
 			t.Errorf("%s: for Linux alone: %v. Every Go file but doc.go begins with //go:build linux, or //go:build linux && ...", name, linux)
 		}
 	}
@@ -101,7 +106,9 @@ func TestOtherSystems(t *testing.T) {
 	_, requires, _ := strings.Cut(string(mod), "require ")
 	write("go.mod", "module other\n\ngo 1.26.0\n\nrequire "+module+" v0.0.0\nrequire "+requires+"\nreplace "+module+" => "+root+"\n")
 	write("go.sum", string(sum))
-	write("bare/main.go", "package main\n\nimport _ \""+module+"\"\n\nfunc main() {}\n")
+	for dir, path := range map[string]string{"bare": module, "tested": module + "/efdtest"} {
+		write(dir+"/main.go", "package main\n\nimport _ \""+path+"\"\n\nfunc main() {}\n")
+	}
 	text, err := os.ReadFile(filepath.Join(top, "doc.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -126,8 +133,10 @@ func TestOtherSystems(t *testing.T) {
 		if out, err := list(system, "./loop"); err != nil || strings.Contains(out, module) {
 			t.Errorf("%s: the package of doc.go: %v\n%s", system, err, out)
 		}
-		if out, err := list(system, "./bare"); err == nil || !strings.Contains(out, "build constraints exclude all Go files") {
-			t.Errorf("%s: a program that imports the library: %v\n%s", system, err, out)
+		for _, program := range []string{"./bare", "./tested"} {
+			if out, err := list(system, program); err == nil || !strings.Contains(out, "build constraints exclude all Go files") {
+				t.Errorf("%s: %s, a program that imports the library: %v\n%s", system, program, err, out)
+			}
 		}
 	}
 }

@@ -88,6 +88,7 @@ const (
 // Start begins to observe. Its error is an *ktrace.AccessError if something
 // is missing.
 func Start(o Options) (*Session, error) {
+	o.tap()
 	if err := Observable(runtime.GOARCH); err != nil {
 		return nil, err
 	}

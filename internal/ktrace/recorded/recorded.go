@@ -88,7 +88,12 @@ const TrialNote = "trial"
 
 // ObjectNote records the object of a wake.
 func ObjectNote(j *observe.Judged) record.Note {
-	return record.Note{Time: j.Time, Key: objectNote, Value: fmt.Sprintf("%d %s", j.Wakee.TID, j.Object)}
+	return ObjectNoteOf(j.Time, j.Wakee.TID, j.Object)
+}
+
+// ObjectNoteOf records the object of the wake of a thread at a time.
+func ObjectNoteOf(at int64, tid int, object string) record.Note {
+	return record.Note{Time: at, Key: objectNote, Value: fmt.Sprintf("%d %s", tid, object)}
 }
 
 // byNote is the key of a note on the object of the waker's fd.
