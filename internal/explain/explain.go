@@ -93,6 +93,7 @@ type Explainer struct {
 	note   Note
 	tale   Note // scratch: a story
 	state  state
+	mixed  bool // calls and results are, from here on
 	known  knownCalls
 	fds    []fdMask // scratch
 
@@ -181,6 +182,15 @@ func Concerns(name string) bool {
 	return false
 }
 
+// forget drops all that is known of threads and descriptors: the log does not say
+// how the calls from here on end.
+func (x *Explainer) forget() {
+	x.mixed = true
+	x.state, x.diagnosis = state{letFDs: x.state.letFDs, letThreads: x.state.letThreads}, diagnosis{lastLine: x.diagnosis.lastLine}
+	x.raised.left = nil
+	x.state.init()
+}
+
 // Explain returns what there is to say of a record, nil if there is
 // nothing.
 func (x *Explainer) Explain(rec *strace.Record) *Note {
@@ -235,6 +245,9 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 		x.state.announced(rec)
 		return nil
 	default:
+		if rec.Mixed && !x.mixed {
+			x.forget()
+		}
 		return nil
 	}
 	if len(n.Summary) == 0 && len(n.Paths) == 0 && len(n.Stories) == 0 && len(n.Warnings) == 0 && len(n.FDs) == 0 && len(n.Later) == 0 {

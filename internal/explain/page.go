@@ -251,7 +251,7 @@ func inASCII(b []byte) []byte {
 // was left.
 func Unread(r *strace.Reader) string {
 	u := r.Unread()
-	all := u.Foreign + u.Broken + u.Long
+	all := u.Foreign + u.Broken + u.Mixed + u.Long
 	if all == 0 {
 		return ""
 	}
@@ -259,7 +259,8 @@ func Unread(r *strace.Reader) string {
 	for _, w := range []struct {
 		n     int
 		named string
-	}{{u.Foreign, "in no form of strace's"}, {u.Broken, "broken off in a call"}, {u.Long, "longer than 1 MiB"}} {
+	}{{u.Foreign, "in no form of strace's"}, {u.Broken, "broken off in a call"}, {u.Mixed, "with calls of several threads mixed, so that no result is known to be one's own"},
+		{u.Long, "longer than 1 MiB"}} {
 		if w.n > 0 {
 			why = append(why, fmt.Sprintf("%d %s", w.n, w.named))
 		}

@@ -6,6 +6,9 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -167,6 +170,10 @@ func (c *Call) result(s []byte) bool {
 			for n < len(s) && (s[n] >= 'A' && s[n] <= 'Z' || s[n] >= '0' && s[n] <= '9' || s[n] == '_') {
 				n++
 			}
+			if name, n := errorNumber(s); n > 0 && c.Errno == "" {
+				c.Errno, s = name, s[n:]
+				continue
+			}
 			if n < 2 || c.Errno != "" || s[0] != 'E' {
 				return false
 			}
@@ -174,6 +181,24 @@ func (c *Call) result(s []byte) bool {
 			s = s[n:]
 		}
 	}
+}
+
+// sameNumbers is up to which errors have one number on all machines.
+const sameNumbers = 34
+
+// errorNumber reads "errno=11", as qemu-user prints it. An error that machines
+// number differently stays a number.
+func errorNumber(s []byte) (name string, n int) {
+	t, ok := bytes.CutPrefix(s, []byte("errno="))
+	v, digits := number(t)
+	if !ok || digits == 0 || digits > 4 || v == 0 {
+		return "", 0
+	}
+	n = len(s) - len(t) + digits
+	if v <= sameNumbers {
+		return unix.ErrnoName(syscall.Errno(v)), n
+	}
+	return string(s[:n]), n
 }
 
 // value reads the result itself and returns its length.

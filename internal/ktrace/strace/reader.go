@@ -41,6 +41,7 @@ type Reader struct {
 	trial     []byte
 	widths    []int
 	scratch   Record
+	mixing    bool // calls of several threads are mixed from here on
 	unread    Unread
 }
 
@@ -76,6 +77,7 @@ type Unread struct {
 	Foreign int // nothing in them has a form of strace's
 	Broken  int // calls without their end
 	Long    int // longer than MaxLine
+	Mixed   int // calls and results of which none says whose they are
 	First   int // line
 }
 
@@ -166,7 +168,7 @@ func (r *Reader) begin() {
 // plain reports whether nothing is known that a line of strace's own form would
 // have to be freed of. One that is not as wide as lines are cut was not cut.
 func (r *Reader) plain(line []byte) bool {
-	return r.foreign.numbered == nil && (r.wrap.width == 0 || r.wrap.width != len(line)) && r.wrap.own == 0 && !r.html && len(r.tail) == 0
+	return r.foreign.numbered == nil && (r.wrap.width == 0 || r.wrap.width != len(line)) && r.wrap.own == 0 && !r.html && len(r.tail) == 0 && !r.mixing
 }
 
 // brokenResult reports whether the line behind the next n bytes may be the end

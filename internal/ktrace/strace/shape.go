@@ -16,7 +16,7 @@ func (r *Reader) slow(rec *Record, n int, line []byte) {
 		s = r.unescape(s)
 	}
 	s = r.unnumbered(bytes.TrimSuffix(s, r.tail))
-	if len(trimRight(s)) == 0 {
+	if len(trimRight(s)) == 0 || (r.mixing || r.mixes(s)) && r.mixed(rec, s) {
 		return
 	}
 	body, v := r.extract(trimRight(s))

@@ -45,6 +45,7 @@ type Record struct {
 	Line    int    // from 1
 	Raw     []byte // with its line end
 	Part    bool   // the line goes on in the next record: Raw is a piece of an over-long line
+	Mixed   bool   // no result is known to be that of the call before it, from here on
 	Wrapped bool   // the record was wrapped, and goes on in the next line, to whose record it belongs
 	Type    Type
 
