@@ -84,6 +84,7 @@ type diagnosis struct {
 	woken     evidence
 	lastLine  int
 	exited    bool         // the log has the end of a process
+	cut       *thread      // whose call is cut by the end of its line, nil if nothing came since
 	unseen    map[int]bool // children without a line of their own
 	unread    []unread     // eventfds that went while a child had no line
 	shown     [16]int      // the last threads of which the log has a line and no more is known

@@ -201,6 +201,9 @@ func (x *Explainer) Explain(rec *strace.Record) *Note {
 	if len(x.diagnosis.unseen) > 0 {
 		delete(x.diagnosis.unseen, rec.PID)
 	}
+	if x.diagnosis.cut != nil {
+		x.goesOn(rec)
+	}
 	switch rec.Type {
 	case strace.CallLine, strace.Resumed:
 		x.runtimeOf(rec)

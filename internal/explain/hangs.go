@@ -81,9 +81,38 @@ func (x *Explainer) began(rec *strace.Record, th *thread) {
 		w.name = ""
 	}
 	x.diagnosis.lastLine = rec.Line
-	if c.Detached {
+	switch {
+	case c.Detached:
 		x.ended1(th)
+	case c.Cut && printsResult(c): // so it has returned
+		w.done()
+	case c.Cut:
+		x.diagnosis.cut = th
 	}
+}
+
+// printsResult reports whether a call that is cut has an argument that strace
+// prints only when the call returns.
+func printsResult(c *strace.Call) bool {
+	if !isEpollWait(c.Name) && classOf(c) != doesTake {
+		return false
+	}
+	return len(c.Args) > 1 && len(c.Args[1]) > 0
+}
+
+// goesOn is a record after a call that its line's end cut. If it is not the rest
+// of that call, the line was no last one: a program may have printed it.
+func (x *Explainer) goesOn(rec *strace.Record) {
+	switch rec.Type {
+	case strace.CallLine, strace.Resumed, strace.Unfinished, strace.Signal, strace.Exit:
+	default:
+		return
+	}
+	w := &x.diagnosis.cut.habits.open
+	if rec.Call.First == 0 || rec.Call.First != w.line {
+		w.done()
+	}
+	x.diagnosis.cut = nil
 }
 
 // sleepsFor says what ends a call that sleeps and waits for no descriptor; ""

@@ -26,6 +26,7 @@ type Reader struct {
 	mainPID  int // of the thread whose lines had no pid while it was the only one
 	fallback int // pid of lines that have none: -ff logs carry it in the file's name
 
+	form      form
 	foreign   foreign
 	wrap      wrap
 	html      bool // the log's special characters are escaped
@@ -185,6 +186,7 @@ func (r *Reader) fast(rec *Record, line []byte) bool {
 	if len(s) < 3 {
 		return false
 	}
+	own := rec.PID
 	if rec.PID == 0 {
 		rec.PID = r.defaultPID()
 	}
@@ -192,14 +194,31 @@ func (r *Reader) fast(rec *Record, line []byte) bool {
 		return r.fastResumed(rec, s)
 	}
 	if s[len(s)-1] == '>' && bytes.HasSuffix(s, markEnd) {
-		return r.fastOpen(rec, s)
+		return !r.form.strange(own, rec.Clock) && r.fastOpen(rec, s)
 	}
 	if !r.parseCall(&rec.Call, s) || !rec.Call.Whole {
 		return false
 	}
 	rec.Type = CallLine
 	r.pending.take(rec.PID)
+	r.form.lines++
+	if own != 0 && line[0] != '[' {
+		r.form.threads++
+	}
+	if rec.Clock != NoClock {
+		r.form.times++
+	}
 	return true
+}
+
+// form counts the columns that the calls of a log have.
+type form struct{ lines, threads, times int }
+
+// strange reports whether a line lacks a column that all others have: strace did
+// not write it. Only of a log on a terminal the thread may be left out.
+func (f *form) strange(thread int, clock Clock) bool {
+	const few = 8
+	return f.lines >= few && (thread == 0 && f.threads == f.lines || clock == NoClock && f.times == f.lines)
 }
 
 // fastOpen reads a first half.
@@ -259,11 +278,15 @@ func (r *Reader) commit(rec *Record, line []byte) {
 	}
 	if !r.whole(rec, line) {
 		s := rec.prefix(line)
+		own := rec.PID
 		if rec.PID == 0 {
 			rec.PID = r.defaultPID()
 		}
-		if r.record(rec, s); rec.Type == Other && r.pending.cut() {
+		switch r.record(rec, s); {
+		case rec.Type == Other && r.pending.cut():
 			r.continued(rec, line)
+		case rec.Type == Unfinished && r.form.strange(own, rec.Clock):
+			r.disown(rec)
 		}
 	}
 	if rec.Type != Other {
@@ -273,6 +296,15 @@ func (r *Reader) commit(rec *Record, line []byte) {
 	if !bytes.HasPrefix(line, []byte(" | ")) {
 		r.unread.add(&r.unread.Foreign, rec.Line)
 	}
+}
+
+// disown takes back that a line is the first half of a call.
+func (r *Reader) disown(rec *Record) {
+	if r.pending.take(rec.PID); rec.Call.Cut {
+		r.unread.Broken--
+	}
+	rec.Type = Other
+	rec.Call.reset()
 }
 
 func (r *Reader) defaultPID() int {
@@ -406,6 +438,7 @@ func (r *Reader) call(rec *Record, s []byte) {
 		s = s[:i]
 	}
 	r.open(rec, s)
+	rec.Call.Cut = true
 	if h := r.pending.of(rec.PID); h != nil {
 		h.cut = true
 	}

@@ -78,6 +78,7 @@ type Call struct {
 	Injected  bool
 	Delayed   bool
 	Killed    bool // ended by the death of its thread
+	Cut       bool // Unfinished: by no mark of strace's, but the line's end
 	Detached  bool // strace let go while the call was going on
 	First     int  // Resumed: line of the first half
 	FirstTime int64
