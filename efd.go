@@ -3,6 +3,7 @@
 package efd
 
 import (
+	"errors"
 	"math"
 	"os"
 	"runtime"
@@ -97,6 +98,9 @@ func newEventFD(fd int, flags uint32) *EventFD {
 // eventfd; EBADF, fd is not open; ENOENT, /proc is not mounted.
 func FromFD(fd int) (*EventFD, error) {
 	info, err := readEventFDInfo("FromFD", fd)
+	if errors.Is(err, errNoEventFD) {
+		return nil, badArg(unix.EINVAL, "FromFD: fd %d is %s, and not an eventfd", fd, fileOf(fd))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +115,16 @@ func FromFD(fd int) (*EventFD, error) {
 		flags |= flagSemaphore
 	}
 	return newEventFD(fd, flags), nil
+}
+
+// fileOf names the file of fd, as /proc does: a path, or a kind such as
+// "socket:[4711]".
+func fileOf(fd int) string {
+	var buf [128]byte
+	if link := readFDLink(fd, buf[:]); len(link) > 0 {
+		return string(link)
+	}
+	return "another file"
 }
 
 // AdoptFD is [FromFD] without /proc, for a caller that made the eventfd itself:

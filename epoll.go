@@ -125,7 +125,8 @@ func (p *Epoll) ctlAcquired(m ctlMethod, fd int, events EpollEvents, data uint64
 	return nil
 }
 
-// AddConn is Add for the descriptor of c, whose number is held for the call. A
+// AddConn is Add for the descriptor of c, whose number is held for the call;
+// [ConnOf] makes a syscall.Conn of a net.Conn. A
 // handle of this package that closes later takes itself out first. Any other
 // Conn has to be deleted before it is closed, if a duplicate of it may live on.
 // Errors: as Add; [os.ErrClosed], the Epoll or c is closed.

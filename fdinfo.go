@@ -48,6 +48,8 @@ func readFDInfo(name string, fd int) ([]byte, error) {
 
 var errNoProc = &argError{"the state of a descriptor is in /proc/self/fdinfo, and no /proc is mounted", unix.ENOENT}
 
+var errNoEventFD error = &argError{"the file is not an eventfd", unix.EINVAL}
+
 func readEventFDInfo(name string, fd int) (Info, error) {
 	text, err := readFDInfo(name, fd)
 	if err != nil {
@@ -55,19 +57,9 @@ func readEventFDInfo(name string, fd int) (Info, error) {
 	}
 	info, ok := parseEventFDInfo(text)
 	if !ok {
-		return Info{}, badArg(unix.EINVAL, "%s: fd %d is %s, and not an eventfd", name, fd, fileOf(fd))
+		return Info{}, errNoEventFD
 	}
 	return info, nil
-}
-
-// fileOf names the file of fd, as /proc does: a path, or a kind such as
-// "socket:[4711]".
-func fileOf(fd int) string {
-	var buf [128]byte
-	if link := readFDLink(fd, buf[:]); len(link) > 0 {
-		return string(link)
-	}
-	return "another file"
 }
 
 // parseEventFDInfo reads the fdinfo of an eventfd; false if it is none. The

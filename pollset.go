@@ -115,8 +115,7 @@ func (s *PollSet) make() *pollCore {
 // A connection or file is held by a duplicate. So its own Close closes nothing
 // yet: the peer of a connection gets no FIN, and waits for its end, until
 // Remove. The open file stays open, and the set reports its events. Remove it
-// before you close it. A net.Conn is a syscall.Conn by its type, such as
-// *net.TCPConn: c.(syscall.Conn).
+// before you close it. [ConnOf] makes a syscall.Conn of a net.Conn.
 //
 // Errors: EEXIST, c is a member already; EINVAL, c is nil or cannot be compared;
 // EBADF, its number is none; [os.ErrClosed], the set or c is closed; and those of

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -71,6 +72,34 @@ func (c rawConn) run(f func(fd uintptr) bool, side func(*poller) *waitSide) erro
 		return os.ErrClosed
 	}
 	return err
+}
+
+// ConnOf returns c, such as a net.Conn or net.Listener, as the syscall.Conn that
+// PollSet.Add and Epoll.AddConn take, which package net's own types are. Of a
+// connection over another, as *tls.Conn is, it is the one below, by its method
+// NetConn: readiness there says nothing of bytes that are decrypted already.
+// Errors: EINVAL, c is nil, or has no descriptor, as a net.Pipe has none.
+func ConnOf(c any) (syscall.Conn, error) {
+	for v := c; ; {
+		if conn, ok := v.(syscall.Conn); ok {
+			if err := checkKey(conn); err != nil {
+				return nil, err
+			}
+			return conn, nil
+		}
+		of := reflect.ValueOf(v)
+		if !of.IsValid() {
+			return nil, errNilConn
+		}
+		below := of.MethodByName("NetConn")
+		if !below.IsValid() || below.Type().NumIn() != 0 || below.Type().NumOut() != 1 {
+			return nil, badArg(unix.EINVAL, "ConnOf: %s has no descriptor: want a method SyscallConn, or NetConn", reflect.TypeOf(c).String())
+		}
+		if of.Kind() == reflect.Pointer && of.IsNil() {
+			return nil, errNilConn
+		}
+		v = below.Call(nil)[0].Interface()
+	}
 }
 
 // closedConn is the error of a Conn of another package that is closed.

@@ -15,15 +15,15 @@ var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice, or two that
 // Select waits until a descriptor in r is readable, one in w writable, or one
 // in x has an exceptional condition; nil is an empty set. It returns the number
 // of ready descriptors, one in two sets counted twice. On success the sets hold
-// exactly those: an fd above the process's descriptor table, which the kernel
-// does not look at, is cleared too. On an error they are unchanged. n is 0 when
+// exactly those. On an error they are unchanged. n is 0 when
 // the timeout expires. Timeout and mask are as in [Poll]. It is one
 // pselect6(2).
 //
-// An fd that is not open is EBADF if it is inside the descriptor table, and is
-// cleared if it is not. The kernel sets the size of the table: 64 fds at first,
-// growing with the largest fd that was ever open. So a set of such fds alone
-// may be EBADF, or a wait for nothing.
+// An fd that is not open is EBADF. The kernel finds that out only within the
+// descriptor table, which grows with the largest fd that was ever open, and
+// would wait for nothing above it. So a wait for an fd above all that Select has
+// met before begins with an fcntl(2), F_GETFD, of it. An fd of RLIMIT_NOFILE or
+// above, which cannot be opened, is cleared and not EBADF.
 //
 // Errors: EBADF, a set has a number that is not open, which fcntl(2) then finds
 // out; EINVAL, one FDSet is given twice, or two that share their numbers, or one
@@ -37,6 +37,12 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 	}
 	nfds := max(r.nfds(), w.nfds(), x.nfds())
 	rw, ww, xw := r.upTo(nfds), w.upTo(nfds), x.upTo(nfds)
+	var above *aboveTable
+	if nfds > int(tableSize.Load()) {
+		if above, err = newAboveTable(timeout != 0, nfds, rw, ww, xw); err != nil {
+			return 0, err
+		}
+	}
 	var l limit
 	var buf SigSet
 	ts, blocked := l.set(timeout), waitMask(mask, &buf)
@@ -56,7 +62,12 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 		}
 	}
 	if nfds > fdWordBits {
-		clearStale(n, rw, ww, xw)
+		stale := clearStale(n, rw, ww, xw)
+		if above != nil {
+			if err := above.end(stale, nfds, rw, ww, xw); err != nil {
+				return 0, err
+			}
+		}
 	}
 	if n > 0 {
 		raceSeen()
@@ -93,7 +104,7 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 		for all := word(r, i) | word(w, i) | word(x, i); all != 0; all &= all - 1 {
 			fd := i*fdWordBits + bits.TrailingZeros(all)
 			if _, errno := callFcntl(fd, unix.F_GETFD, 0); errno == unix.EBADF {
-				return &callError{sprintf("Select: fd %d in a set: want open descriptors", fd), err}
+				return notOpen(fd)
 			}
 		}
 	}
@@ -101,16 +112,22 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel
-// neither tests nor clears: all after the n bits that it reported. The table
-// has at least one word of numbers. The sets have one length, or none.
-func clearStale(n int, r, w, x []fdWord) {
+// neither tests nor clears: all after the n bits that it reported. It returns the
+// lowest of them, -1 if there is none. The table has at least one word of
+// numbers. The sets have one length, or none.
+func clearStale(n int, r, w, x []fdWord) (stale int) {
 	for i := range max(len(r), len(w), len(x)) {
 		if n <= 0 {
+			all := word(r, i) | word(w, i) | word(x, i)
+			if all == 0 {
+				continue
+			}
 			clear(r[min(i, len(r)):])
 			clear(w[min(i, len(w)):])
 			clear(x[min(i, len(x)):])
-			return
+			return i*fdWordBits + bits.TrailingZeros(all)
 		}
 		n -= ones(r, i) + ones(w, i) + ones(x, i)
 	}
+	return -1
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,4 +160,39 @@ func FuzzFDSet(f *testing.F) {
 			t.Fatalf("got %v, %d members; want %v", &s, s.Len(), want)
 		}
 	})
+}
+
+// A closed number is EBADF whatever the size of the descriptor table, and the
+// sets are as they were.
+func TestSelectOfAClosedNumber(t *testing.T) {
+	needLargeSets(t)
+	var lim unix.Rlimit
+	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &lim))
+	closed := int(min(lim.Cur, 1<<19)) - 8
+	if closed < 900 {
+		t.Skipf("RLIMIT_NOFILE is %d", lim.Cur)
+	}
+	ready, idle := newEventFD(t, 1, 0), newEventFD(t, 0, 0)
+	attempt := func(table string) {
+		for name, others := range map[string][]int{"alone": nil, "with an idle one": {idle.FD()}, "with a ready one": {ready.FD()}} {
+			for _, limit := range []time.Duration{0, time.Minute, efd.Forever} {
+				r, w := setOf(append(others, closed)...), setOf(idle.FD())
+				if name != "with a ready one" {
+					w = nil
+				}
+				want := members(r)
+				n, err := efd.Select(r, w, nil, limit, nil)
+				if n != 0 || !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), strconv.Itoa(closed)) || !slices.Equal(members(r), want) || w != nil && w.Len() != 1 {
+					t.Errorf("%s, %s, for %v: Select = %d, %v, %v; want EBADF and %v", table, name, limit, n, err, r, want)
+				}
+			}
+		}
+	}
+	attempt("small table")
+	high := dupAbove(t, ready.FD(), closed+1)
+	attempt("large table")
+	r := setOf(high)
+	if n, err := efd.Select(r, nil, nil, efd.Forever, nil); n != 1 || err != nil || !r.Has(high) {
+		t.Errorf("Select of an open number = %d, %v, %v", n, err, r)
+	}
 }

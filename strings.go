@@ -4,7 +4,6 @@ package efd
 
 import (
 	"github.com/efd-go/efd/internal/uapi"
-	"golang.org/x/sys/unix"
 )
 
 var flagNames = uapi.Mask{Names: []uapi.Name{{Value: uint64(Semaphore), Name: "Semaphore"}, {Value: uint64(Blocking), Name: "Blocking"}}}
@@ -37,50 +36,5 @@ func (d *descriptor) name(kind string) string {
 	return sprintf("%s %d", kind, d.fd)
 }
 
-// String is the event as strace prints it: "{events=EPOLLIN, data={u32=42, u64=42}}".
-func (ev EpollEvent) String() string { return uapiEvent(ev).String() }
-
-// String is the entry as strace prints it before the call, and revents if there
-// are some: "{fd=3, events=POLLIN, revents=POLLIN|POLLHUP}".
-func (f PollFD) String() string {
-	s := sprintf("{fd=%d, events=%s", f.FD, f.Events.String())
-	if f.Revents != 0 {
-		s += ", revents=" + f.Revents.String()
-	}
-	return s + "}"
-}
-
-// String is the registration: "fd 5: EPOLLIN|EPOLLERR|EPOLLHUP, data 42".
-func (i Interest) String() string {
-	return sprintf("fd %d: %s, data %d", i.FD, i.Events.String(), i.Data)
-}
-
-// String is the information as fdinfo has it: "eventfd-id 12, count 3,
-// semaphore, O_NONBLOCK".
-func (i Info) String() string {
-	s := sprintf("count %d", i.Count)
-	if i.ID >= 0 {
-		s = sprintf("eventfd-id %d, ", i.ID) + s
-	}
-	if i.Semaphore {
-		s += ", semaphore"
-	}
-	if i.Flags&unix.O_NONBLOCK != 0 {
-		s += ", O_NONBLOCK"
-	}
-	return s
-}
-
-// String is the number of members: "pollset of 3".
-func (s *PollSet) String() string {
-	if s == nil {
-		return "nil pollset"
-	}
-	c := s.get()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return "closed pollset"
-	}
-	return sprintf("pollset of %d", len(c.members))
-}
+// String is the events and the data: "EPOLLIN|EPOLLET, data 42".
+func (ev EpollEvent) String() string { return sprintf("%s, data %d", ev.Events().String(), ev.Data()) }

@@ -51,26 +51,26 @@ var freeRecords struct {
 // threads are in calls.
 const maxFreeRecords = 64
 
-func newRecord() *record {
+func newRecord() (r *record) {
 	f := &freeRecords
 	f.Lock()
-	defer f.Unlock()
-	n := len(f.list)
-	if n == 0 {
-		return new(record)
+	if n := len(f.list); n > 0 {
+		r, f.list = f.list[n-1], f.list[:n-1]
 	}
-	r := f.list[n-1]
-	f.list = f.list[:n-1]
+	f.Unlock()
+	if r == nil {
+		r = new(record)
+	}
 	return r
 }
 
 func (r *record) free() {
 	f := &freeRecords
 	f.Lock()
-	defer f.Unlock()
 	if len(f.list) < maxFreeRecords {
 		f.list = append(f.list, r)
 	}
+	f.Unlock()
 }
 
 // recordKind says how the arguments of a call print.

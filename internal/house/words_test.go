@@ -22,7 +22,7 @@ var wordLimits = []struct {
 	most    int
 	aim     int
 }{
-	{"what", `[Ww]hat`, 301, 6},
+	{"what", `[Ww]hat`, 290, 6},
 	{"where", `[Ww]here`, 127, 25},
 	{"who", `[Ww]ho`, 12, 2},
 	{"told, tell", `[Tt]old|[Tt]ells?|[Tt]elling`, 4, 1},
