@@ -2,13 +2,17 @@
 
 package observe
 
-import "github.com/efd-go/efd/internal/ktrace"
+import (
+	"github.com/efd-go/efd/internal/ktrace"
+	"golang.org/x/sys/unix"
+)
 
 // epolls are the registrations of the epolls that were made under observation,
 // as far as nothing but epoll_ctl changed them.
 type epolls struct {
-	sets   map[fdKey]map[int]bool
-	asking map[int]registering // by thread
+	sets    map[fdKey]map[int]bool
+	asking  map[int]registering // by thread
+	changed map[fdKey]int64     // when a registration came or went last
 }
 
 // registering is an epoll_ctl that has not ended.
@@ -20,7 +24,7 @@ type registering struct {
 
 func (e *epolls) made(k fdKey) {
 	if e.sets == nil || len(e.sets) >= maxObjects {
-		e.sets, e.asking = map[fdKey]map[int]bool{}, map[int]registering{}
+		e.sets, e.asking, e.changed = map[fdKey]map[int]bool{}, map[int]registering{}, map[fdKey]int64{}
 	}
 	e.sets[k] = map[int]bool{}
 }
@@ -42,13 +46,15 @@ func (e *epolls) exit(ev *ktrace.Event) {
 	if set == nil || ev.Ret != 0 {
 		return
 	}
-	const add, del = 1, 2
 	switch r.op {
-	case add:
+	case unix.EPOLL_CTL_ADD:
 		set[r.fd] = true
-	case del:
+	case unix.EPOLL_CTL_DEL:
 		delete(set, r.fd)
+	default:
+		return
 	}
+	e.changed[r.epoll] = ev.Time
 }
 
 // closed handles file descriptors that were closed. A copy may keep a
@@ -72,7 +78,17 @@ func (e *epolls) closed(which func(fdKey) bool) {
 // to be others.
 func (e *epolls) forked() { clear(e.sets) }
 
-func (e *epolls) lost() { clear(e.sets); clear(e.asking) }
+func (e *epolls) lost() { clear(e.sets); clear(e.asking); clear(e.changed) }
 
-// of are the registrations, nil if they are not all known.
-func (e *epolls) of(k fdKey) map[int]bool { return e.sets[k] }
+// of are the registrations at a time, nil if they are not all known.
+func (e *epolls) of(k fdKey, at int64) map[int]bool {
+	if e.changed[k] >= at {
+		return nil
+	}
+	for _, r := range e.asking {
+		if r.epoll == k && r.op == unix.EPOLL_CTL_ADD {
+			return nil
+		}
+	}
+	return e.sets[k]
+}

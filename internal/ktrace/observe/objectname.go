@@ -36,7 +36,7 @@ const maxRegistered = 16
 // registered returns the objects that an epoll watches, nil unless all are
 // known.
 func (p *Pipeline) registered(j *Judged, epoll int) (out []*object) {
-	set := p.objects.epolls.of(fdKey{j.Wakee.PID, 0, epoll})
+	set := p.objects.epolls.of(fdKey{j.Wakee.PID, 0, epoll}, j.Time)
 	if len(set) > maxRegistered || len(j.Callbacks) != 2 || !through(j.Callbacks[:1], "epoll") {
 		return nil
 	}
@@ -78,7 +78,8 @@ func (p *Pipeline) name(h *pending) {
 		if what == "" {
 			return // it may be the one
 		}
-		if kind := objectOf(source); kind == "" || strings.HasPrefix(what, kind+" ") {
+		// A FIFO has the name of its file.
+		if kind := objectOf(source); kind == "" || strings.HasPrefix(what, kind+" ") || kind == "pipe" && strings.HasPrefix(what, "/") {
 			found = append(found, ob)
 		}
 	}

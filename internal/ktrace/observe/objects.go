@@ -22,6 +22,8 @@ type Objects struct {
 	of     map[int]map[fdKey]bool // the numbers in fds by process
 	tables tables
 	epolls epolls
+
+	changes changes
 }
 
 // fdKey is a number in a table. thread is 0 if a process's threads share one.
@@ -36,6 +38,7 @@ type object struct {
 	idAsked int64  // the time that id is of
 	bad     bool   // the number changed before asked
 	idBad   bool   // or before idAsked
+	from    int64  // when the number was changed last before asked, 0: not known to have been
 
 	before *object // the object before, if no event ended it and no other can have
 }
@@ -95,6 +98,9 @@ func (o *Objects) ask(pid, tid, fd int, at int64) *object {
 		return nil
 	}
 	k := o.key(pid, tid, fd)
+	if changed, then := o.changes.since(k, at); changed {
+		return then
+	}
 	known := o.fds[k]
 	if o.now == nil || known != nil && known.asked >= at && known.idAsked >= at {
 		return known
@@ -111,6 +117,7 @@ func (o *Objects) ask(pid, tid, fd int, at int64) *object {
 		// the one before was right.
 		ob.before, known.before = known, nil
 	}
+	ob.from = o.changes.latest(k)
 	o.keep(k, ob)
 	return ob
 }
@@ -144,7 +151,7 @@ func (o *Objects) made(ev *ktrace.Event) {
 		return
 	}
 	kind, fd := call.Makes, int(ev.Ret)
-	ob := &object{what: kind + " " + strconv.Itoa(fd), kind: kind, asked: ev.Time}
+	ob := &object{what: kind + " " + strconv.Itoa(fd), kind: kind, asked: ev.Time, from: ev.Time}
 	if o.now != nil && kind == "eventfd" {
 		var is string
 		if _, is, ob.id = o.read(ev.PID, ev.TID, fd); is != kind {
@@ -160,6 +167,7 @@ func (o *Objects) made(ev *ktrace.Event) {
 
 // event handles the events that change file descriptors.
 func (o *Objects) event(ev *ktrace.Event) {
+	o.changes.last = max(o.changes.last, ev.Time)
 	switch ev.Kind {
 	case ktrace.SysExit:
 		o.made(ev)
@@ -195,7 +203,9 @@ func (o *Objects) event(ev *ktrace.Event) {
 
 // dropAll forgets every fd of a process, which may be another process now.
 func (o *Objects) dropAll(pid int, at int64) {
+	o.changes.add(o.changedIn(pid, anyFD), at, nil)
 	which := func(k fdKey) bool { return k.pid == pid || o.tables.shared }
+	o.changes.late(which, at)
 	o.dropIf(pid, which, at)
 	o.epolls.closed(which)
 }
@@ -225,6 +235,7 @@ func (o *Objects) remove(k fdKey, at int64) {
 		return
 	}
 	ob.closed(at)
+	o.changes.add(k, at, ob)
 	delete(o.fds, k)
 	if delete(o.of[k.pid], k); len(o.of[k.pid]) == 0 {
 		delete(o.of, k.pid)
@@ -238,6 +249,8 @@ func (o *Objects) remove(k fdKey, at int64) {
 func (o *Objects) drop(pid, fd int, at int64) {
 	which := func(k fdKey) bool { return k.fd == fd && (k.pid == pid || o.tables.shared) }
 	o.epolls.closed(which)
+	o.changes.late(which, at)
+	o.changes.add(o.changedIn(pid, fd), at, nil)
 	if o.tables.shared || o.tables.split[pid] {
 		o.dropIf(pid, which, at)
 		return
@@ -245,13 +258,23 @@ func (o *Objects) drop(pid, fd int, at int64) {
 	o.remove(fdKey{pid, 0, fd}, at)
 }
 
+// changedIn is where a change of a number counts: in one process, or if tables
+// may be shared in any.
+func (o *Objects) changedIn(pid, fd int) fdKey {
+	if o.tables.shared {
+		pid = 0
+	}
+	return fdKey{pid, 0, fd}
+}
+
 func (ob *object) closed(at int64) {
 	ob.bad = ob.bad || at <= ob.asked
 	ob.idBad = ob.idBad || at <= ob.idAsked
 }
 
-// lost handles lost records: a close may be among them.
-func (o *Objects) lost() {
+// lost handles lost records, of up to the time to: a close may be among them.
+func (o *Objects) lost(to int64) {
+	o.changes.forget(to)
 	for _, ob := range o.fds {
 		ob.bad, ob.idBad = true, true
 	}
@@ -282,6 +305,9 @@ func readObject(dir string, fd int) (what, kind, id string) {
 		return what, kind, id
 	case "anon_inode:[eventpoll]":
 		return "epoll " + strconv.Itoa(fd), "epoll", ""
+	}
+	if strings.HasPrefix(link, "/") && !strings.HasPrefix(link, "/memfd:") {
+		return link + " " + strconv.Itoa(fd), "", ""
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(link, "anon_inode:"), "/"), ":")
 	return strings.Trim(name, "[]") + " " + strconv.Itoa(fd), "", ""

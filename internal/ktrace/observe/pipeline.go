@@ -140,7 +140,7 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 	for _, l := range losses {
 		p.lose(l)
 		if calls, _ := touches(l.Source); calls || l.Source == perf.Tasks {
-			p.objects.lost() // a close, or a process that took another's number
+			p.objects.lost(l.To) // a close, or a process that took another's number
 		}
 	}
 	p.t.Loss(losses...)

@@ -135,7 +135,9 @@ func TestOnWhat(t *testing.T) {
 		{"unix", "socket 3", nil, "", "socket 3"},
 		{"eventfd_write", "eventfd 3", nil, "eventfd 3 (id 5)", ""},
 		{"eventfd_write", "eventfd 3", []string{"eventfd 9"}, "eventfd 9 (id 5)", ""},
-		{"pty", "dev/ptmx 3", []string{"dev/pts/1 4"}, "dev/pts/1 4 (id 5)", "dev/ptmx 3 (id 5)"},
+		{"pty", "/dev/ptmx 3", []string{"/dev/pts/1 4"}, "/dev/pts/1 4 (id 5)", "/dev/ptmx 3 (id 5)"},
+		{"pipe", "/tmp/fifo 3", []string{"socket 4", "/tmp/fifo 5"}, "/tmp/fifo 5 (id 5)", "/tmp/fifo 3 (id 5)"},
+		{"pipe", "/tmp/fifo 3", []string{"pipe 4", "/tmp/fifo 5"}, "", "/tmp/fifo 3 (id 5)"},
 	} {
 		h := &pending{j: &Judged{Wake: &Wake{}, WakePaths: []string{c.source}}, ob: named(c.waker)}
 		for _, o := range c.on {
