@@ -13,6 +13,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/reach"
+	"github.com/efd-go/efd/internal/ktrace/running"
 	"golang.org/x/sys/unix"
 )
 
@@ -155,7 +156,7 @@ var theKernel struct {
 
 func runningKernel() kernel {
 	theKernel.once.Do(func() {
-		_, theKernel.version, _ = ktrace.Running() // of a version that cannot be read the oldest paths are the answer
+		_, theKernel.version, _ = running.Kernel() // of a version that cannot be read the oldest paths are the answer
 		// With hidden addresses there is an error, and the names that matter here.
 		if t, _ := ksym.Load(); t != nil {
 			theKernel.symbols = t

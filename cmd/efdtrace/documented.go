@@ -10,12 +10,13 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/running"
 )
 
 // runningKernel is the version of the kernel that this program runs on, "" if
 // it cannot be read.
 func runningKernel() string {
-	if _, v, err := ktrace.Running(); err == nil {
+	if _, v, err := running.Kernel(); err == nil {
 		return v.String()
 	}
 	return ""

@@ -101,7 +101,8 @@ type Path struct {
 // Function describes one kernel function for a reader.
 type Function struct{ Name, File, Text string }
 
-// SymbolSet is the known part of a kernel's symbols.
+// SymbolSet is the known part of a kernel's symbols. Its type is comparable, mostly a
+// pointer: paths are kept by the set that they were resolved with.
 type SymbolSet interface {
 	// Variants returns the symbols that stand for the source function name:
 	// itself, its compiler variants (.constprop.0, .isra.0, .part.0) and the

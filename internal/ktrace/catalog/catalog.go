@@ -10,7 +10,6 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -60,7 +59,7 @@ type Catalog struct {
 	builds  map[call]build
 	trees   []Tree
 	proofs  map[string]string // id of a call -> TREE=LINE ...
-	cache   sync.Map          // lookup -> *ktrace.Path
+	cache   cache
 }
 
 type call struct{ caller, callee string }
@@ -69,6 +68,28 @@ type lookup struct {
 	name string
 	v    ktrace.Version
 	syms ktrace.SymbolSet
+}
+
+// cache holds the paths that were asked for. A sync.Map would be compiled once
+// more in each package that sees a Catalog.
+type cache struct {
+	mu    sync.RWMutex
+	paths map[lookup]*ktrace.Path
+}
+
+func (c *cache) get(key lookup) *ktrace.Path {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.paths[key]
+}
+
+func (c *cache) put(key lookup, p *ktrace.Path) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paths == nil {
+		c.paths = map[lookup]*ktrace.Path{}
+	}
+	c.paths[key] = p
 }
 
 // Names returns the names of the paths, in the order in which a reader meets
@@ -83,12 +104,9 @@ func (c *Catalog) Trees() []Tree { return slices.Clone(c.trees) }
 // vendor kernel may have taken over from a later one. The result is shared:
 // it is not to be changed.
 func (c *Catalog) Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*ktrace.Path, error) {
-	cacheable := syms == nil || reflect.TypeOf(syms).Comparable()
 	key := lookup{name, v, syms}
-	if cacheable {
-		if p, ok := c.cache.Load(key); ok {
-			return p.(*ktrace.Path), nil
-		}
+	if p := c.cache.get(key); p != nil {
+		return p, nil
 	}
 	d := c.paths[name]
 	if d == nil {
@@ -99,8 +117,6 @@ func (c *Catalog) Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*k
 	}
 	p := c.resolve(d, v, syms)
 	inOrder(p.Edges)
-	if cacheable {
-		c.cache.Store(key, p)
-	}
+	c.cache.put(key, p)
 	return p, nil
 }

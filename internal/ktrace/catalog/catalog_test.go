@@ -158,7 +158,7 @@ func TestSymbolsDecide(t *testing.T) {
 	if !has(plain, "__wake_up_common", "autoremove_wake_function") || has(plain, "__wake_up_common", "ep_autoremove_wake_function") {
 		t.Errorf("5.10 by version: the waiter has the wrong wake function")
 	}
-	stable := get(t, "epoll_wake", "5.10", symbols{"try_to_wake_up": true, "ep_autoremove_wake_function": true})
+	stable := get(t, "epoll_wake", "5.10", &symbols{"try_to_wake_up": true, "ep_autoremove_wake_function": true})
 	if has(stable, "__wake_up_common", "autoremove_wake_function") || !has(stable, "__wake_up_common", "ep_autoremove_wake_function") {
 		t.Errorf("a 5.10 with ep_autoremove_wake_function: the waiter has the wrong wake function")
 	}
@@ -166,7 +166,7 @@ func TestSymbolsDecide(t *testing.T) {
 		t.Errorf("DecidedBy is %q and does not name the symbol", stable.DecidedBy)
 	}
 	// A kernel whose symbols cannot be read decides nothing.
-	if p := get(t, "epoll_wake", "5.10", symbols{}); len(p.Edges) != len(plain.Edges) || strings.Contains(p.DecidedBy, "symbols") {
+	if p := get(t, "epoll_wake", "5.10", &symbols{}); len(p.Edges) != len(plain.Edges) || strings.Contains(p.DecidedBy, "symbols") {
 		t.Errorf("an empty symbol table decided: %q", p.DecidedBy)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/order"
 )
 
 // Claim is what the catalogue says of one call, for a checker that holds it
@@ -66,8 +67,7 @@ func (c *Catalog) IDs() []string {
 			out = append(out, e.id())
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return order.Unique(out)
 }
 
 // Files are all source files that the claims of any version name.
@@ -81,8 +81,7 @@ func (c *Catalog) Files() []string {
 			}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return order.Unique(out)
 }
 
 // Line is where a reviewed tree has the call, 0 where it was not proved.

@@ -3,7 +3,7 @@
 package catalog
 
 import (
-	"slices"
+	"sort"
 
 	"github.com/efd-go/efd/internal/ktrace"
 )
@@ -21,14 +21,14 @@ func inOrder(edges []ktrace.Edge) {
 		}
 	}
 	for _, places := range at {
-		if slices.IsSortedFunc(places, func(i, j int) int { return edges[i].Line - edges[j].Line }) {
+		if sort.SliceIsSorted(places, func(i, j int) bool { return edges[places[i]].Line < edges[places[j]].Line }) {
 			continue
 		}
 		calls := make([]ktrace.Edge, len(places))
 		for k, i := range places {
 			calls[k] = edges[i]
 		}
-		slices.SortStableFunc(calls, func(a, b ktrace.Edge) int { return a.Line - b.Line })
+		sort.SliceStable(calls, func(i, j int) bool { return calls[i].Line < calls[j].Line })
 		for k, i := range places {
 			edges[i] = calls[k]
 		}

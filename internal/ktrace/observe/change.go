@@ -5,7 +5,6 @@ package observe
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/order"
 )
 
 // Change is one change of a watched eventfd: of its counter, or of its wait
@@ -146,7 +146,7 @@ func (p *Pipeline) without(s *Session) {
 // Unobservable lists the parts that could not be observed, with the reasons.
 func (p *Pipeline) Unobservable() []string {
 	out := slices.Concat(p.Without, p.execs.unseen(), p.compatTasks.unseen())
-	for _, source := range slices.Sorted(maps.Keys(p.LostBy)) {
+	for _, source := range order.Names(p.LostBy) {
 		if cpu, ok := perf.OfCPU(source); ok {
 			out = append(out, fmt.Sprintf("events on CPU %d: it went offline or came online during the observation", cpu))
 		}

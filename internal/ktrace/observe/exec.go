@@ -4,10 +4,9 @@ package observe
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/order"
 )
 
 // execs are the processes that entered execve and have not left it. The kernel
@@ -43,7 +42,7 @@ func (x *execs) left(pid int) { delete(x.entered, pid) }
 
 // unseen says which processes' events ended.
 func (x *execs) unseen() (out []string) {
-	for _, pid := range slices.Sorted(maps.Keys(x.entered)) {
+	for _, pid := range order.Numbers(x.entered) {
 		out = append(out, fmt.Sprintf("the calls and sleeps of process %d (%s before) from its execve on: the kernel ends the events of a program that is set-user-ID or set-group-ID for its caller, or that its caller may not read", pid, x.entered[pid]))
 	}
 	return out

@@ -3,13 +3,12 @@
 package observe
 
 import (
-	"slices"
-
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
+	"github.com/efd-go/efd/internal/order"
 )
 
 // Functions lists the documented names whose symbols a recording needs: all of
@@ -51,12 +50,7 @@ func (k *Kernel) findFunctions() []string {
 			names[p+SyscallName(k.Arch, nr)] = true
 		}
 	}
-	out := make([]string, 0, len(names))
-	for n := range names {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out
+	return order.Names(names)
 }
 
 // askedSet notes which symbols were asked for.

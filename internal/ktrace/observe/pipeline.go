@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -280,7 +281,7 @@ func (p *Pipeline) release(now int64) {
 	if now != source.End {
 		first = p.t.woken(now-patience, p.follows)
 	}
-	slices.SortStableFunc(p.pending, func(a, b *pending) int { return cmp.Compare(a.at(), b.at()) })
+	sort.SliceStable(p.pending, func(i, j int) bool { return p.pending[i].at() < p.pending[j].at() })
 	n := 0
 	for _, h := range p.pending {
 		if h.until > now || h.at() > first || now != source.End && !p.traced(h) {

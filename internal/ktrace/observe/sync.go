@@ -3,11 +3,11 @@
 package observe
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/efd-go/efd/internal/count"
@@ -188,7 +188,7 @@ func (t *Tracker) settle(at int64, runs func(*Wake) bool) (waiting int) {
 			}
 		}
 	}
-	slices.SortFunc(open, func(a, b *Wake) int { return cmp.Compare(a.Time, b.Time) })
+	sort.Slice(open, func(i, j int) bool { return open[i].Time < open[j].Time })
 	for _, w := range open {
 		t.deliver(w)
 	}

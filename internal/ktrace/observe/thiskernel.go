@@ -8,6 +8,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/running"
 )
 
 // ThisKernel returns the running kernel, with its symbols as far as they are
@@ -15,7 +16,7 @@ import (
 // the missing part.
 func ThisKernel() (k *Kernel, table *ksym.Table, err error) {
 	k = &Kernel{Arch: runtime.GOARCH, Catalog: catalog.Default()}
-	if k.Release, k.Version, err = ktrace.Running(); err != nil {
+	if k.Release, k.Version, err = running.Kernel(); err != nil {
 		return k, nil, err
 	}
 	table, err = ksym.Load()

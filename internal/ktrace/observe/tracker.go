@@ -7,8 +7,8 @@ package observe
 
 import (
 	"cmp"
-	"maps"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -16,6 +16,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/order"
 )
 
 // Call is one system call of one thread.
@@ -158,9 +159,8 @@ func (t *Tracker) thread(tid int) *thread {
 // forget drops the half of the threads that was quiet for longest. Those of them
 // that were woken are delivered as not seen to run.
 func (t *Tracker) forget() {
-	tids := slices.SortedFunc(maps.Keys(t.threads), func(a, b int) int {
-		return cmp.Or(cmp.Compare(t.threads[a].last, t.threads[b].last), cmp.Compare(a, b))
-	})
+	tids := order.Numbers(t.threads)
+	sort.SliceStable(tids, func(i, j int) bool { return t.threads[tids[i]].last < t.threads[tids[j]].last })
 	var woken []*Wake
 	for _, tid := range tids[:len(tids)/2] {
 		th := t.threads[tid]
@@ -170,7 +170,7 @@ func (t *Tracker) forget() {
 		t.drop(th.call)
 		delete(t.threads, tid)
 	}
-	slices.SortFunc(woken, func(a, b *Wake) int { return cmp.Compare(a.Time, b.Time) })
+	sort.Slice(woken, func(i, j int) bool { return woken[i].Time < woken[j].Time })
 	for _, w := range woken {
 		t.deliver(w)
 	}
@@ -527,7 +527,7 @@ func (t *Tracker) Flush() {
 			th.pending = nil
 		}
 	}
-	slices.SortFunc(open, func(a, b *Wake) int { return cmp.Compare(a.Time, b.Time) })
+	sort.Slice(open, func(i, j int) bool { return open[i].Time < open[j].Time })
 	for _, w := range open {
 		t.deliver(w)
 	}
@@ -538,7 +538,7 @@ func (t *Tracker) Flush() {
 			th.call = nil
 		}
 	}
-	slices.SortFunc(calls, func(a, b *Call) int { return cmp.Compare(a.Enter, b.Enter) })
+	sort.Slice(calls, func(i, j int) bool { return calls[i].Enter < calls[j].Enter })
 	for _, c := range calls {
 		if t.OnCall != nil {
 			t.OnCall(c)

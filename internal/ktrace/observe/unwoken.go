@@ -4,7 +4,6 @@ package observe
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/order"
 )
 
 // sleptOn counts a sleep that ended without a record of a wake: a thread that
@@ -47,7 +47,7 @@ func (p *Pipeline) unwokenText() string {
 		return ""
 	}
 	var on, idle []string
-	for _, cpu := range slices.Sorted(maps.Keys(p.unwoken)) {
+	for _, cpu := range order.Numbers(p.unwoken) {
 		on = append(on, fmt.Sprintf("%d on CPU %d", p.unwoken[cpu], cpu))
 		if !p.idle[cpu] {
 			idle = append(idle, fmt.Sprintf("CPU %d", cpu))

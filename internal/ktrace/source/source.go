@@ -5,10 +5,10 @@
 package source
 
 import (
-	"cmp"
 	"math"
 	"runtime"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -74,16 +74,19 @@ func (m *Merged) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
 	return buf, nil
 }
 
+// byTime orders events by their times. It has methods for package sort, since
+// a sort of package slices would be compiled anew for events.
+type byTime []ktrace.Event
+
+func (e byTime) Len() int           { return len(e) }
+func (e byTime) Less(i, j int) bool { return e[i].Time < e[j].Time }
+func (e byTime) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+
 // Cut puts events into the order of their times, and moves those up to the
 // time until to the end of buf.
 func Cut(events []ktrace.Event, until int64, buf []ktrace.Event) (left, cut []ktrace.Event) {
-	slices.SortStableFunc(events, func(a, b ktrace.Event) int { return cmp.Compare(a.Time, b.Time) })
-	n, _ := slices.BinarySearchFunc(events, until, func(e ktrace.Event, t int64) int {
-		if e.Time <= t {
-			return -1
-		}
-		return 1
-	})
+	sort.Stable(byTime(events))
+	n := sort.Search(len(events), func(i int) bool { return events[i].Time > until })
 	buf = append(buf, events[:n]...)
 	return slices.Delete(events, 0, n), buf
 }

@@ -6,13 +6,13 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/source"
+	"github.com/efd-go/efd/internal/order"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,7 +62,7 @@ func (s *Source) Living() (pids []int) {
 			pids = append(pids, pid)
 		}
 	}
-	slices.Sort(pids)
+	order.Ints(pids)
 	return pids
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
+	"github.com/efd-go/efd/internal/order"
 	"golang.org/x/sys/unix"
 )
 
@@ -256,7 +257,7 @@ func Threads(pid int) []int {
 			tids = append(tids, tid)
 		}
 	}
-	slices.Sort(tids)
+	order.Ints(tids)
 	return tids
 }
 
@@ -307,7 +308,7 @@ func (s *Source) cpusWith(is func(*queue) bool) []int {
 			cpus = append(cpus, at.cpu)
 		}
 	}
-	slices.Sort(cpus)
+	order.Ints(cpus)
 	return cpus
 }
 

@@ -13,7 +13,6 @@ package watch
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -28,6 +27,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
+	"github.com/efd-go/efd/internal/order"
 	"golang.org/x/sys/unix"
 )
 
@@ -406,7 +406,7 @@ func (s *Source) Exhausted() bool { return len(s.missed) > 0 }
 // Unwatched says how many eventfds went unwatched that were to be watched, and why.
 func (s *Source) Unwatched() []string {
 	var out []string
-	for _, why := range slices.Sorted(maps.Keys(s.missed)) {
+	for _, why := range order.Names(s.missed) {
 		out = append(out, "changes of "+count.Of(s.missed[why], "further eventfd")+": "+why)
 	}
 	if n := s.gone + s.undecided(); n > 0 {

@@ -1,21 +1,25 @@
 //go:build linux
 
-package ktrace
+// Package running says which kernel this program runs on. It is apart from
+// package ktrace so that what knows kernels only from text need not wait for
+// golang.org/x/sys/unix to be compiled.
+package running
 
 import (
 	"bytes"
 	"os"
 
+	"github.com/efd-go/efd/internal/ktrace"
 	"golang.org/x/sys/unix"
 )
 
-// Running is the release of the kernel that this program runs on, as uname -r
+// Kernel is the release of the kernel that this program runs on, as uname -r
 // prints it, and its version. Every command and call that answers for this
 // kernel asks here.
-func Running() (release string, v Version, err error) {
+func Kernel() (release string, v ktrace.Version, err error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
-		return "", Version{}, err
+		return "", ktrace.Version{}, err
 	}
 	release = unix.ByteSliceToString(u.Release[:])
 	// Under setarch --uname-2.6 uname says 2.6 and something.
@@ -24,7 +28,7 @@ func Running() (release string, v Version, err error) {
 			release = string(bytes.TrimSpace(b))
 		}
 	}
-	v, err = KernelVersion(release, unix.ByteSliceToString(u.Version[:]))
+	v, err = ktrace.KernelVersion(release, unix.ByteSliceToString(u.Version[:]))
 	return release, v, err
 }
 

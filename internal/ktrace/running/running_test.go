@@ -1,6 +1,6 @@
 //go:build linux
 
-package ktrace
+package running
 
 import (
 	"errors"
@@ -9,12 +9,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace"
 )
 
 // The version is that of the kernel, whatever uname shows of it to a program.
 func TestRunning(t *testing.T) {
 	if os.Getenv("EFD_RUNNING") != "" {
-		release, v, err := Running()
+		release, v, err := Kernel()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +46,7 @@ func TestRunning(t *testing.T) {
 		}
 		line, _, _ := strings.Cut(string(out), "\n")
 		release, version, _ := strings.Cut(line, " ")
-		v, err := ParseVersion(release)
+		v, err := ktrace.ParseVersion(release)
 		if err != nil || release != want || !strings.HasPrefix(version, v.Series()) {
 			t.Errorf("%v: release %q, version %q; want that of %q", wrapper, release, version, want)
 		}
