@@ -22,7 +22,7 @@ test: ## every test that this machine and user can run; says what was skipped an
 deaf: ## the tests of watchpoints, demo and verify on a processor whose watchpoints never fire
 	@$(GO) build -o bin/deaf ./internal/testenv/deaf
 	@EFD_REQUIRE="$$(bin/deaf -- $(GO) run ./internal/probe)" TESTSUM_LABEL="no watchpoint fires" bin/deaf -- \
-		$(TESTSUM) -count=1 -timeout 4m ./internal/ktrace/source/watch ./internal/ktrace/access ./cmd/efdtrace
+		$(TESTSUM) -count=1 -timeout 4m ./internal/ktrace/source/watch ./internal/ktrace/access ./internal/ktrace/tiers ./cmd/efdtrace
 	@EFD_REQUIRE= TESTSUM_LABEL="no watchpoint fires: live" bin/deaf -- \
 		$(TESTSUM) -count=1 -timeout 4m -run 'Observe|ThisKernel|RecordAndReplay' . ./internal/scenario/lab
 	@bin/deaf -- $(GO) run ./cmd/efdtrace demo

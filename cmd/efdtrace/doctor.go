@@ -7,10 +7,10 @@ import (
 	"flag"
 	"fmt"
 
-	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/ktrace/tiers"
 )
 
 var doctorCommand = command{name: "doctor", args: "[-json]", short: "what can be observed here, tier by tier, and the smallest change that gives the next one"}
@@ -50,7 +50,7 @@ func doctor(e *env, args []string) int {
 		fmt.Fprintf(e.stderr, "efdtrace doctor: %q: takes no arguments\n", fs.Arg(0))
 		return exitUsage
 	}
-	report := access.Probe(textProbe)
+	report := tiers.Probe(textProbe)
 	var err error
 	if *asJSON {
 		enc := json.NewEncoder(e.stdout)
@@ -76,7 +76,7 @@ func textProbe(syms *ksym.Table) (string, error) {
 	return t.Source(), nil
 }
 
-func doctorReport(r *access.Report) doctorJSON {
+func doctorReport(r *tiers.Report) doctorJSON {
 	out := doctorJSON{Kernel: r.Kernel, Arch: r.Arch, Tier: r.Highest(), Facts: map[string]string{}}
 	for _, t := range r.Tiers {
 		out.Tiers = append(out.Tiers, tierJSON(t))
@@ -87,7 +87,7 @@ func doctorReport(r *access.Report) doctorJSON {
 	return out
 }
 
-func writeDoctor(t *render.Text, r *access.Report) {
+func writeDoctor(t *render.Text, r *tiers.Report) {
 	t.Printf("Linux %s on %s: what efdtrace can observe, run like this.\n\n", r.Kernel, r.Arch)
 	for _, tier := range r.Tiers {
 		mark := "✓"

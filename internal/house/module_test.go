@@ -22,7 +22,7 @@ func TestLibraryImportsLittle(t *testing.T) {
 	}
 	banned := []string{
 		"archive/", "compress/", "crypto", "debug/", "encoding/base64", "encoding/json", "flag", "go/", "hash/crc32", "html", "log", "net",
-		"os/exec", "path/filepath", "regexp", "testing", "text/", module + "/internal/ktrace/record", module + "/internal/ktrace/ktext", module + "/internal/ktrace/render",
+		"os/exec", "path/filepath", "regexp", "testing", "text/", module + "/internal/ktrace/record", module + "/internal/ktrace/ktext", module + "/internal/ktrace/render", module + "/internal/ktrace/tiers",
 	}
 	n := 0
 	for path := range strings.Lines(string(out)) {

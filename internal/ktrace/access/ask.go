@@ -1,5 +1,7 @@
 //go:build linux
 
+// Package access determines by trying whether the wakes of this machine are
+// observable, and what is missing if not.
 package access
 
 import (
@@ -20,14 +22,14 @@ var known struct {
 	sync.Mutex
 	settings string
 	symbols  error     // why symbols cannot be had, nil: not known
-	wakes    *delivery // nil: not tried, or failed for a reason that may pass
+	wakes    *Delivery // nil: not tried, or failed for a reason that may pass
 }
 
 // settings returns the state that decides the access of this process.
 func settings() string {
 	s := fmt.Sprint(os.Geteuid(), rights.Of())
 	for _, name := range [...]string{"perf_event_paranoid", "kptr_restrict", "perf_event_max_stack", "perf_event_max_contexts_per_stack"} {
-		s += " " + file("/proc/sys/kernel/"+name)
+		s += " " + File("/proc/sys/kernel/"+name)
 	}
 	return s
 }
@@ -44,8 +46,8 @@ func current() (unlock func()) {
 // Permitted is why the kernel refuses this process the events of an
 // observation, nil if it does not: a quick look, to be taken first.
 func Permitted() error {
-	_, id, idErr := eventID()
-	return withID(id, idErr, perf.Want{Chain: true, System: true, Raw: true})
+	_, id, idErr := EventID()
+	return Try(id, idErr, perf.Want{Chain: true, System: true, Raw: true})
 }
 
 // Wakes returns the reason why no wake can be observed here, nil if the wakes
@@ -56,17 +58,17 @@ func Wakes(syms *ksym.Table) (release func(), err error) {
 	defer current()()
 	release = func() {}
 	if known.wakes == nil {
-		d, src := deliver(syms, true)
+		d, src := Deliver(syms, true)
 		if src != nil {
 			release = func() { src.Close() }
 		}
-		if d.opened != nil {
-			return release, d.opened
+		if d.Opened != nil {
+			return release, d.Opened
 		}
 		known.wakes = &d
 	}
-	if !known.wakes.waking {
-		return release, known.wakes.missing()
+	if !known.wakes.Waking {
+		return release, known.wakes.Missing()
 	}
 	return release, nil
 }
@@ -78,7 +80,7 @@ func Chains() error {
 	if known.wakes == nil {
 		return nil
 	}
-	return known.wakes.missing()
+	return known.wakes.Missing()
 }
 
 // symbolsRefused is why symbols cannot be had, nil if they can.

@@ -19,21 +19,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// delivery holds the results of wakes that this process made under observation.
-type delivery struct {
-	opened error // why the events do not open together, with their rings
+// Delivery holds the results of wakes that this process made under observation.
+type Delivery struct {
+	Opened error // why the events do not open together, with their rings
 
-	switched bool // that a thread ran
-	waking   bool // that a thread was woken, and by whom
-	arrived  bool // the arguments of a system call
+	Switched bool // that a thread ran
+	Waking   bool // that a thread was woken, and by whom
+	Arrived  bool // the arguments of a system call
 	chain    bool // the whole call chain of a waking
 	cut      int  // the frames of a chain of theirs that the kernel cut
 }
 
-// deliver has two threads wake each other, observed with the events and the
+// Deliver has two threads wake each other, observed with the events and the
 // rings of run: wakes of the whole system if system, else those that the
 // threads do themselves.
-func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
+func Deliver(syms *ksym.Table, system bool) (d Delivery, src *perf.Source) {
 	self := []int{os.Getpid()}
 	c := perf.Config{Symbols: syms, PIDs: self, Tasks: self, Syscalls: []int{unix.SYS_READ, unix.SYS_WRITE}, Started: true, Ring: 64 << 10}
 	if system {
@@ -45,7 +45,7 @@ func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
 		src, err = perf.Open(c)
 	}
 	if err != nil {
-		d.opened = err
+		d.Opened = err
 		return d, nil
 	}
 	threads, err := wakeEachOther()
@@ -56,7 +56,7 @@ func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
 	if err == nil {
 		events, err = src.Read(source.End, nil)
 	}
-	d.opened = err
+	d.Opened = err
 	for i := range events {
 		d.take(&events[i], threads)
 	}
@@ -64,21 +64,21 @@ func deliver(syms *ksym.Table, system bool) (d delivery, src *perf.Source) {
 }
 
 // take records the evidence of an event of the two threads.
-func (d *delivery) take(e *ktrace.Event, threads []int) {
+func (d *Delivery) take(e *ktrace.Event, threads []int) {
 	ours := slices.Contains(threads, e.TID)
 	if ours && e.Truncated && len(e.Stack) > 0 {
 		d.cut = len(e.Stack)
 	}
 	switch e.Kind {
 	case ktrace.Switch:
-		d.switched = d.switched || ours || slices.Contains(threads, e.Target)
+		d.Switched = d.Switched || ours || slices.Contains(threads, e.Target)
 	case ktrace.SysEnter:
-		d.arrived = d.arrived || ours && e.Nr == unix.SYS_WRITE && e.Args[2] == 8
+		d.Arrived = d.Arrived || ours && e.Nr == unix.SYS_WRITE && e.Args[2] == 8
 	case ktrace.Waking:
 		if !ours || !slices.Contains(threads, e.Target) {
 			return
 		}
-		d.waking = true
+		d.Waking = true
 		d.chain = d.chain || !e.Truncated && slices.ContainsFunc(e.Stack, func(f ktrace.Frame) bool { return strings.HasPrefix(f.Name, "eventfd_write") })
 	}
 }
@@ -121,29 +121,34 @@ func wakeEachOther() (threads []int, err error) {
 	return threads, nil
 }
 
-// missing is why no wake can be shown with its call chain, nil if it can.
-func (d *delivery) missing() error {
+// Missing is why no wake can be shown with its call chain, nil if it can.
+func (d *Delivery) Missing() error {
 	switch {
-	case d.opened != nil:
-		return d.opened
-	case !d.waking:
-		return silent("wakes (sched:sched_waking)")
+	case d.Opened != nil:
+		return d.Opened
+	case !d.Waking:
+		return Silent("wakes (sched:sched_waking)")
 	case !d.chain || d.cut > 0:
 		return cutShort(d.cut)
 	}
 	return nil
 }
 
+// Silent returns the error for a source that opens and does not deliver.
+func Silent(what string) error {
+	return &ktrace.AccessError{Tier: "perf", Silent: true, Missing: what + " open, and do not deliver: two threads of this program woke each other, and there is no record of it"}
+}
+
 // cutShort says which sysctl cuts call chains.
 func cutShort(frames int) error {
 	name := "kernel.perf_event_max_stack"
 	change := "set kernel.perf_event_max_stack to 127, while no perf event is open"
-	if file("/proc/sys/kernel/perf_event_max_contexts_per_stack") == "0" {
+	if File("/proc/sys/kernel/perf_event_max_contexts_per_stack") == "0" {
 		name, change = "kernel.perf_event_max_contexts_per_stack", "set kernel.perf_event_max_contexts_per_stack to 8, while no perf event is open"
 	}
 	return &ktrace.AccessError{Tier: "perf", Silent: true, Change: change,
 		Missing: fmt.Sprintf("call chains open, and do not deliver: of those of two threads that woke each other through eventfds some %s (%s is %s)",
-			cutAt(frames), name, file("/proc/sys/kernel/"+strings.TrimPrefix(name, "kernel.")))}
+			cutAt(frames), name, File("/proc/sys/kernel/"+strings.TrimPrefix(name, "kernel.")))}
 }
 
 // cutAt says how much of a chain there is.
@@ -154,7 +159,8 @@ func cutAt(frames int) string {
 	return "are cut at " + count.Of(frames, "frame")
 }
 
-func file(path string) string {
+// File is the content of a file of one line, "" if it cannot be read.
+func File(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return ""

@@ -32,11 +32,11 @@ func TestDelivery(t *testing.T) {
 		{"asleep cut", []ktrace.Event{waking, asleep}, "cut at 3 frames"},
 		{"no chain", []ktrace.Event{none}, "have no frame at all"},
 	} {
-		var d delivery
+		var d Delivery
 		for i := range c.events {
 			d.take(&c.events[i], threads)
 		}
-		err := d.missing()
+		err := d.Missing()
 		if c.want == "" && err == nil {
 			continue
 		}

@@ -20,7 +20,7 @@ func AllMissing(err error) error {
 		return err
 	}
 	symErr := symbolsRefused()
-	_, id, idErr := eventID()
+	_, id, idErr := EventID()
 	perfErr := perf.Try(perf.Want{ID: id, Chain: true, System: true, Raw: id != 0})
 	var lack []*ktrace.AccessError
 	for _, e := range []error{symErr, perfErr, idErr} {

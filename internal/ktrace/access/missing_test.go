@@ -4,8 +4,6 @@ package access
 
 import (
 	"errors"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -31,25 +29,5 @@ func TestJoined(t *testing.T) {
 		if err.Error() != c.want || !errors.Is(err, ksym.ErrHidden) {
 			t.Errorf("%v\nwant %s", err, c.want)
 		}
-	}
-}
-
-// TestComplete: what an ordinary user lacks is said at once, and nothing is
-// added where nothing else is missing.
-func TestComplete(t *testing.T) {
-	plain := errors.New("no matter of access")
-	if err := AllMissing(plain); err != plain {
-		t.Errorf("%v became %v", plain, err)
-	}
-	r := Probe(nil)
-	err := AllMissing(&ktrace.AccessError{Tier: "kallsyms", Missing: "the first thing"})
-	if !r.Tier(System).OK && !r.Tier(Names).OK {
-		for _, want := range []string{"symbol addresses", "the kernel refuses", "CAP_PERFMON and CAP_SYSLOG"} {
-			if os.Geteuid() != 0 && !strings.Contains(err.Error(), want) {
-				t.Errorf("no %q in %q", want, err)
-			}
-		}
-	} else if r.Tier(System).OK && r.Tier(Names).OK && err.Error() != "the first thing" {
-		t.Errorf("nothing is missing, and the error is %q", err)
 	}
 }

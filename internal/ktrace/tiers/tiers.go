@@ -1,9 +1,9 @@
 //go:build linux
 
-// Package access determines by trying which parts of the kernel are observable
+// Package tiers determines by trying which parts of the kernel are observable
 // here: tier by tier, with the exact missing thing and the smallest change that
 // provides it.
-package access
+package tiers
 
 import (
 	"cmp"
@@ -15,11 +15,11 @@ import (
 
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/rights"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
-	"github.com/efd-go/efd/internal/ktrace/source/tracefs"
 	"github.com/efd-go/efd/internal/ktrace/source/watch"
 	"golang.org/x/sys/unix"
 )
@@ -72,35 +72,35 @@ func Probe(text TextProbe) *Report {
 	if unix.Uname(&u) == nil {
 		r.Kernel, r.Arch = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:])
 	}
-	how, id, idErr := eventID()
+	how, id, idErr := access.EventID()
 	syms, symErr := ksym.Load()
 	detail := ""
 	if symErr == nil {
 		detail = "/proc/kallsyms"
 	}
-	own := withID(id, idErr, perf.Want{Chain: true})
-	system := withID(id, idErr, perf.Want{Chain: true, System: true})
-	raw := withID(id, idErr, perf.Want{Chain: true, Raw: true})
-	var d delivery
+	own := access.Try(id, idErr, perf.Want{Chain: true})
+	system := access.Try(id, idErr, perf.Want{Chain: true, System: true})
+	raw := access.Try(id, idErr, perf.Want{Chain: true, Raw: true})
+	var d access.Delivery
 	if idErr == nil && own == nil && raw == nil {
 		var src *perf.Source
-		if d, src = deliver(syms, system == nil); src != nil {
+		if d, src = access.Deliver(syms, system == nil); src != nil {
 			defer src.Close() // the rest is tried before: to close the last event of a tracepoint takes long
 		}
 	}
 	came := func(is bool, what string) error {
-		if d.opened == nil && !is {
-			return silent(what)
+		if d.Opened == nil && !is {
+			return access.Silent(what)
 		}
-		return d.opened
+		return d.Opened
 	}
 
 	r.add(Nothing, "the documented paths, logs of strace, and the system calls of a Go program that traces itself", "", nil, nil)
 	r.add(OwnSwitches, "when a thread of this process lost its CPU and got it back, and whether it slept", "", perf.Try(perf.Want{Switch: true}), perf.TrySwitch())
-	r.add(OwnThreads, "wakes and sleeps of this process's threads, each with the kernel functions that did it", how, own, d.missing())
-	r.add(System, "the same of any process, wakes by interrupts and kernel threads included (CAP_PERFMON)", how, system, d.missing())
+	r.add(OwnThreads, "wakes and sleeps of this process's threads, each with the kernel functions that did it", how, own, d.Missing())
+	r.add(System, "the same of any process, wakes by interrupts and kernel threads included (CAP_PERFMON)", how, system, d.Missing())
 	r.add(Names, "the names of the functions in a call chain", detail, symErr, nil)
-	r.add(Payloads, "who is woken, and the arguments of system calls", how, raw, came(d.arrived && d.waking, "the records of tracepoints"))
+	r.add(Payloads, "who is woken, and the arguments of system calls", how, raw, came(d.Arrived && d.Waking, "the records of tracepoints"))
 	r.add(Allocations, "the memory that a call allocates, and from which function", how, raw, watch.TryAlloc(syms))
 	err := watch.Try(syms)
 	r.add(Watchpoints, "every change of an eventfd's counter, and every waiter that joins or leaves its queue", "", refusal(err), err)
@@ -114,57 +114,12 @@ func Probe(text TextProbe) *Report {
 	return r
 }
 
-// silent returns the error for a source that opens and does not deliver.
-func silent(what string) error {
-	return &ktrace.AccessError{Tier: "perf", Silent: true, Missing: what + " open, and do not deliver: two threads of this program woke each other, and there is no record of it"}
-}
-
 // refusal returns err unless its source opens and is silent.
 func refusal(err error) error {
 	if ae, ok := errors.AsType[*ktrace.AccessError](err); ok && ae.Silent {
 		return nil
 	}
 	return err
-}
-
-// eventID reads the number of the tracepoint that all rests on.
-func eventID() (how string, id int, err error) {
-	fs, err := tracefs.Open()
-	if err != nil {
-		return "", 0, err
-	}
-	defer fs.Close()
-	f, err := fs.Event("sched:sched_waking")
-	if err != nil {
-		return "", 0, err
-	}
-	return "tracefs: " + fs.How(), f.ID, nil
-}
-
-// withID tries an event. If its number cannot be read, it tries whether that
-// is all that is missing.
-func withID(id int, idErr error, w perf.Want) error {
-	w.ID = id
-	if idErr == nil {
-		return perf.Try(w)
-	}
-	w.Raw = false
-	err := perf.Try(w)
-	if err == nil {
-		return idErr
-	}
-	var perfErr, fsErr *ktrace.AccessError
-	if !errors.As(err, &perfErr) || !errors.As(idErr, &fsErr) {
-		return err
-	}
-	e := &ktrace.AccessError{
-		Tier: perfErr.Tier, Missing: perfErr.Missing + ", and the numbers of the tracepoints cannot be read",
-		Change: "run as root; CAP_PERFMON is enough where root has made a mounted tracefs readable", Err: errors.Join(err, idErr),
-	}
-	if !perfErr.Root {
-		e.Change = perfErr.Change
-	}
-	return e
 }
 
 // add adds a tier: opens is why the kernel refuses it, nil if it does not, and
@@ -229,19 +184,19 @@ func (r *Report) facts(how string) {
 			r.Facts = append(r.Facts, Fact{name, value})
 		}
 	}
-	fact("kernel.perf_event_paranoid", file("/proc/sys/kernel/perf_event_paranoid"))
-	fact("kernel.kptr_restrict", file("/proc/sys/kernel/kptr_restrict"))
-	if most := file("/proc/sys/kernel/perf_event_max_stack"); most != "" {
+	fact("kernel.perf_event_paranoid", access.File("/proc/sys/kernel/perf_event_paranoid"))
+	fact("kernel.kptr_restrict", access.File("/proc/sys/kernel/kptr_restrict"))
+	if most := access.File("/proc/sys/kernel/perf_event_max_stack"); most != "" {
 		text := fmt.Sprintf("of at most %s (kernel.perf_event_max_stack) in %s (kernel.perf_event_max_contexts_per_stack)",
-			counted(most, "frame"), counted(file("/proc/sys/kernel/perf_event_max_contexts_per_stack"), "context"))
+			counted(most, "frame"), counted(access.File("/proc/sys/kernel/perf_event_max_contexts_per_stack"), "context"))
 		const long = 64 // frames of a packet's way from one socket to another, and some more
 		if n, err := strconv.Atoi(most); err == nil && n < long {
 			text += ": longer ones, as those of wakes through the network are, come cut"
 		}
 		fact("call chains", text)
 	}
-	fact("kernel.ftrace_enabled", file("/proc/sys/kernel/ftrace_enabled"))
-	fact("lockdown", file("/sys/kernel/security/lockdown"))
+	fact("kernel.ftrace_enabled", access.File("/proc/sys/kernel/ftrace_enabled"))
+	fact("lockdown", access.File("/sys/kernel/security/lockdown"))
 	fact("capabilities", capabilities())
 	fact("tracefs", strings.TrimPrefix(how, "tracefs: "))
 	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err == nil {
@@ -250,7 +205,7 @@ func (r *Report) facts(how string) {
 	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil && !perf.InitialPIDNamespace(ns) {
 		fact("PID namespace", "not the initial one: tasks outside of it have no number here")
 	}
-	for line := range strings.Lines(file("/proc/self/status")) {
+	for line := range strings.Lines(access.File("/proc/self/status")) {
 		if v, ok := strings.CutPrefix(line, "TracerPid:"); ok && strings.TrimSpace(v) != "0" {
 			fact("traced by", "process "+strings.TrimSpace(v)+": a tracer such as strace changes which thread sleeps when")
 		}
