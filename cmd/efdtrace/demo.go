@@ -16,6 +16,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/ktrace/route"
 	"github.com/efd-go/efd/internal/plain"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -325,8 +326,8 @@ func (d *demonstration) documented(ctx context.Context, scenarios []*scenario.Sc
 // documentedRoutes shows the documented ways of a scenario.
 func (d *demonstration) documentedRoutes(head string, s *scenario.Scenario, r *scenario.Result) {
 	d.routes(head, queued(s))
-	d.route(head+" asleep ", d.lab.Kernel.SleepRoute(r.WaiterCall(s.Waiter), s.SleepPath), "")
-	d.route(head+" woken  ", d.lab.Kernel.WakeRoute(s.Source, s.Waiter, s.Through, s.Branches), s.Source)
+	d.route(head+" asleep ", route.Sleep(d.lab.Kernel, r.WaiterCall(s.Waiter), s.SleepPath), "")
+	d.route(head+" woken  ", route.Wake(d.lab.Kernel, s.Source, s.Waiter, s.Through, s.Branches), s.Source)
 	d.routes(head, afterwards(s))
 }
 

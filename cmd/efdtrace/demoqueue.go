@@ -9,8 +9,8 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
-	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/ktrace/route"
 	"github.com/efd-go/efd/internal/plain"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -48,7 +48,7 @@ func queued(s *scenario.Scenario) []part {
 		return nil
 	}
 	w := catalog.DefaultModel().Woken(s.Through[0])
-	title := "How " + observe.Callbacks(s.Through)[0] + " came onto the eventfd's wait queue, "
+	title := "How " + route.Callbacks(s.Through)[0] + " came onto the eventfd's wait queue, "
 	switch s.Through[0] {
 	case "poller":
 		return []part{{short: "queued", title: title + "earlier in the same call:", path: s.Waiter, entry: s.Waiter, via: w.Joins}}
@@ -83,7 +83,7 @@ func (d *demonstration) edges(p part) []ktrace.Edge {
 	if doc == nil {
 		return nil
 	}
-	return doc.Route(nil, append([]string{d.lab.Kernel.Entry(p.entry)}, p.via...)...)
+	return route.Find(doc, doc.Roots(), nil, append([]string{route.Entry(d.lab.Kernel, p.entry)}, p.via...)...)
 }
 
 // part shows one, with the verdicts of the trial on its edges. Functions on the

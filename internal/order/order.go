@@ -1,9 +1,9 @@
 //go:build linux
 
-// Package order sorts what the library sorts. The generic functions of package
-// slices are compiled anew for each type of element in each package that calls
-// one, some ten functions for a sort, and whoever imports the library first
-// waits for that. These are compiled once, or are a few lines.
+// Package order sorts for the library. The generic functions of package slices
+// are compiled anew for each type of element in each package that calls one,
+// some ten functions for a sort, and every first build of the library waits for
+// that. These are compiled once, or are a few lines.
 package order
 
 import (

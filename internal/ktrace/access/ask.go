@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package access determines by trying whether the wakes of this machine are
-// observable, and what is missing if not.
+// observable, and finds all that is missing for it.
 package access
 
 import (

@@ -193,7 +193,7 @@ func (d *Doc) pairs(frames []ktrace.Frame, names [][]string, source string) []St
 		caller, callee := frames[i], frames[i-1]
 		var also []string // that this pair did not take
 		if i+1 < len(frames) && isCallback(frames, i) {
-			without = notOnTheWay(caller, Callbacks(frames[:i+1]))
+			without = NotOnTheWay(caller, Callbacks(frames[:i+1]))
 			also, begun = notInStep(caller, out[begun:]), len(out)
 		}
 		if len(names[i]) == 0 || len(names[i-1]) == 0 {
@@ -336,10 +336,10 @@ func isCallback(frames []ktrace.Frame, i int) bool {
 	return is(catalog.Walks, frames[i+1].Name) && !is(catalog.Walks, frames[i].Name)
 }
 
-// notOnTheWay returns the branches that a callback excludes for the later ones:
+// NotOnTheWay returns the branches that a callback excludes for the later ones:
 // an epoll wakes its waiters and its watchers on two ways, and the wakee at the
 // end shows which of them a chain took.
-func notOnTheWay(callback ktrace.Frame, inner []string) []string {
+func NotOnTheWay(callback ktrace.Frame, inner []string) []string {
 	m := catalog.DefaultModel()
 	w := m.Woken(documentedName(callback))
 	switch {

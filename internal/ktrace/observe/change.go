@@ -82,7 +82,7 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 	if c.Path != "" && cut.Context == match.Task {
 		// A write may have an irqfd read the counter.
 		callbacks := match.Callbacks(cut.Inner)
-		d := p.k.Doc(WakePaths(c.Path, "", callbacks), notWoken(c.Path, "", callbacks))
+		d := p.k.Doc(WakePaths(c.Path, "", callbacks), NotWoken(c.Path, "", callbacks))
 		if what, _ := d.Unrelated(cut.Inner, false); d != nil && what == "" {
 			c.Chain = p.k.match(d, ev)
 		}

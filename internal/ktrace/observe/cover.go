@@ -12,7 +12,7 @@ import (
 // Points are the documented places in which the events of perf lie.
 func Points() map[string]string {
 	out := map[string]string{}
-	for _, tracepoint := range []string{waking, switching} {
+	for _, tracepoint := range []string{Waking, Switching} {
 		_, name, _ := strings.Cut(tracepoint, ":")
 		out["trace_"+name] = tracepoint
 	}

@@ -68,11 +68,25 @@ func (a *askedSet) Variants(name string) []string {
 }
 
 // Functions traces the documented functions, if the kernel has a function
-// tracer.
+// tracer. It implements source.Source.
 type Functions struct {
-	*ftrace.Source
+	Source  *ftrace.Source
 	Witness *match.Tracer // the functions that it can show
 }
+
+// Read implements source.Source.
+func (f *Functions) Read(until int64, buf []ktrace.Event) ([]ktrace.Event, error) {
+	return f.Source.Read(until, buf)
+}
+
+// Losses implements source.Source.
+func (f *Functions) Losses() []ktrace.Loss { return f.Source.Losses() }
+
+// Stop implements source.Source.
+func (f *Functions) Stop() error { return f.Source.Stop() }
+
+// Close implements source.Source.
+func (f *Functions) Close() error { return f.Source.Close() }
 
 // OpenFunctions opens the function tracer, and traces nothing yet. most bounds
 // the bytes of one reading, 0 leaves that to it.

@@ -3,10 +3,8 @@
 package observe
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
@@ -69,17 +67,6 @@ func through(callbacks []string, kind string) bool {
 	})
 }
 
-// Callbacks are the functions of the wait-queue entries of some kinds of waiters.
-func Callbacks(kinds []string) []string {
-	out := slices.Clone(kinds)
-	for i, kind := range kinds {
-		if f := catalog.DefaultModel().Functions(catalog.Callback, kind); len(f) > 0 {
-			out[i] = f[0]
-		}
-	}
-	return out
-}
-
 // WakePaths are the documented paths that apply to a wake of a thread in the
 // system call waiter: the source's own and those of the waiters on the way.
 func WakePaths(source, waiter string, callbacks []string) []string {
@@ -98,10 +85,10 @@ func WakePaths(source, waiter string, callbacks []string) []string {
 	return out
 }
 
-// notWoken are the branches of a wake's path that end in other kinds of
+// NotWoken are the branches of a wake's path that end in other kinds of
 // waiters than a thread in this system call. Left in, they would excuse a
 // frame that is missing: a blocked reader's wake has no callback of a poll.
-func notWoken(source, waiter string, callbacks []string) []string {
+func NotWoken(source, waiter string, callbacks []string) []string {
 	m := catalog.DefaultModel()
 	to := m.Call(waiter).Waiter
 	switch {
@@ -126,8 +113,8 @@ func notWoken(source, waiter string, callbacks []string) []string {
 	return append(to.Without, to.Below(epolls)...)
 }
 
-// sleepPaths are the documented paths of a sleep in a system call.
-func sleepPaths(name string, stack []ktrace.Frame) []string {
+// SleepPaths are the documented paths of a sleep in a system call.
+func SleepPaths(name string, stack []ktrace.Frame) []string {
 	paths := callPaths(name, stack)
 	if polls(name) && slices.ContainsFunc(stack, func(f ktrace.Frame) bool {
 		return catalog.DefaultModel().Is(catalog.SleepsInPoll, match.BaseName(f.Name))
@@ -155,12 +142,12 @@ func callPaths(name string, stack []ktrace.Frame) []string {
 
 // The tracepoints of the scheduler.
 const (
-	waking    = "sched:sched_waking"
-	switching = "sched:sched_switch"
+	Waking    = "sched:sched_waking"
+	Switching = "sched:sched_switch"
 )
 
-// leaves are the functions that a tracepoint fires in.
-func leaves(tracepoint string) []string {
+// Leaves are the functions that a tracepoint fires in.
+func Leaves(tracepoint string) []string {
 	return catalog.DefaultModel().Functions(catalog.Leaf, tracepoint)
 }
 
@@ -202,13 +189,13 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	if match.Compat(w.Waking.Stack) {
 		j.WakePaths = nil // the documented ways in are those of 64-bit programs
 	}
-	j.Without = append(notWoken(source, waiter, w.Callbacks), without...)
+	j.Without = append(NotWoken(source, waiter, w.Callbacks), without...)
 	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
-		j.WakeChain = k.match(d, &w.Waking, leaves(waking)...)
+		j.WakeChain = k.match(d, &w.Waking, Leaves(Waking)...)
 	}
 	j.SleepPaths = []string{sleepPath}
 	if sleepPath == "" {
-		j.SleepPaths = sleepPaths(j.WakeeSyscall, sleep)
+		j.SleepPaths = SleepPaths(j.WakeeSyscall, sleep)
 	}
 	if match.Compat(sleep) {
 		j.SleepPaths = nil
@@ -216,7 +203,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	d := k.Doc(j.SleepPaths, nil)
 	j.SleepAside, _ = d.Unrelated(match.Split(sleep).Inner, true)
 	if d != nil && len(sleep) > 0 && j.SleepAside == "" {
-		j.SleepChain = k.match(d, w.Sleep.Chain, leaves(switching)...)
+		j.SleepChain = k.match(d, w.Sleep.Chain, Leaves(Switching)...)
 	}
 	return j
 }
@@ -319,54 +306,4 @@ func (j *Judged) Describe() string {
 		name += ", through " + j.Callback
 	}
 	return name
-}
-
-// WakeRoute is the documented way of a wake: from the call that wakes, over
-// the callbacks, to the scheduler. branches are those that it takes if the
-// documents have several.
-func (k *Kernel) WakeRoute(source, waiter string, callbacks, branches []string) []ktrace.Edge {
-	d := k.Doc(WakePaths(source, waiter, callbacks), notWoken(source, waiter, callbacks))
-	if d == nil {
-		return nil
-	}
-	return fromBody(d.Route(branches, append(Callbacks(callbacks), leaves(waking)...)...))
-}
-
-// SleepRoute is the documented way from a system call to the scheduler.
-func (k *Kernel) SleepRoute(name, sleepPath string) []ktrace.Edge {
-	paths := []string{sleepPath}
-	if sleepPath == "" {
-		paths = sleepPaths(name, nil)
-	}
-	d := k.Doc(paths, nil)
-	if d == nil {
-		return nil
-	}
-	// A file's own functions are roots too: a sleep in read is in its reading one.
-	roots := slices.DeleteFunc(d.Roots(), func(r string) bool { return !strings.HasSuffix(r, "_"+name) || strings.Contains(r, "_sys_") })
-	if len(roots) == 0 {
-		roots = d.Roots()
-	}
-	return fromBody(d.RouteFrom(roots, nil, k.Entry(name), leaves(switching)[0]))
-}
-
-// Entry is the function that the kernel's table has for a system call, or for
-// the one that libraries make in its place.
-func (k *Kernel) Entry(name string) string {
-	if name == "epoll_wait" && len(syscallNumbers(k.Arch, name)) == 0 {
-		name = "epoll_pwait"
-	}
-	prefix := catalog.DefaultModel().Arch(k.Arch).Prefix
-	return cmp.Or(prefix, "sys_") + name
-}
-
-// fromBody drops the way from user space to the system call's own function,
-// which is the same for all.
-func fromBody(edges []ktrace.Edge) []ktrace.Edge {
-	for i, e := range edges {
-		if catalog.DefaultModel().InTable(e.Caller) != "" {
-			return edges[i:]
-		}
-	}
-	return edges
 }

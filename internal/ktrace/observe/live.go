@@ -170,7 +170,7 @@ func (s *Session) read(o *Options, all []source.Source, every time.Duration) {
 		close(s.ended)
 	}()
 	if o.Functions != nil { // not of this thread, which reads the trace
-		if s.NoTrace = o.Functions.TraceProcesses(o.PIDs); s.NoTrace == nil {
+		if s.NoTrace = o.Functions.Source.TraceProcesses(o.PIDs); s.NoTrace == nil {
 			all = append(all, o.Functions)
 		} else {
 			o.Functions.Close()
@@ -278,7 +278,7 @@ func (s *Session) Stop() (*Pipeline, error) {
 		s.until.Store(source.Now())
 		close(s.done)
 		<-s.ended
-		if f := s.Functions(); f != nil && f.Off() {
+		if f := s.Functions(); f != nil && f.Source.Off() {
 			s.p.Without = append(s.p.Without, "entries of functions: kernel.ftrace_enabled was 0 for a time, or still is; as root set it to 1")
 		}
 		if s.watch != nil {

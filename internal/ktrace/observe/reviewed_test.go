@@ -23,7 +23,7 @@ func TestNotReviewed(t *testing.T) {
 			t.Fatal(err)
 		}
 		k := &Kernel{Release: version, Arch: "amd64", Version: v, Catalog: catalog.Default()}
-		c := k.match(k.Doc([]string{"eventfd_write", "poll_wake"}, nil), ev, leaves(waking)...)
+		c := k.match(k.Doc([]string{"eventfd_write", "poll_wake"}, nil), ev, Leaves(Waking)...)
 		if got := len(c.Findings()) > 0; got != finds || (k.Doubt() == "") != finds {
 			t.Errorf("%s: findings %v, want them %v; doubt %q", version, c.Findings(), finds, k.Doubt())
 		}

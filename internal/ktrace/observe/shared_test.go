@@ -11,9 +11,9 @@ import (
 
 // A caller may append to what the model answers: the next answer is the same.
 func TestModelIsNotAppendedTo(t *testing.T) {
-	without := func() []string { return notWoken("eventfd_write", "", []string{"vhost_poll_wakeup"}) }
-	paths := func() []string { return sleepPaths("ppoll", nil) }
-	for name, answer := range map[string]func() []string{"notWoken": without, "sleepPaths": paths} {
+	without := func() []string { return NotWoken("eventfd_write", "", []string{"vhost_poll_wakeup"}) }
+	paths := func() []string { return SleepPaths("ppoll", nil) }
+	for name, answer := range map[string]func() []string{"NotWoken": without, "SleepPaths": paths} {
 		first := answer()
 		if len(first) == 0 {
 			t.Errorf("%s has no answer", name)

@@ -19,11 +19,6 @@ func SyscallName(arch string, nr int) string {
 	return ""
 }
 
-// syscallNumbers are the numbers of the calls named.
-func syscallNumbers(arch string, names ...string) []int {
-	return catalog.DefaultModel().Arch(arch).Numbers(func(c *catalog.Call) bool { return slices.Contains(names, c.Name) })
-}
-
 // ChainSyscall names the system call that a chain was made in, by the
 // function that the kernel's table calls, or by the one that it jumped to.
 func ChainSyscall(stack []ktrace.Frame) string {

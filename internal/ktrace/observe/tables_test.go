@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/testenv"
 	"golang.org/x/sys/unix"
 )
@@ -155,4 +156,10 @@ func TestOnWhat(t *testing.T) {
 			t.Errorf("%s by %s of %v: on %q by %q, want on %q by %q", c.source, c.waker, c.on, h.j.Object, h.j.By, c.object, c.by)
 		}
 	}
+}
+
+// syscallNumbers are the numbers of a call, none if the architecture has no
+// such call.
+func syscallNumbers(arch, name string) []int {
+	return catalog.DefaultModel().Arch(arch).Numbers(func(c *catalog.Call) bool { return c.Name == name })
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package running says which kernel this program runs on. It is apart from
-// package ktrace so that what knows kernels only from text need not wait for
+// package ktrace so that packages that know kernels only from text need not wait for
 // golang.org/x/sys/unix to be compiled.
 package running
 

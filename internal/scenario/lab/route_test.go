@@ -9,6 +9,7 @@ import (
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/route"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -37,8 +38,8 @@ func TestRoutesAreThoseThatRan(t *testing.T) {
 			chain *match.Chain
 			route []ktrace.Edge
 		}{
-			"woken":  {w.WakeChain, p.kernel.WakeRoute(s.Source, s.Waiter, s.Through, s.Branches)},
-			"asleep": {w.SleepChain, p.kernel.SleepRoute(p.trial.Result.WaiterCall(s.Waiter), s.SleepPath)},
+			"woken":  {w.WakeChain, route.Wake(p.kernel, s.Source, s.Waiter, s.Through, s.Branches)},
+			"asleep": {w.SleepChain, route.Sleep(p.kernel, p.trial.Result.WaiterCall(s.Waiter), s.SleepPath)},
 		} {
 			if c.chain == nil && what == "asleep" && s.Worker {
 				continue

@@ -49,11 +49,11 @@ func (b borrowed) Close() error { return b.Stop() }
 // waking the whole system.
 func (l *Lab) resume(s *scenario.Scenario, r *scenario.Result) error {
 	two := []int{r.Waiter, r.Waker}
-	r.Joined = func(tid int) { l.tracer.Also(tid) } // not traced: the figures say so
+	r.Joined = func(tid int) { l.tracer.Source.Also(tid) } // not traced: the figures say so
 	if s.Context != "" || s.Worker {
-		return l.tracer.Resume(nil, two)
+		return l.tracer.Source.Resume(nil, two)
 	}
-	return l.tracer.Resume(two, nil)
+	return l.tracer.Source.Resume(two, nil)
 }
 
 // cover gives the documented edges their verdicts.

@@ -10,6 +10,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/route"
 	"github.com/efd-go/efd/internal/scenario"
 )
 
@@ -144,7 +145,7 @@ func (s *ExpectedWake) conclude(lost uint64) (Status, string) {
 	case s.Seen == nil:
 		return Inconclusive, fmt.Sprintf("no wake-up of thread %d was recorded", s.Waiter)
 	case !SameWaiters(s.Seen.Callbacks, s.Through):
-		return Failed, fmt.Sprintf("thread %d was woken through %s, and the scenario states %s", s.Waiter, through(s.Seen.Callbacks), through(observe.Callbacks(s.Through)))
+		return Failed, fmt.Sprintf("thread %d was woken through %s, and the scenario states %s", s.Waiter, through(s.Seen.Callbacks), through(route.Callbacks(s.Through)))
 	case s.Seen.WakeChain == nil:
 		return Inconclusive, "no path is documented for this wake-up"
 	case s.Seen.SleepChain == nil && s.Seen.NoSleep() != "":
