@@ -202,7 +202,7 @@ func startSession(v *view, pid int, ro *runOptions) (*observe.Session, error) {
 	v.kernel = k
 	// Without it only the reviewed facts on tail calls and inlining are known.
 	if text, err := ktext.Open(table); err == nil {
-		k.Text = &observe.TextNotes{From: text}
+		k.Text = &record.TextNotes{From: text}
 	}
 	o := observe.Options{PIDs: []int{pid}, Calls: true, Watch: ro.watch, OnWake: v.wake, OnCall: v.call, OnChange: v.change, OnBatch: v.flush}
 	if ro.trace {

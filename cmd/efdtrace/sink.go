@@ -141,7 +141,7 @@ func (s *shownTrials) watching(t *lab.Trial, c *observe.Call) bool {
 		return false
 	}
 	onFD := func(text string) string { head, _, _ := strings.Cut(text, ","); return head }
-	want := onFD(s.lab.Kernel.FormatCall(c))
+	want := onFD(formatCall(s.lab.Kernel, c))
 	return !slices.ContainsFunc(t.Result.Calls, func(l scenario.Line) bool { return l.TID == c.TID && onFD(l.Text) == want })
 }
 

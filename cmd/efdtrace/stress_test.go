@@ -17,6 +17,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
 	"golang.org/x/sys/unix"
 )
 
@@ -95,7 +96,7 @@ func (g *judging) observe(length time.Duration) (*stressed, *observe.Pipeline) {
 		t.Fatal(err)
 	}
 	if text, err := ktext.Open(table); err == nil {
-		kernel.Text = &observe.TextNotes{From: text}
+		kernel.Text = &record.TextNotes{From: text}
 	}
 	s, err := observe.StartOn(kernel, table, observe.Options{PIDs: []int{cmd.Process.Pid}, Calls: true, OnWake: g.wake})
 	if err != nil {

@@ -106,7 +106,7 @@ func (l *timeline) change(c *observe.Change, text string) {
 
 // call adds a system call.
 func (l *timeline) call(k *observe.Kernel, c *observe.Call) {
-	text := k.FormatCall(c)
+	text := formatCall(k, c)
 	if text == "" {
 		return
 	}

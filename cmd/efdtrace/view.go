@@ -316,7 +316,7 @@ func (v *view) call(c *observe.Call) {
 	if name == "read" || name == "write" || name == "" {
 		return // of files of any kind: those that woke or slept are in the lines of wakes
 	}
-	text := v.kernel.FormatCall(c)
+	text := formatCall(v.kernel, c)
 	if text == "" {
 		return
 	}
@@ -368,7 +368,7 @@ func (v *view) finish(lost uint64) error {
 	var kept string
 	switch {
 	case v.rec != nil:
-		if text, ok := v.kernel.Text.(*observe.TextNotes); ok {
+		if text, ok := v.kernel.Text.(*record.TextNotes); ok {
 			err = v.rec.Note(recorded.TextNote(text))
 		}
 		if err = cmp.Or(err, v.rec.Close()); err == nil {

@@ -105,7 +105,7 @@ func ByNote(j *observe.Judged) record.Note {
 }
 
 // TextNote keeps the answers so far.
-func TextNote(n *observe.TextNotes) record.Note {
+func TextNote(n *record.TextNotes) record.Note {
 	b, err := json.Marshal(n.Facts())
 	if err != nil {
 		panic(err) // maps of strings
@@ -130,9 +130,9 @@ func WatchNote(p *observe.Pipeline) record.Note {
 
 // restore takes the answers from a note that has some: one of its own, or one
 // of several things.
-func restore(n *observe.TextNotes, note record.Note) {
+func restore(n *record.TextNotes, note record.Note) {
 	var v struct {
-		Text observe.TextFacts `json:"text"`
+		Text record.TextFacts `json:"text"`
 	}
 	to := any(&v)
 	if note.Key == textNote {
@@ -157,7 +157,7 @@ func Replay(path string, k *observe.Kernel, o observe.Options) (*observe.Pipelin
 // read twice, since the objects of wakes follow them in it.
 func ReplayFile(ctx context.Context, file *record.File, k *observe.Kernel, o observe.Options) (*observe.Pipeline, error) {
 	objects, by := &objects{of: map[woken]string{}}, &objects{of: map[woken]string{}}
-	text, facts := &observe.TextNotes{}, 0
+	text, facts := &record.TextNotes{}, 0
 	var watched *watchValue
 	h, err := readAll(file, func([]ktrace.Event, []ktrace.Loss) error { return context.Cause(ctx) }, func(n record.Note) {
 		objects.note(n, objectNote)

@@ -22,6 +22,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/alloc"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
@@ -66,7 +67,7 @@ func Open() *Lab {
 	l.held, _ = perf.KeepOpen("sched:sched_waking", "sched:sched_switch", "raw_syscalls:sys_enter", "raw_syscalls:sys_exit", "kmem:kmalloc", "kmem:kfree", "kmem:kmem_cache_alloc", "kmem:mm_page_alloc")
 	// Without it only the reviewed facts on tail calls and inlining are known.
 	if text, err := ktext.Open(table); err == nil {
-		k.Text = &observe.TextNotes{From: text}
+		k.Text = &record.TextNotes{From: text}
 	}
 	return l
 }
@@ -117,8 +118,8 @@ type Trial struct {
 	Tracer *match.Tracer // the function tracer that took part, nil for none
 
 	steps  []match.Step
-	broken bool               // the scenario itself failed
-	text   *observe.TextNotes // the facts that the verdicts read in the kernel's code, nil if it cannot be read
+	broken bool              // the scenario itself failed
+	text   *record.TextNotes // the facts that the verdicts read in the kernel's code, nil if it cannot be read
 }
 
 // Paths names the documented paths that a scenario takes.
@@ -308,7 +309,7 @@ func (l *Lab) judge(t *Trial) {
 		t.steps = l.cover(t)
 	}
 	t.conclude(lost)
-	t.text, _ = l.Kernel.Text.(*observe.TextNotes)
+	t.text, _ = l.Kernel.Text.(*record.TextNotes)
 	if t.text != nil {
 		t.noteCalls()
 	}

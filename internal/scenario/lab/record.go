@@ -34,7 +34,7 @@ type trialValue struct {
 	Wakes       []scenario.Wake           `json:"wakes,omitempty"`
 	StillAsleep []scenario.SleepingThread `json:"rests,omitempty"`
 
-	Text *observe.TextFacts `json:"text,omitempty"` // the facts read in the kernel's machine code so far
+	Text *record.TextFacts `json:"text,omitempty"` // the facts read in the kernel's machine code so far
 }
 
 // Header describes the running kernel for a recording.
@@ -208,9 +208,9 @@ func (t *Trial) restore(note string, k *observe.Kernel) error {
 		return fmt.Errorf("recording: %w", err)
 	}
 	if v.Text != nil {
-		notes, ok := k.Text.(*observe.TextNotes)
+		notes, ok := k.Text.(*record.TextNotes)
 		if !ok {
-			notes = &observe.TextNotes{}
+			notes = &record.TextNotes{}
 			k.Text = notes
 		}
 		notes.Add(*v.Text)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package observe
+package record
 
 import (
 	"maps"

@@ -1,26 +1,27 @@
 //go:build linux
 
-package observe
+package main
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace/catalog"
+	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/uapi"
 	"golang.org/x/sys/unix"
 )
 
-// FormatCall formats a call as far as its registers show it, and returns "" for
+// formatCall formats a call as far as its registers show it, and returns "" for
 // a call that neither waits for file descriptors nor makes them.
-func (k *Kernel) FormatCall(c *Call) string {
-	name := SyscallName(k.Arch, c.Nr)
+func formatCall(k *observe.Kernel, c *observe.Call) string {
+	name := observe.SyscallName(k.Arch, c.Nr)
 	sig := catalog.DefaultModel().Call(name).Args
 	if sig == nil {
 		return ""
 	}
 	if c.NoArgs || c.Enter == 0 && c.Args == [6]uint64{} {
-		return name + "(…)" + result(c)
+		return name + "(…)" + callResult(c)
 	}
 	args := make([]string, len(sig))
 	for i, kind := range sig {
@@ -41,17 +42,17 @@ func (k *Kernel) FormatCall(c *Call) string {
 			args[i] = fmt.Sprint(int32(v))
 		}
 	}
-	return name + "(" + strings.Join(args, ", ") + ")" + result(c)
+	return name + "(" + strings.Join(args, ", ") + ")" + callResult(c)
 }
 
-func result(c *Call) string {
+func callResult(c *observe.Call) string {
 	switch {
 	case c.Exit == 0:
 		return " = ?"
 	case restarts(-c.Ret) != "":
 		return " = ? " + restarts(-c.Ret)
 	case c.Ret < 0 && c.Ret > -4096:
-		return " = -1 " + errno(-c.Ret)
+		return " = -1 " + errnoName(-c.Ret)
 	}
 	return fmt.Sprintf(" = %d", c.Ret)
 }
@@ -72,8 +73,8 @@ func restarts(n int64) string {
 	return ""
 }
 
-// errno names an error.
-func errno(n int64) string {
+// errnoName names an error.
+func errnoName(n int64) string {
 	if s := unix.ErrnoName(unix.Errno(n)); s != "" {
 		return s
 	}

@@ -1,8 +1,12 @@
 //go:build linux
 
-package observe
+package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/efd-go/efd/internal/ktrace/observe"
+)
 
 // TestRestartCodes: what the kernel returns to itself is printed as strace
 // prints it, and an error is one.
@@ -14,11 +18,11 @@ func TestRestartCodes(t *testing.T) {
 		-516: " = ? ERESTART_RESTARTBLOCK (Interrupted by signal)",
 		-4:   " = -1 EINTR", -515: " = -1 515", 516: " = 516", 0: " = 0",
 	} {
-		if got := result(&Call{Enter: 1, Exit: 2, Ret: ret}); got != want {
+		if got := callResult(&observe.Call{Enter: 1, Exit: 2, Ret: ret}); got != want {
 			t.Errorf("%d: %q, want %q", ret, got, want)
 		}
 	}
-	if got := result(&Call{Enter: 1}); got != " = ?" {
+	if got := callResult(&observe.Call{Enter: 1}); got != " = ?" {
 		t.Errorf("a call that goes on: %q", got)
 	}
 }
