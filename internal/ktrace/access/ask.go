@@ -67,7 +67,7 @@ func Wakes(syms *ksym.Table) (release func(), err error) {
 		}
 		known.wakes = &d
 	}
-	if !known.wakes.Waking {
+	if !known.wakes.Waking || known.wakes.Elsewhen {
 		return release, known.wakes.Missing()
 	}
 	return release, nil

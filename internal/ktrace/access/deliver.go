@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
@@ -26,6 +27,7 @@ type Delivery struct {
 	Switched bool // that a thread ran
 	Waking   bool // that a thread was woken, and by whom
 	Arrived  bool // the arguments of a system call
+	Elsewhen bool // a record of a time at which it cannot have been
 	chain    bool // the whole call chain of a waking
 	cut      int  // the frames of a chain of theirs that the kernel cut
 }
@@ -48,7 +50,9 @@ func Deliver(syms *ksym.Table, system bool) (d Delivery, src *perf.Source) {
 		d.Opened = err
 		return d, nil
 	}
+	from := source.Now()
 	threads, err := wakeEachOther()
+	to := source.Now()
 	if err == nil {
 		err = src.Stop()
 	}
@@ -58,6 +62,9 @@ func Deliver(syms *ksym.Table, system bool) (d Delivery, src *perf.Source) {
 	}
 	d.Opened = err
 	for i := range events {
+		if e := &events[i]; slices.Contains(threads, e.TID) && (e.Time < from-int64(time.Second) || e.Time > to+int64(time.Second)) {
+			d.Elsewhen = true
+		}
 		d.take(&events[i], threads)
 	}
 	return d, src
@@ -126,6 +133,8 @@ func (d *Delivery) Missing() error {
 	switch {
 	case d.Opened != nil:
 		return d.Opened
+	case d.Elsewhen:
+		return otherClock()
 	case !d.Waking:
 		return Silent("wakes (sched:sched_waking)")
 	case !d.chain || d.cut > 0:
@@ -137,6 +146,13 @@ func (d *Delivery) Missing() error {
 // Silent returns the error for a source that opens and does not deliver.
 func Silent(what string) error {
 	return &ktrace.AccessError{Tier: "perf", Silent: true, Missing: what + " open, and do not deliver: two threads of this program woke each other, and there is no record of it"}
+}
+
+// otherClock is the error for records whose times are not of this process's
+// clock.
+func otherClock() error {
+	return &ktrace.AccessError{Tier: "perf", Silent: true, Change: "run in the initial time namespace, or start efdtrace by a process of this one (unshare --time --fork)",
+		Missing: "the records of tracepoints have times of another CLOCK_MONOTONIC than this process's, which is in a time namespace whose offset cannot be read"}
 }
 
 // cutShort says which sysctl cuts call chains.

@@ -36,15 +36,6 @@ const Horizon = 20 * time.Millisecond
 // End is an until that leaves no event unread.
 const End = math.MaxInt64
 
-// Now is the clock of all events, CLOCK_MONOTONIC in nanoseconds.
-func Now() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic("clock_gettime(CLOCK_MONOTONIC): " + err.Error())
-	}
-	return ts.Nano()
-}
-
 // Merged is several sources read as one.
 type Merged struct {
 	of        []Source

@@ -89,6 +89,9 @@ func Probe(text TextProbe) *Report {
 		}
 	}
 	came := func(is bool, what string) error {
+		if d.Elsewhen {
+			return d.Missing()
+		}
 		if d.Opened == nil && !is {
 			return access.Silent(what)
 		}

@@ -138,6 +138,7 @@ func (s *Source) line(line string) {
 	if !ok {
 		return
 	}
+	e.time = source.FromKernel(e.time*1000) / 1000
 	// Lines within one microsecond keep their order.
 	t := max(e.time*1000, min(s.last+1, e.time*1000+999))
 	s.last = max(s.last, t)

@@ -5,6 +5,8 @@ package perf
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/efd-go/efd/internal/ktrace/source"
 )
 
 // Types of records and the bits of them that are read here, as in
@@ -83,7 +85,7 @@ func (r *reader) u32() uint32 {
 func (s *Sample) head(r *reader) {
 	s.ID = r.u64()
 	s.PID, s.TID = int(int32(r.u32())), int(int32(r.u32()))
-	s.Time = int64(r.u64())
+	s.Time = source.FromKernel(int64(r.u64()))
 	s.StreamID = r.u64()
 	s.CPU = int(r.u32())
 	r.u32()
@@ -129,7 +131,7 @@ func (s *Sample) trailer(rec []byte) {
 	}
 	r := reader{b: rec[len(rec)-size:]}
 	s.PID, s.TID = int(int32(r.u32())), int(int32(r.u32()))
-	s.Time = int64(r.u64())
+	s.Time = source.FromKernel(int64(r.u64()))
 	s.StreamID = r.u64()
 	s.CPU = int(r.u32())
 	r.u32()

@@ -1,0 +1,57 @@
+//go:build linux
+
+package source
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Now is the clock of all events, CLOCK_MONOTONIC in nanoseconds, as this
+// process has it.
+func Now() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic("clock_gettime(CLOCK_MONOTONIC): " + err.Error())
+	}
+	return ts.Nano()
+}
+
+// FromKernel converts a time of a record of the kernel's to the clock of
+// events: in a time namespace CLOCK_MONOTONIC is another.
+func FromKernel(t int64) int64 { return t + offset() }
+
+// offset is how far this process's CLOCK_MONOTONIC is ahead of the kernel's, 0 if
+// that cannot be read.
+var offset = sync.OnceValue(func() int64 {
+	own, err := os.Readlink("/proc/self/ns/time")
+	if err != nil {
+		return 0 // before 5.6 there are no such namespaces
+	}
+	if children, err := os.Readlink("/proc/self/ns/time_for_children"); err != nil || children != own {
+		return 0 // the offsets that can be read are those of children
+	}
+	b, _ := os.ReadFile("/proc/self/timens_offsets")
+	return monotonicOffset(string(b))
+})
+
+// monotonicOffset reads timens_offsets: a clock, its seconds and nanoseconds a
+// line.
+func monotonicOffset(text string) int64 {
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) != 3 || f[0] != "monotonic" {
+			continue
+		}
+		s, err := strconv.ParseInt(f[1], 10, 64)
+		ns, nserr := strconv.ParseInt(f[2], 10, 64)
+		if err == nil && nserr == nil {
+			return s*1e9 + ns
+		}
+	}
+	return 0
+}
