@@ -73,7 +73,7 @@ func pathOf(kind string, c *strace.Call, fd strace.FD) string {
 // maxPath bounds the part of a file's name that is kept.
 const maxPath = 80
 
-// opened is what a call makes, by its name and arguments.
+// opened is the kind of file that a call makes, by its name and arguments.
 func (x *Explainer) opened(th *thread, c *strace.Call) string {
 	switch c.Name {
 	case "timerfd_create":

@@ -12,7 +12,7 @@ import (
 // half the log does not have. It has the last arguments, and not the first.
 func orphaned(rec *strace.Record) bool { return rec.Type == strace.Resumed && rec.Call.First == 0 }
 
-// orphan says what the second half of a call shows, and nothing of how the
+// orphan says all that the second half of a call shows, and nothing of how the
 // call went: what it waited for, and since when, is not known.
 func (x *Explainer) orphan(rec *strace.Record, th *thread) {
 	n, c := &x.note, &rec.Call
@@ -68,7 +68,7 @@ func (n *Note) sayOrphan(path, name string) {
 	n.say("the end of a call of ", name, " whose beginning is not in the log")
 }
 
-// sayEnd says what such a call returned, and reports whether anything is ready.
+// sayEnd says the result of such a call, and reports whether anything is ready.
 func (n *Note) sayEnd(c *strace.Call) bool {
 	switch {
 	case c.Errno == "EINTR" || c.NoValue:

@@ -17,7 +17,7 @@ const setsize = 1024
 // mostFDs is /proc/sys/fs/nr_open as it is by default: no process has more, if it was not raised.
 const mostFDs = 1 << 20
 
-// asked looks at what a poll or select is asked to wait for.
+// asked looks at the descriptors that a poll or select is asked to wait for.
 func (x *Explainer) asked(rec *strace.Record, th *thread) {
 	c, h := &rec.Call, &th.habits
 	if c.Errno != "" || rec.Type == strace.Resumed && c.First == 0 {
@@ -67,7 +67,7 @@ func (x *Explainer) duplicates(rec *strace.Record, th *thread, set []byte) {
 	}
 }
 
-// aboveSetsize warns of a select beyond what an fd_set holds.
+// aboveSetsize warns of a select beyond the room of an fd_set.
 func (x *Explainer) aboveSetsize(rec *strace.Record, th *thread) {
 	c := &rec.Call
 	nfds, ok := strace.Int(arg(c, 0))

@@ -207,12 +207,13 @@ func shapeLogs(t *testing.T) map[string]string {
 }
 
 // apart are pairs that are not made out whole: text that was escaped and then put
-// into a list of literals, and pieces of a wrapped line in literals of their own
-// or after the word with which strace begins its own messages.
+// into a list of literals, pieces of a wrapped line after the word with which
+// strace begins its own messages, and those of which no line shows that they are
+// literals.
 func apart(a, b string) bool {
 	wraps := strings.HasPrefix(a, "soft") || strings.HasPrefix(a, "hard")
 	escaped := a == "HTML" || a == "markdown"
-	return wraps && (strings.HasPrefix(b, "JSON") || b == "tagged") || escaped && b == "JSON list"
+	return wraps && (b == "JSON list" || b == "tagged") || escaped && b == "JSON list"
 }
 
 // What is said of a log does not change with what stands around its lines.
@@ -272,4 +273,24 @@ func TestShapes(t *testing.T) {
 		t.Errorf("%s: %d logs: %s", name, count, first[name])
 	}
 	t.Logf("%d of %d shaped logs say something else", n, total)
+}
+
+// TestCutLiterals: lines of JSON that were cut at a width are put together before
+// the record in them is read.
+func TestCutLiterals(t *testing.T) {
+	all := shapeLogs(t)
+	for _, name := range []string{"v6.1-fTtt.txt", "redis-fint.txt"} {
+		log := all[name]
+		want := saidOf(log)
+		for _, s := range inLines {
+			if s.name != "JSON log" {
+				continue
+			}
+			for _, width := range []int{72, 80} {
+				if got := saidOf(hardAt(width).apply(s.apply(log))); !slices.Equal(got, want) {
+					t.Errorf("%s at %d (-want +got):\n%s", name, width, cmp.Diff(want, got))
+				}
+			}
+		}
+	}
 }

@@ -111,8 +111,8 @@ func (t *table) has(f *file) bool {
 	return false
 }
 
-// leaves takes a thread from the table. With the last one, what the process
-// held is closed: all of it, or what is close-on-exec. It returns what was the
+// leaves takes a thread from the table. With the last one, all that the process
+// held is closed, or all of it that is close-on-exec. It returns each that was the
 // last descriptor of its file.
 func (t *table) leaves(line int, onExec bool) (last []*descriptor) {
 	if t.threads--; t.threads > 0 || !t.born || t.guessed { // others may have it unseen

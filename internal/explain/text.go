@@ -16,7 +16,7 @@ import (
 	"github.com/efd-go/efd/internal/plain"
 )
 
-// Options say what to print of a log.
+// Options say which parts of a log to print.
 type Options struct {
 	Paths   func(name string) *ktrace.Path // the documented path, nil if there is none
 	Files   func(name string) *ktrace.Path // that of a file's poll operation; Paths if it is nil
@@ -31,7 +31,7 @@ type Options struct {
 	EachPath bool // print the trees below each call, not only the first time
 	Fold     bool // say of a line that it is as an earlier one, and count such lines in a row
 	Width    int  // at which sentences are wrapped, 0 for never
-	ASCII    bool // no other characters in what is said
+	ASCII    bool // no other characters in our own lines
 
 	Terminal bool // nothing of the log is to reach a terminal that it would act on
 	OwnLog   bool // the log is the caller's, and may have lines of ours
@@ -351,7 +351,7 @@ func (t *texter) tree(name string, n *Note, when string) {
 	t.before[name] = trees
 }
 
-// rows prints what is new in a tree. A run of functions that have been said
+// rows prints the new part of a tree. A run of functions that have been said
 // and lead nowhere else stands on one line.
 func (t *texter) rows(p *ktrace.Path, depth int, n *node, note *Note, branch string) {
 	t.start()

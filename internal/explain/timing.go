@@ -8,7 +8,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/strace"
 )
 
-// span is what a log proves of the length of a call, in nanoseconds: it is
+// span is the length of a call as far as a log proves it, in nanoseconds: it is
 // not shorter than least and not longer than most. most is -1 without a bound.
 type span struct{ least, most int64 }
 
@@ -66,7 +66,7 @@ type moment struct {
 
 func (c *clock) moment(line int) moment { return moment{line, c.now, c.errs, c.kind} }
 
-// since is what lies between a moment and now, as far as the digits show it.
+// since is the time between a moment and now, as far as the digits show it.
 // The time that is printed is cut and not rounded.
 func (c *clock) since(m moment) (span, bool) {
 	d := c.now - m.now

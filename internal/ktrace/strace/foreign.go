@@ -13,7 +13,7 @@ const (
 	maxPatterns = 8
 )
 
-// foreign is what is known of what stands before strace's own text.
+// foreign is the knowledge of what stands before strace's own text.
 type foreign struct {
 	patterns [][]byte // examples, the latest first
 	numbered []byte   // an example of a line number and what is around it, that strace's own form would take for a thread
@@ -215,7 +215,7 @@ func partOfNumber(before, s []byte) bool {
 	case '.', ',':
 		return true
 	case '-', '/':
-		return digits(s) == 2 && (n == 3 || isDigit(before[n-3]) && (n < 4 || !isDigit(before[n-4])))
+		return digits(s) == 2 && (n == 3 || n > 3 && isDigit(before[n-3]) && !isDigit(before[n-4]))
 	case ':': // "10:00:" before "07 read("
 		return digits(s) == 2 && n >= 6 && before[n-4] == ':' && isDigit(before[n-5]) && isDigit(before[n-6]) && (n == 6 || !isDigit(before[n-7]))
 	}

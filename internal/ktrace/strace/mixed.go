@@ -41,7 +41,7 @@ func (r *Reader) mixes(s []byte) bool {
 	return false
 }
 
-// followsThread reports whether s ends in the name of a call behind the number of
+// followsThread reports whether s ends in the name of a call after the number of
 // a thread, to which nothing leads but the arguments of another call.
 func followsThread(s []byte, inside bool) bool {
 	name := len(s)

@@ -31,11 +31,11 @@ func TestMixed(t *testing.T) {
 	const after = "23117 poll(274903089720,1,4294967295,8,0,274903090880) = 23120\n23117 write(3,0x800628,8) = 1\n = 8\n23117 exit_group(0)\n"
 	for name, line := range map[string]string{
 		"after the arguments": "23117 poll(274894697016,1,4294967295,8,0,274894698176)23117 read(3,0x1003230,8) = 8\n",
-		"in the arguments":     "23117 eventfd2(0,23117 read(3,0x1003230,8) = 8\n",
-		"in a number":          "23117 eventfd2(023117 read(3,0x1003230,8) = 8\n",
-		"another process":      "23117 wait4(-1,274886297168,0,0)23120 read(3,0x1003230,8) = 8\n",
-		"in a structure":       "23117 clock_nanosleep(CLOCK_REALTIME,0,{tv_sec = 23117 read(3,0x1003230,8) = 8\n",
-		"three of them":        "23117 poll(1,1,-1,8,0,2)23117 poll(2,1,-1,8,0,2)23117 poll(3,1,-1,8,0,2) = 0\n",
+		"in the arguments":    "23117 eventfd2(0,23117 read(3,0x1003230,8) = 8\n",
+		"in a number":         "23117 eventfd2(023117 read(3,0x1003230,8) = 8\n",
+		"another process":     "23117 wait4(-1,274886297168,0,0)23120 read(3,0x1003230,8) = 8\n",
+		"in a structure":      "23117 clock_nanosleep(CLOCK_REALTIME,0,{tv_sec = 23117 read(3,0x1003230,8) = 8\n",
+		"three of them":       "23117 poll(1,1,-1,8,0,2)23117 poll(2,1,-1,8,0,2)23117 poll(3,1,-1,8,0,2) = 0\n",
 	} {
 		if types, mixed := typesOf(t, made+line+after); types != "call other other other other other" || mixed != 5 {
 			t.Errorf("%s: %s, %d mixed", name, types, mixed)

@@ -36,6 +36,7 @@ type Reader struct {
 	slashes   bool   // markup's backslashes are in the log
 	typeset   bool   // a word processor's signs are
 	quoted    []byte // what stands before string literals that have the log's lines
+	inLiteral []byte // the text of the literal that the line has a record in, nil for none
 	own       []byte // the line without what terminals put into it
 	free      []byte
 	mended    []byte
@@ -556,7 +557,7 @@ func (r *Reader) orphan(rec *Record, name, rest []byte) {
 	rec.Call.Whole = false
 }
 
-// continued is a line that starts where the line before was broken off, or
+// continued is a line that starts at the place at which the line before was broken off, or
 // the end that -z prints behind a first half.
 func (r *Reader) continued(rec *Record, line []byte) {
 	half := r.pending.lastBroken()

@@ -101,9 +101,11 @@ func (r *Reader) extract(s []byte) (body []byte, v verdict) {
 	if body, v = r.located(s); v == wholeRecord {
 		return body, v
 	}
+	before, newBefore := r.before, r.newBefore
 	if in, at := r.literal(s); at != noRecord {
 		return in, at
 	}
+	r.before, r.newBefore = before, newBefore
 	return body, v
 }
 
@@ -137,7 +139,7 @@ func (r *Reader) located(s []byte) (body []byte, v verdict) {
 
 // locate finds strace's own part of a line.
 func (r *Reader) locate(s []byte) (body []byte, v verdict) {
-	r.before, r.newBefore = nil, false
+	r.before, r.newBefore, r.inLiteral = nil, false, nil
 	v = r.judge(s)
 	if v == wholeRecord && !r.mayQuote(s) {
 		return s, v
@@ -213,8 +215,8 @@ func (r *Reader) literal(s []byte) ([]byte, verdict) {
 	if r.quoted != nil {
 		if n, ok := matchForeign(r.quoted, s); ok {
 			if in, ok := r.unliteral(s[n:]); ok {
-				body, v := r.within(in)
-				r.before, r.newBefore = s[:n], false
+				in, body, v := r.within(in)
+				r.before, r.newBefore, r.inLiteral = s[:n], false, in
 				return body, max(v, partRecord)
 			}
 		}
@@ -233,8 +235,9 @@ func (r *Reader) literal(s []byte) ([]byte, verdict) {
 		if !ok {
 			return nil, noRecord
 		}
-		if body, v := r.within(in); v == wholeRecord {
-			r.before, r.newBefore = s[:from], false
+		in, body, v := r.within(in)
+		if v == wholeRecord || v == partRecord && s[0] == '{' && s[len(s)-1] == '}' && r.startsRecord(body) {
+			r.before, r.newBefore, r.inLiteral = s[:from], false, in
 			r.quoted = bytes.Clone(r.before)
 			return body, v
 		}
@@ -242,10 +245,11 @@ func (r *Reader) literal(s []byte) ([]byte, verdict) {
 	return nil, noRecord
 }
 
-// within finds strace's own part of what was in a literal.
-func (r *Reader) within(in []byte) (body []byte, v verdict) {
-	in = r.freed(cleaned(nil, in))
-	return r.extract(trim(in)) // with its blanks it could look like a frame
+// within finds strace's own part of the text of a literal.
+func (r *Reader) within(in []byte) (text, body []byte, v verdict) {
+	text = r.freed(cleaned(nil, in))
+	body, v = r.extract(trim(text)) // with its blanks it could look like a frame
+	return text, body, v
 }
 
 // freed takes out of a line what is known to have been put into all of them.
@@ -316,19 +320,25 @@ func (r *Reader) learnTail() {
 }
 
 // unliteral reads a string up to its closing quotation mark, or to its end if
-// that is among what has been cut from each line.
+// that is among what has been cut from each line. The end of a line in it is left
+// out.
 func (r *Reader) unliteral(s []byte) ([]byte, bool) {
 	var out []byte
+	end := 0 // of the line
 	for i := 0; i < len(s); i++ {
 		switch {
 		case s[i] == '"':
-			return out, true
+			return out[:end], true
 		case s[i] != '\\' || i+1 == len(s):
 			out = append(out, s[i])
+			end = len(out)
 			continue
 		}
 		switch i++; s[i] {
-		case 'n', 'r', 't':
+		case 'n', 'r':
+			out = append(out, ' ')
+			continue
+		case 't':
 			out = append(out, ' ')
 		case 'u':
 			v := 0
@@ -340,6 +350,7 @@ func (r *Reader) unliteral(s []byte) ([]byte, bool) {
 		default:
 			out = append(out, s[i])
 		}
+		end = len(out)
 	}
-	return out, bytes.IndexByte(r.tail, '"') >= 0
+	return out[:end], bytes.IndexByte(r.tail, '"') >= 0
 }

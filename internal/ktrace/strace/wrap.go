@@ -136,6 +136,10 @@ func (r *Reader) wrapped(n int, full, body []byte, v verdict) int {
 	w := &r.wrap
 	width := utf8.RuneCount(trimEnd(r.in.buf[r.in.r : r.in.r+n]))
 	own := utf8.RuneCount(full) - utf8.RuneCount(r.before)
+	if r.inLiteral != nil { // it was cut before it came to be one
+		full = r.inLiteral
+		width, own = utf8.RuneCount(full), utf8.RuneCount(full)
+	}
 	cut := w.width > 0 && width == w.width || w.own > 0 && own == w.own
 	switch {
 	case v == wholeRecord && closed(body):
@@ -213,6 +217,7 @@ type joining struct {
 func (j *joining) run(n int, before []byte) (lines int) {
 	r, at := j.r, n
 	whole, hardLen, softLen := 0, 0, 0
+	inObject := bytes.HasPrefix(before, []byte("{")) && bytes.HasSuffix(before, []byte("\"")) && r.inLiteral == nil
 	for k := 1; k <= maxPieces && len(j.hard) < maxWrapped; k++ {
 		raw, ok := r.in.peek(at, true)
 		if !ok || len(raw) > maxWrapped {
@@ -226,6 +231,12 @@ func (j *joining) run(n int, before []byte) (lines int) {
 		j.append(next)
 		j.words = append(j.words, firstWord(next))
 		j.widths = append(j.widths, width)
+		if inObject {
+			if j.unquoted() {
+				return k
+			}
+			continue
+		}
 		switch ok, soft := j.complete(); {
 		case ok:
 			whole, j.asSoft = k, soft
@@ -238,6 +249,23 @@ func (j *joining) run(n int, before []byte) (lines int) {
 		}
 	}
 	return j.accept(whole, hardLen, softLen)
+}
+
+// unquoted takes the record out of a literal that was cut with the JSON object
+// around it.
+func (j *joining) unquoted() bool {
+	if j.hard[len(j.hard)-1] != '}' {
+		return false
+	}
+	in, ok := j.r.unliteral(j.hard)
+	if !ok {
+		return false
+	}
+	_, body, v := j.r.within(in)
+	if v == wholeRecord {
+		j.hard, j.soft, j.asSoft = append(j.hard[:0], body...), append(j.soft[:0], body...), false
+	}
+	return v == wholeRecord
 }
 
 func (j *joining) accept(lines, hard, soft int) int {
@@ -371,7 +399,8 @@ func (r *Reader) piece(raw, before []byte) (s []byte, width int) {
 	if r.quoted != nil {
 		if n, ok := matchForeign(r.quoted, s); ok {
 			if in, ok := r.unliteral(s[n:]); ok {
-				return r.freed(cleaned(nil, in)), width
+				in = r.freed(cleaned(nil, in))
+				return in, utf8.RuneCount(in)
 			}
 		}
 	}
