@@ -30,7 +30,9 @@ var explainCommand = command{
 	short: "an strace log with the kernel path of each of its calls",
 	more: "Without FILE, or with -, it reads standard input. In text each line of the log comes out as it is;\n" +
 		"the remarks on it follow below it, after \"#:\". A line of the log that begins so is announced\n" +
-		"by one that says so. On a terminal its control characters are escaped.",
+		"by one that says so. On a terminal its control characters are escaped.\n" +
+		"Brackets after a remark have the documented paths of the call, and after a colon the branches of\n" +
+		"them that it took: efdtrace path NAME shows a path.",
 }
 
 func init() {

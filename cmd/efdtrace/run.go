@@ -35,7 +35,8 @@ const runMore = `FILE is written when all is known if it exists already, and has
 is waited for, ten seconds at most. Symbolic links of other users are not followed.
   With -u the program has the user's IDs and groups, no capabilities, HOME, USER and LOGNAME. It
 keeps the rest of the environment, the descriptors 0 to 2, the session and its terminal, the
-directory and the limits; and it may execute set-uid programs (no_new_privs is not set).`
+directory and the limits; and it may execute set-uid programs (no_new_privs is not set).
+  With -trace each way of a call is shown once and has a number: [poll: way 2] is the second.`
 
 const anonymousUsage = "record no names of programs and threads, no arguments of calls and no paths:\nthread and process IDs, times and the kernel's functions alone"
 
