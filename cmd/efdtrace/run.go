@@ -31,7 +31,9 @@ import (
 
 var runCommand = command{name: "run", args: "[-o FILE] [-format F] [-u USER] [-anonymous] [-runtime] [-watch] [-trace] -p PID | -- PROGRAM ARGS…", short: "run a program, or attach to one, and show the wakers of its waiting threads", more: runMore}
 
-const runMore = `FILE is written when all is known if it exists already, and has mode 0600 if it is new. A FIFO
+const runMore = `Shown are the wakes of threads that wait in poll, select or epoll, or for an eventfd. Those of
+other waits, as of a read of a pipe, are not.
+  FILE is written when all is known if it exists already, and has mode 0600 if it is new. A FIFO
 is waited for, ten seconds at most. Symbolic links of other users are not followed.
   With -u the program has the user's IDs and groups, no capabilities, HOME, USER and LOGNAME. It
 keeps the rest of the environment, the descriptors 0 to 2, the session and its terminal, the

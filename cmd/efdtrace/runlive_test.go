@@ -394,6 +394,16 @@ func TestRunAttaches(t *testing.T) {
 	k.hear("woken")
 }
 
+// TestRunOfOtherWaits: a thread that waits in a read of a pipe is none of those
+// that the report counts, which it says.
+func TestRunOfOtherWaits(t *testing.T) {
+	needPerf(t)
+	_, out, stderr := invoke(t, "run", "--", "sh", "-c", "(sleep 0.1; echo read) | cat")
+	if want := "0 wakes of threads that waited in poll, select or epoll, or for an eventfd"; !strings.Contains(out, want) {
+		t.Errorf("want %q: %s%s", want, out, stderr)
+	}
+}
+
 // A signal reaches the program too, and the report comes all the same.
 func TestRunInterrupted(t *testing.T) {
 	needPerf(t)

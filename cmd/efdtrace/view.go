@@ -410,7 +410,7 @@ func lostText(lost uint64, by map[string]uint64) string {
 
 func (v *view) summary(lost uint64) {
 	t := v.text
-	t.Printf("\n%s\n", t.Bold(fmt.Sprintf("%s of threads that waited, on Linux %s", count.Of(v.wakes, "wake"), v.kernel.Release)))
+	t.Printf("\n%s\n", t.Bold(fmt.Sprintf("%s of threads that waited in poll, select or epoll, or for an eventfd, on Linux %s", count.Of(v.wakes, "wake"), v.kernel.Release)))
 	var gs []*group
 	for _, g := range v.groups {
 		gs = append(gs, g)

@@ -258,8 +258,8 @@ func (o *Objects) drop(pid, fd int, at int64) {
 	o.remove(fdKey{pid, 0, fd}, at)
 }
 
-// changedIn is where a change of a number counts: in one process, or if tables
-// may be shared in any.
+// changedIn is the key of a change of a number: of one process, or if tables may
+// be shared of any.
 func (o *Objects) changedIn(pid, fd int) fdKey {
 	if o.tables.shared {
 		pid = 0

@@ -30,7 +30,7 @@ func (fs *FS) How() string { return fs.how }
 
 // Open reaches tracefs. Its error is an *ktrace.AccessError.
 func Open() (*FS, error) {
-	fs, err := openMounted()
+	fs, at, err := openMounted()
 	if fs != nil {
 		return fs, nil
 	}
@@ -41,10 +41,12 @@ func Open() (*FS, error) {
 	if err == nil {
 		err = derr
 	}
-	return nil, accessError(err, derr)
+	return nil, accessError(at, err, derr)
 }
 
-func accessError(err, detached error) error {
+// accessError is the error for a tracefs that is mounted at a path and refused
+// with err, or "", and is not to be mounted aside.
+func accessError(at string, err, detached error) error {
 	e := &ktrace.AccessError{Tier: "tracefs", Missing: "tracefs is out of reach: " + err.Error(), Err: err}
 	switch both := errors.Join(err, detached); {
 	case errors.Is(both, unix.EMFILE), errors.Is(both, unix.ENFILE):
@@ -55,7 +57,7 @@ func accessError(err, detached error) error {
 		e.Missing += ", and a seccomp filter may hide fsopen(2), with which it is mounted aside"
 		e.Change = "allow fsopen, fsconfig and fsmount in the seccomp profile of the container or service, or have root mount tracefs at /sys/kernel/tracing"
 	case rights.Of().UserNamespace:
-		e.Change = "run in the initial user namespace, as root or where root has made the mounted tracefs readable"
+		e.Change = "run in the initial user namespace, as root or where root has made a mounted tracefs readable"
 	case errors.Is(detached, unix.ENOSYS):
 		e.Change = "mount tracefs at /sys/kernel/tracing, since this kernel is older than 5.2 and has no detached mounts"
 	case errors.Is(detached, unix.EACCES) && rights.Of().Has(unix.CAP_SYS_ADMIN):
@@ -63,31 +65,34 @@ func accessError(err, detached error) error {
 		e.Change = "run as root, or give the process CAP_DAC_READ_SEARCH: CAP_SYS_ADMIN mounts tracefs, and its files are root's"
 	default:
 		e.Root = true
-		e.Change = "run as root (CAP_SYS_ADMIN in the initial user namespace), or have root make the mounted tracefs readable (mount -o remount,mode=750,gid=GROUP /sys/kernel/tracing)"
+		e.Change = "run as root (CAP_SYS_ADMIN in the initial user namespace), or have root mount a tracefs that can be read (mount -t tracefs -o mode=750,gid=GROUP tracefs /sys/kernel/tracing)"
+		if at != "" {
+			e.Change = "run as root (CAP_SYS_ADMIN in the initial user namespace), or have root make the mounted tracefs readable (mount -o remount,mode=750,gid=GROUP " + at + ")"
+		}
 	}
 	return e
 }
 
 // openMounted looks for a mount in the mount table. It does not try the usual
 // paths: looking into /sys/kernel/debug/tracing would make the kernel mount
-// tracefs there, for everybody to see.
-func openMounted() (*FS, error) {
+// tracefs there, for everybody to see. at is a mount that cannot be read.
+func openMounted() (fs *FS, at string, err error) {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for _, path := range mountPoints(table) {
 		fd, e := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if e == nil {
 			// The mount is of use only if its files can be read.
 			if e = unix.Faccessat(fd, "events/sched/sched_waking/id", unix.R_OK, 0); e == nil {
-				return &FS{dir: fd, how: "mounted at " + path}, nil
+				return &FS{dir: fd, how: "mounted at " + path}, "", nil
 			}
 			unix.Close(fd)
 		}
-		err = &os.PathError{Op: "open", Path: path, Err: e}
+		at, err = path, &os.PathError{Op: "open", Path: path, Err: e}
 	}
-	return nil, err
+	return nil, at, err
 }
 
 // mountPoints returns where tracefs is mounted, from a mountinfo table.
@@ -205,7 +210,11 @@ func (fs *FS) Event(name string) (*Format, error) {
 		}
 	}
 	if err != nil {
-		return nil, accessError(err, err)
+		at, mounted := strings.CutPrefix(fs.how, "mounted at ")
+		if !mounted {
+			at = ""
+		}
+		return nil, accessError(at, err, err)
 	}
 	f, err := ParseFormat(text)
 	if err != nil {

@@ -175,8 +175,24 @@ func TestAdvice(t *testing.T) {
 	if !rights.Of().Has(unix.CAP_SYS_ADMIN) {
 		testenv.Require(t, "CAP_SYS_ADMIN", errors.New("it is not among the effective capabilities"))
 	}
-	err := accessError(unix.EACCES, unix.EACCES)
+	err := accessError("/sys/kernel/tracing", unix.EACCES, unix.EACCES)
 	if a, ok := errors.AsType[*ktrace.AccessError](err); !ok || strings.Contains(a.Change, "(CAP_SYS_ADMIN") || !strings.Contains(a.Change, "CAP_DAC_READ_SEARCH") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAdviceByMount: the change for a user is one that the mounts there allow.
+func TestAdviceByMount(t *testing.T) {
+	if p := rights.Of(); p.UserNamespace {
+		t.Skip("in a user namespace the advice is to leave it")
+	}
+	for at, want := range map[string]string{
+		"":                          "mount -t tracefs -o mode=750,gid=GROUP tracefs /sys/kernel/tracing",
+		"/sys/kernel/debug/tracing": "mount -o remount,mode=750,gid=GROUP /sys/kernel/debug/tracing",
+	} {
+		ae, ok := errors.AsType[*ktrace.AccessError](accessError(at, unix.EPERM, unix.EPERM))
+		if !ok || !strings.Contains(ae.Change, want) {
+			t.Errorf("mounted at %q: %q, want %q", at, ae.Change, want)
+		}
 	}
 }
