@@ -40,6 +40,8 @@ type env struct {
 	stdout, stderr io.Writer
 
 	alone bool // nothing else is in this process, and its memory may be limited
+
+	defined func(fs *flag.FlagSet, c command, example string) // called in place of parsing, if not nil
 }
 
 // ofProcess is the outside as this process has it.
@@ -93,6 +95,8 @@ func run(e *env, args []string) int {
 	case "-h", "-help", "--help", "help":
 		usage(e.stdout)
 		return exitOK
+	case "-version", "--version", "-V":
+		args[0] = "version"
 	}
 	for _, c := range commands {
 		if c.name == args[0] {
@@ -122,21 +126,24 @@ func (e *env) checked(c command, args []string) int {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "efdtrace shows the kernel's path of eventfd, poll, select and epoll calls.\n\nusage: efdtrace SUB-COMMAND [ARGUMENTS]\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.short)
+		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.short)
 	}
-	fmt.Fprint(w, `
-efdtrace SUB-COMMAND -h explains one of them, with an example.
+	fmt.Fprint(w, "\nefdtrace SUB-COMMAND -h explains one of them, with an example.\n\nexit status: ", statusUsage)
+}
 
-exit status: 0 success; 1 a contradicted or undocumented edge; 2 bad usage; 3 could not
+const statusUsage = `0 success; 1 a contradicted or undocumented edge; 2 bad usage; 3 could not
 (unreadable, not permitted, everything skipped). run passes its program's on: 128 + n if
 signal n ended it, 127 if there is no such program, 126 if it may not be executed.
-`)
-}
+`
 
 // parse parses a sub-command's flags. Its second result is false if the
 // sub-command must end immediately with the status of the first: after -h, or a
 // flag that does not exist.
 func parse(e *env, fs *flag.FlagSet, c command, example string, args []string) (status int, ok bool) {
+	if e.defined != nil {
+		e.defined(fs, c, example)
+		return exitOK, false
+	}
 	fs.Init(c.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	help := func(w io.Writer) {
