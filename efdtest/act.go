@@ -21,7 +21,6 @@ type Act struct {
 	tid        int
 	goid       int
 	begin, end time.Duration             // 0: it goes on
-	lost       int                       // records, before it
 	delay      time.Duration             // of the thread's running, in it
 	delays     map[*Thread]time.Duration // of the threads, before it
 
@@ -73,9 +72,6 @@ func (k *K) newAct(name string) *Act {
 // during calls fn between the begin and the end of the act.
 func (a *Act) during(fn func()) {
 	k := a.k
-	if k.evidence == Kernel {
-		a.lost = observed.lost()
-	}
 	k.mu.Lock()
 	threads := slices.Clone(k.threads)
 	k.mu.Unlock()

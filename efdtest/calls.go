@@ -150,7 +150,7 @@ func (k *K) trace(t *tracing) {
 		named = named || o != nil
 		c.refs = append(c.refs, ref{fd, o})
 	}
-	if len(k.goroutines) > 0 {
+	if len(k.goroutines) > 0 || named && k.actorOf(c) == nil {
 		c.goid = t.goroutine()
 	}
 	if !named && k.actorOf(c) == nil {

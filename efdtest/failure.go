@@ -39,10 +39,6 @@ func (k *K) fatal(format string, args ...any) {
 	k.TB.Fatalf("efdtest: "+format, args...)
 }
 
-// maxBlocks bounds the tables of one test: later failures mostly follow from
-// the first.
-const maxBlocks = 3
-
 // block is the text of a failure: one sentence, the table, the objects, the
 // evidence, and the command that repeats it.
 func (k *K) block(f *finding) string {
@@ -51,12 +47,8 @@ func (k *K) block(f *finding) string {
 	if f.at != "" {
 		fmt.Fprintf(&b, " (asserted at %s)", f.at)
 	}
-	k.mu.Lock()
-	k.blocks++
-	n := k.blocks
-	k.mu.Unlock()
 	switch {
-	case n > maxBlocks:
+	case !k.adds(f):
 		return b.String()
 	case f.detail != "":
 		b.WriteString("\n\n" + indent(f.detail))
@@ -68,6 +60,22 @@ func (k *K) block(f *finding) string {
 	}
 	b.WriteString("\n" + indent(k.footer(f)))
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// adds reports whether the table of a failure shows more than those before:
+// later failures mostly follow from the first.
+func (k *K) adds(f *finding) (more bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	more = k.shown == nil || f.detail != ""
+	if k.shown == nil {
+		k.shown = map[wakeKey]bool{}
+	}
+	for key := range f.marks {
+		more = more || !k.shown[key]
+		k.shown[key] = true
+	}
+	return more
 }
 
 func indent(text string) string {

@@ -19,7 +19,8 @@ var update = flag.Bool("efdtest.update", false, "write the golden files of efdte
 const wakes = "… wakes "
 
 // Golden compares the test's timeline with testdata/NAME.golden: the calls of its
-// threads, goroutines and acts in the order of each, and each wake of a thread
+// threads and acts, and those of its goroutines that took something, in the order
+// of each, and each wake of a thread
 // that Asleep had found asleep, after its cause. It has names, and neither numbers
 // nor times. Concurrent lines are in the order of their names, so that the file is
 // the same on every run. It first waits for the threads to sleep or return.
@@ -120,7 +121,7 @@ func (k *K) settle() *finding {
 		}
 		return states
 	}
-	if until(patience, func() bool {
+	if k.until(patience, func() bool {
 		a := look2()
 		return len(a) == len(threads)+len(goroutines) && slices.Equal(a, look2())
 	}) {

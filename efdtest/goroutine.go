@@ -142,7 +142,7 @@ func (g *Goroutine) Waiting(on ...*Object) {
 		return
 	}
 	var p parked
-	ok := until(patience, func() bool {
+	ok := k.until(patience, func() bool {
 		before := len(g.calls())
 		asked := g.asked()
 		if g.finished() {
@@ -261,7 +261,7 @@ func (a *Act) took(g *Goroutine, want *wanted) *finding {
 		return n
 	}
 	need := max(1, want.times)
-	until(patience, func() bool { return count() >= need || g.finished() })
+	a.k.until(patience, func() bool { return count() >= need || g.finished() })
 	if want.times == 0 && count() > 0 || want.times > 0 && count() == want.times {
 		return nil
 	}

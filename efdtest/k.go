@@ -29,6 +29,7 @@ type K struct {
 	lost     int // records, before it began
 	attempt  int // of Run; 0: New
 	test     place
+	goid     int
 
 	mu         sync.Mutex
 	objects    []*Object
@@ -42,7 +43,7 @@ type K struct {
 	unchecked  int
 	doubts     []string // why the outcome is inconclusive
 	failed     bool
-	blocks     int // failures with a table
+	shown      map[wakeKey]bool // marks in the tables so far; nil: no table yet
 	deferred   *[]deferred
 	cleanups   []func()
 	saved      string // the recording
@@ -90,7 +91,8 @@ func run(t testing.TB, fn func(k *K)) {
 func newK(t testing.TB) *K {
 	t.Helper()
 	k := &K{TB: t, evidence: Proc, begin: mono(), test: testPlace()}
-	if _, bubble := goroutine(); bubble {
+	var bubble bool
+	if k.goid, bubble = goroutine(); bubble {
 		k.ended = true
 		t.Fatalf("efdtest: New in a bubble of testing/synctest: the kernel's time goes on while the bubble's stands still, and a goroutine that waits " +
 			"for a descriptor is not durably blocked, so that synctest.Wait and time-outs hang. Test waits for descriptors outside of the bubble")

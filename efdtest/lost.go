@@ -17,9 +17,11 @@ import (
 // of several waiters that are woken one at a time has yet to run.
 const lostFor = 500 * time.Millisecond
 
-// NoLostWakeup reports an error if a thread or goroutine sleeps on one of the
-// objects while it is ready; on any object of the test if there are none. It
-// needs no privileges. New's K asserts it at the end of the test too.
+// NoLostWakeup reports an error if one of the test's threads and goroutines
+// sleeps on one of the objects while it is ready; on any object of the test if
+// there are none. With kernel evidence that holds for all threads of the process
+// that fell asleep since the object has its name. New's K asserts it at the end of
+// the test too.
 func (k *K) NoLostWakeup(o ...*Object) {
 	k.Helper()
 	k.count(false)
@@ -49,7 +51,7 @@ func (s *sleeper) same(o *sleeper) bool {
 
 func (k *K) lostWakeup(on []*Object) *finding {
 	held := k.sleepers(on)
-	if len(held) == 0 || until(lostFor, func() bool {
+	if len(held) == 0 || k.until(lostFor, func() bool {
 		held = both(held, k.sleepers(on))
 		return len(held) == 0
 	}) {
@@ -77,8 +79,8 @@ func (k *K) lostFinding(held []sleeper) *finding {
 	return f
 }
 
-// stuck looks once more: the sleepers that were there before, or others.
-func (k *K) stuck(before []sleeper) []sleeper {
+// again looks once more: the sleepers that were there before, or others.
+func (k *K) again(before []sleeper) []sleeper {
 	now := k.sleepers(nil)
 	if held := both(slices.Clone(before), now); len(held) > 0 {
 		return held
@@ -86,8 +88,8 @@ func (k *K) stuck(before []sleeper) []sleeper {
 	return now
 }
 
-// sleepers are the waiters that sleep on something ready: the test's, and other
-// threads of the process if they sleep on an object of the test's.
+// sleepers are the waiters that sleep on something ready: the test's, and by the
+// kernel's record other threads of the process.
 func (k *K) sleepers(on []*Object) (out []sleeper) {
 	if asleep.Foreign() {
 		return nil
@@ -105,7 +107,7 @@ func (k *K) sleepers(on []*Object) (out []sleeper) {
 	for _, g := range goroutines {
 		out = append(out, g.sleeper(on)...)
 	}
-	if objects == 0 {
+	if objects == 0 || k.evidence != Kernel {
 		return out
 	}
 	self, _ := os.ReadDir("/proc/self/task")
@@ -128,6 +130,9 @@ func (k *K) sleeper(th *Thread, name string, pid, tid int, on []*Object) []sleep
 	if len(objects) == 0 || len(on) > 0 && !slices.ContainsFunc(objects, func(o *Object) bool { return slices.Contains(on, o) }) {
 		return nil
 	}
+	if th == nil && !since(tid, objects) {
+		return nil
+	}
 	what := k.readyOf(&s)
 	if what == "" {
 		return nil
@@ -138,6 +143,13 @@ func (k *K) sleeper(th *Thread, name string, pid, tid int, on []*Object) []sleep
 	}
 	text := fmt.Sprintf("%s sleeps in %s on %s", name, s.call(), what)
 	return []sleeper{{name: name, th: th, s: s, ready: objects, text: text}}
+}
+
+// since reports whether a thread has slept for no longer than the objects have
+// their names. An older sleep may be on a closed file that had the number before.
+func since(tid int, objects []*Object) bool {
+	at, ok := observed.tape.entered(tid, mono())
+	return ok && !slices.ContainsFunc(objects, func(o *Object) bool { return at < o.named })
 }
 
 // readyOf describes the targets of a sleep that are ready, "" if none is. An

@@ -18,11 +18,11 @@ import (
 type Object struct {
 	k      *K
 	name   string
-	conn   syscall.Conn
 	fd     int // that it had when it got the name
 	id     int // of an eventfd, -1: none or not known
 	kind   string
 	link   string        // of /proc/self/fd
+	named  time.Duration // since when it has the name
 	closed time.Duration // 0: not seen to be
 }
 
@@ -30,7 +30,7 @@ type Object struct {
 // *efd.EventFD, an *efd.Epoll, an *os.File or a connection of package net.
 func (k *K) Name(c syscall.Conn, name string) *Object {
 	k.Helper()
-	o := &Object{k: k, name: name, conn: c, fd: -1, id: -1}
+	o := &Object{k: k, name: name, named: mono(), fd: -1, id: -1}
 	fail := func(reason string) *Object {
 		k.fatal("Name %q: %s", name, reason)
 		return o

@@ -49,6 +49,9 @@ func (k *K) actorOf(c *call) *actor {
 			return &actor{g.name, fmt.Sprintf("g%d", g.id)}
 		}
 	}
+	if c.goid != 0 && c.goid == k.goid {
+		return &actor{"(test)", fmt.Sprint(c.TID)}
+	}
 	return nil
 }
 
@@ -62,7 +65,7 @@ func (k *K) rows(f *finding) (rows []row) {
 	}
 	k.mu.Unlock()
 	for i, c := range calls {
-		r := row{at: c.Mono, actor: "another", id: fmt.Sprint(c.TID), text: k.callText(c)}
+		r := row{at: c.Mono, actor: "(another)", id: fmt.Sprint(c.TID), text: k.callText(c)}
 		if a := actors[i]; a != nil {
 			r.actor, r.id = a.name, a.id
 		}
@@ -266,7 +269,7 @@ func (k *K) table(f *finding) string {
 }
 
 // maxText bounds the column of calls.
-const maxText = 60
+const maxText = 72
 
 func pad(s string, n int) string { return s + strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s))) }
 

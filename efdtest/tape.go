@@ -78,6 +78,18 @@ func (t *tape) since(begin time.Duration) (events []ktrace.Event, losses []ktrac
 	return events, losses
 }
 
+// lostIn is how many records of a stretch of time were lost.
+func (t *tape) lostIn(begin, end time.Duration) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range t.losses {
+		if l.To >= int64(begin) && l.From <= int64(end) {
+			n += int(l.Count)
+		}
+	}
+	return n
+}
+
 // entered is when a thread entered the system call in which it was at a time.
 func (t *tape) entered(tid int, at time.Duration) (time.Duration, bool) {
 	t.mu.Lock()

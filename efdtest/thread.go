@@ -135,31 +135,6 @@ func (th *Thread) finished() bool {
 	}
 }
 
-// patience bounds the wait for something that an idle machine does in no time.
-const patience = 5 * time.Second
-
-// until calls ready until it reports true, for as long as this machine needs.
-func until(limit time.Duration, ready func() bool) bool {
-	var deadline time.Time
-	for i := 0; ; i++ {
-		if ready() {
-			return true
-		}
-		switch {
-		case i == 20:
-			deadline = time.Now().Add(asleep.Patience(limit))
-		case i > 20 && time.Now().After(deadline):
-			return ready()
-		}
-		// The interval only delays the detection.
-		if i < 20 {
-			runtime.Gosched()
-		} else {
-			time.Sleep(min(time.Duration(i)*10*time.Microsecond, 2*time.Millisecond))
-		}
-	}
-}
-
 // Asleep waits until the thread sleeps on one of the objects, or without any in a
 // call other than a futex of Go's. It ends the test if the thread does not within
 // 5 seconds, on a busy machine more, with the call that it is in instead and its
@@ -174,7 +149,7 @@ func (th *Thread) Asleep(on ...*Object) {
 	var last sleep
 	var failed error
 	early := false
-	ok := until(patience, func() bool {
+	ok := k.until(patience, func() bool {
 		s, err := look(th.pid, th.tid)
 		last, failed = s, err
 		early = err != nil || th.finished() || s.ended()
@@ -310,32 +285,6 @@ func (th *Thread) Done() {
 	}
 	f.fatal = true
 	k.report(f)
-}
-
-// awaitEnd waits until finished reports true. It gives up after 5 seconds, on a
-// busy machine more, or once a wake-up is known to be lost: held are the waiters
-// that sleep on something ready.
-func (k *K) awaitEnd(finished func() bool) (held []sleeper, returned bool) {
-	var since, looked time.Time
-	var limit time.Duration
-	until(patience, func() bool {
-		if returned = finished(); returned {
-			return true
-		}
-		if now := time.Now(); looked.IsZero() || now.Sub(looked) < 20*time.Millisecond {
-			if looked.IsZero() {
-				looked = now
-			}
-			return false
-		}
-		looked = time.Now()
-		before := held
-		if held = k.stuck(held); len(held) == 0 || len(before) == 0 || !held[0].same(&before[0]) {
-			since, limit = time.Now(), asleep.Patience(lostFor)
-		}
-		return len(held) > 0 && time.Since(since) > limit
-	})
-	return held, returned
 }
 
 // standing describes a thread: the call that it is in, its objects with their

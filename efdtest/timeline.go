@@ -68,7 +68,7 @@ func (k *K) timeline() []string {
 		g.thread(th, callsOf(calls, func(c *call) bool { return k.by(th, c) }), steps)
 	}
 	for _, gr := range goroutines {
-		for _, c := range callsOf(calls, func(c *call) bool { return c.goid == gr.id }) {
+		for _, c := range callsOf(calls, func(c *call) bool { return c.goid == gr.id && c.took() }) {
 			g.add(gr.name, c.golden(), c.Mono)
 		}
 	}

@@ -90,9 +90,21 @@ func (a *Act) woke(th *Thread, want *wanted) *finding {
 	return f
 }
 
-// differs returns the property in which a wake is not as wanted, "" if it is,
-// and whether it may have been lost.
+// differs returns the properties in which a wake is not as wanted, "" if it is,
+// and whether they may have been lost.
 func (a *Act) differs(w *efd.Wake, want *wanted) (problem string, unsure bool) {
+	var problems []string
+	for _, property := range []func(*efd.Wake, *wanted) (string, bool){a.throughOther, a.outOfOther, a.onOther} {
+		text, doubtful := property(w, want)
+		if text != "" {
+			problems = append(problems, text)
+			unsure = unsure || doubtful
+		}
+	}
+	return strings.Join(problems, ", and "), unsure
+}
+
+func (a *Act) throughOther(w *efd.Wake, want *wanted) (problem string, unsure bool) {
 	switch through := w.Callbacks; {
 	case len(want.through) == 0:
 	case len(through) < len(want.through) || !slices.Equal(through[:len(want.through)], want.through):
@@ -102,12 +114,20 @@ func (a *Act) differs(w *efd.Wake, want *wanted) (problem string, unsure bool) {
 		}
 		return fmt.Sprintf("through %s; want %s", got, list(want.through)), w.Incomplete
 	}
+	return "", false
+}
+
+func (a *Act) outOfOther(w *efd.Wake, want *wanted) (problem string, unsure bool) {
 	if want.outOf != "" && w.Wakee.Syscall != want.outOf && !(want.outOf == "epoll_wait" && family(w.Wakee.Syscall) == want.outOf) {
 		if w.Wakee.Syscall == "" {
 			return "out of a call that is not on record; want " + want.outOf, true
 		}
 		return fmt.Sprintf("out of %s; want %s", w.Wakee.Syscall, want.outOf), w.Incomplete
 	}
+	return "", false
+}
+
+func (a *Act) onOther(w *efd.Wake, want *wanted) (problem string, unsure bool) {
 	if want.on != nil {
 		o, known := a.k.objectOfWake(w)
 		switch {
@@ -212,7 +232,7 @@ func (k *K) delayOf(th *Thread) time.Duration {
 
 // lossy says why a wake may be missing from the record, "" if it cannot be.
 func (a *Act) lossy() string {
-	if n := observed.lost() - a.lost; n > 0 {
+	if n := observed.tape.lostIn(a.begin, a.until()); n > 0 {
 		return plural(n, "record was lost", "records were lost") + " during " + a.name
 	}
 	return ""
@@ -357,7 +377,7 @@ func (a *Act) left(n int, ws ...*Thread) *finding {
 	k := a.k
 	var asleep []*Thread
 	var last sleep
-	enough := until(patience, func() bool {
+	enough := k.until(patience, func() bool {
 		asleep = nil
 		for _, th := range ws {
 			k.mu.Lock()
