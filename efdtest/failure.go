@@ -115,10 +115,10 @@ func (k *K) footer(f *finding) string {
 	fmt.Fprintf(&b, "evidence: %s", k.evidence)
 	if k.evidence == Kernel {
 		fmt.Fprintf(&b, ", Linux %s, %s", release(), plural(k.lostSince(), "record lost", "records lost"))
-		if name, err := k.record(); err != nil {
-			fmt.Fprintf(&b, ". No recording: %v", err)
+		if files, err := k.record(); err != nil {
+			fmt.Fprintf(&b, "\nno recording: %v", err)
 		} else {
-			fmt.Fprintf(&b, ". The recording: %s (efdtrace replay)", name)
+			b.WriteString("\n" + files)
 		}
 	} else {
 		fmt.Fprintf(&b, "; for wakes and their ways: %s", k.why)

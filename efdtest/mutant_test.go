@@ -99,7 +99,7 @@ func TestHerd(t *testing.T) {
 		put.WokeNobodyElse()
 	})
 	text = r.wantFailure(t, "Put woke ")
-	for _, part := range []string{"; want consumer alone", "<- nobody asked for this", "not exclusive", "jobs is eventfd", "The recording: ", "go test ", "-run '^TestHerd$'"} {
+	for _, part := range []string{"; want consumer alone", "<- nobody asked for this", "not exclusive", "jobs is eventfd", "\n  recording: /", "\n  page: /", "go test ", "-run '^TestHerd$'"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the failure lacks %q:\n%s", part, text)
 		}

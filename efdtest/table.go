@@ -23,6 +23,7 @@ type row struct {
 	note   string
 	marked bool
 	last   bool // the present state of a thread
+	now    bool // with no begin
 }
 
 // actor has a name in the table.
@@ -89,7 +90,7 @@ func (k *K) rows(f *finding) (rows []row) {
 			if state.state == "IO wait" {
 				text = "waits in Go's poller" + onNames(g.asked())
 			}
-			rows = append(rows, row{at: mono(), actor: g.name, id: fmt.Sprintf("g%d", g.id), text: text, note: state.at(), last: true})
+			rows = append(rows, row{at: mono(), actor: g.name, id: fmt.Sprintf("g%d", g.id), text: text, note: state.at(), last: true, now: true})
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.at, b.at) })
@@ -102,7 +103,7 @@ func (k *K) stateRow(th *Thread) (row, bool) {
 	if err != nil || th.finished() || s.ended() {
 		return row{}, false
 	}
-	r := row{at: mono(), actor: th.name, id: fmt.Sprint(th.tid), text: "is " + strings.TrimPrefix(s.String(), "is "), last: true}
+	r := row{at: mono(), actor: th.name, id: fmt.Sprint(th.tid), text: "is " + strings.TrimPrefix(s.String(), "is "), last: true, now: !s.sleeps()}
 	if !s.sleeps() {
 		if at := dump(th.goid).at(); th.goid != 0 && at != "" {
 			r.note = at
@@ -121,6 +122,9 @@ func (k *K) stateRow(th *Thread) (row, bool) {
 		r.at = at
 	} else if slept != nil && slept.same(&s) {
 		r.at = since
+	}
+	if len(k.wakesOf(th, r.at, mono())) > 0 {
+		r.note = strings.Replace(r.note, "sleeps", "woken, and sleeps again", 1)
 	}
 	return r, true
 }
@@ -256,7 +260,7 @@ func (k *K) table(f *finding) string {
 			sign, note = "!", "<- "+note
 		}
 		at := signed(r.at - base)
-		if r.last && r.note != "sleeps" && !strings.HasPrefix(r.note, "sleeps on") {
+		if r.now {
 			at = "now"
 		}
 		fmt.Fprintf(&b, "%s %s  %-*s  %s  %s", sign, pad(r.actor, names), ids, r.id, pad(at, 9), pad(r.text, texts))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -109,8 +110,9 @@ func (t *tape) entered(tid int, at time.Duration) (time.Duration, bool) {
 	return 0, false
 }
 
-// record writes the recording of the test so far, once, and returns its name.
-func (k *K) record() (string, error) {
+// record writes the recording of the test so far and its page, once, and returns
+// their names.
+func (k *K) record() (saved string, err error) {
 	if k.saved != "" {
 		return k.saved, nil
 	}
@@ -126,8 +128,14 @@ func (k *K) record() (string, error) {
 	if err := writeRecording(path, events, losses, observed.between(k.begin, mono())); err != nil {
 		return "", err
 	}
-	k.saved = path
-	return path, nil
+	k.saved = "recording: " + path + " (efdtrace replay)"
+	page := strings.TrimSuffix(path, ".rec.jsonl") + ".html"
+	if err := writePage(page, path, k.TB.Name()); err != nil {
+		k.saved += fmt.Sprintf("\nno page of it: %v", err)
+	} else {
+		k.saved += "\npage: " + page
+	}
+	return k.saved, nil
 }
 
 func writeRecording(path string, events []ktrace.Event, losses []ktrace.Loss, wakes []efd.Wake) error {

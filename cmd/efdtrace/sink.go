@@ -11,6 +11,7 @@ import (
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/picture"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -113,7 +114,7 @@ func (s *shownTrials) add(t *lab.Trial) error {
 		own.Object = cmp.Or(t.Result.Object, own.Object)
 		s.view.wake(&own)
 		if s.view.line != nil {
-			s.view.line.cover(t.Scenario.Name, own.SleepChain, edges, summary)
+			s.view.line.Cover(t.Scenario.Name, own.SleepChain, edges, summary)
 		}
 	}
 	p := observe.NewPipeline(s.lab.Kernel, observe.Options{OnWake: wake, OnCall: func(c *observe.Call) {
@@ -141,7 +142,7 @@ func (s *shownTrials) watching(t *lab.Trial, c *observe.Call) bool {
 		return false
 	}
 	onFD := func(text string) string { head, _, _ := strings.Cut(text, ","); return head }
-	want := onFD(formatCall(s.lab.Kernel, c))
+	want := onFD(picture.FormatCall(s.lab.Kernel, c))
 	return !slices.ContainsFunc(t.Result.Calls, func(l scenario.Line) bool { return l.TID == c.TID && onFD(l.Text) == want })
 }
 
@@ -152,7 +153,7 @@ func (v *view) heading(warn bool, s string) {
 		kind = "warning"
 	}
 	if v.line != nil {
-		v.line.note(kind, s)
+		v.line.Note(kind, s)
 		return
 	}
 	v.text.Printf("\n")

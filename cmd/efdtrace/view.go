@@ -15,6 +15,7 @@ import (
 	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
+	"github.com/efd-go/efd/internal/ktrace/picture"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/ktrace/recorded"
 	"github.com/efd-go/efd/internal/ktrace/render"
@@ -48,7 +49,7 @@ type view struct {
 	w    *bufio.Writer
 	text *render.Text
 	live bool // the output may be read as it comes
-	line *timeline
+	line *picture.Timeline
 
 	mu        sync.Mutex
 	unseen    []string          // parts that could not be observed, with the reasons
@@ -94,7 +95,7 @@ func newView(e *env, file *outFile, format string, goRuntime bool) *view {
 	v.live = v.file == nil
 	v.text = render.NewText(v.w, v.file == nil && colour(e.stdout))
 	if format != "text" && format != "recording" {
-		v.line = newTimeline()
+		v.line = picture.New()
 	}
 	return v
 }
@@ -147,7 +148,7 @@ func (v *view) wake(j *observe.Judged) {
 	v.wakes++
 	v.tally(j)
 	if v.line != nil {
-		v.line.wake(j)
+		v.line.Wake(j)
 		v.findings += len(findings(j))
 		return
 	}
@@ -181,29 +182,17 @@ func (v *view) change(c *observe.Change) {
 	}
 	line := fmt.Sprintf("%s %s %s", name, c.What, plain.Text(c.Object))
 	if v.line != nil {
-		v.line.change(c, line)
+		v.line.Change(c, line)
 		if c.Chain != nil {
 			v.findings += len(c.Chain.Findings())
 		}
 		return
 	}
 	v.text.Printf("%s  %s\n", v.since(c.Event.Time), line)
-	v.text.Printf("%14s%s\n", "", v.text.Dim(c.Event.Source+": "+chainText(c)))
+	v.text.Printf("%14s%s\n", "", v.text.Dim(c.Event.Source+": "+picture.ChainText(c)))
 	if c.Chain != nil {
 		v.found(c.Chain.Findings()...)
 	}
-}
-
-// chainText is the chain of a change down to the system call, leaf first.
-func chainText(c *observe.Change) string {
-	var names []string
-	for _, f := range c.Event.Stack {
-		names = append(names, plain.Text(f.Name))
-		if strings.Contains(f.Name, "_sys_") {
-			break
-		}
-	}
-	return strings.Join(names, " < ")
 }
 
 // wakeLine describes the waker and the wakee, in one line.
@@ -309,14 +298,14 @@ func (v *view) call(c *observe.Call) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.line != nil {
-		v.line.call(v.kernel, c)
+		v.line.Call(v.kernel, c)
 		return
 	}
 	name := observe.SyscallName(v.kernel.Arch, c.Nr)
 	if name == "read" || name == "write" || name == "" {
 		return // of files of any kind: those that woke or slept are in the lines of wakes
 	}
-	text := formatCall(v.kernel, c)
+	text := picture.FormatCall(v.kernel, c)
 	if text == "" {
 		return
 	}
@@ -444,4 +433,20 @@ func (v *view) summary(lost uint64) {
 	if v.findings > 0 {
 		t.Para("", fmt.Sprintf("%s a call was seen that no documented path has, or one was missing: see the lines above.", count.Of(v.findings, "time")))
 	}
+}
+
+// writeTimeline writes one of the forms that take the whole picture.
+func (v *view) writeTimeline(lost uint64) error {
+	if v.watched != "" {
+		v.line.Note("note", v.watched)
+	}
+	for _, n := range v.unseen {
+		v.line.Note("warning", "not observable: "+n)
+	}
+	if lost > 0 {
+		v.line.Note("lost", lostText(lost, v.losses))
+	}
+	t := v.line.Finish(v.kernel, lost)
+	t.Title, t.Origin, t.Tier = cmp.Or(v.title, "efdtrace"), v.origin, cmp.Or(v.tier, "tracepoints")
+	return render.Write(v.w, v.format, t)
 }

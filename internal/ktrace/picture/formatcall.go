@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package picture
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// formatCall formats a call as far as its registers show it, and returns "" for
+// FormatCall formats a call as far as its registers show it, and returns "" for
 // a call that neither waits for file descriptors nor makes them.
-func formatCall(k *observe.Kernel, c *observe.Call) string {
+func FormatCall(k *observe.Kernel, c *observe.Call) string {
 	name := observe.SyscallName(k.Arch, c.Nr)
 	sig := catalog.DefaultModel().Call(name).Args
 	if sig == nil {

@@ -1,6 +1,8 @@
 //go:build linux
 
-package main
+// Package picture gathers observed events into the timeline that the writers of
+// package render take.
+package picture
 
 import (
 	"cmp"
@@ -12,6 +14,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/match"
 	"github.com/efd-go/efd/internal/ktrace/observe"
 	"github.com/efd-go/efd/internal/ktrace/render"
+	"github.com/efd-go/efd/internal/plain"
 )
 
 // maxTimeline bounds the calls and the wakes that are kept for a picture; the
@@ -21,8 +24,8 @@ const maxTimeline = 50000
 // maxSteps bounds the steps of all paths together.
 const maxSteps = 1 << 16
 
-// timeline gathers the observed events into the picture that the writers take.
-type timeline struct {
+// Timeline gathers the observed events into one picture.
+type Timeline struct {
 	t       render.Timeline
 	threads map[int]*render.Thread
 	paths   map[string]int
@@ -38,11 +41,12 @@ type slept struct {
 	summary string
 }
 
-func newTimeline() *timeline {
-	return &timeline{threads: map[int]*render.Thread{}, paths: map[string]int{}}
+// New returns an empty picture.
+func New() *Timeline {
+	return &Timeline{threads: map[int]*render.Thread{}, paths: map[string]int{}}
 }
 
-func (l *timeline) thread(pid, tid int, comm string) {
+func (l *Timeline) thread(pid, tid int, comm string) {
 	if tid == 0 {
 		return
 	}
@@ -57,8 +61,8 @@ func (l *timeline) thread(pid, tid int, comm string) {
 	th.PID, th.Comm = cmp.Or(pid, th.PID), cmp.Or(comm, th.Comm)
 }
 
-// wake adds a wake.
-func (l *timeline) wake(j *observe.Judged) {
+// Wake adds a wake.
+func (l *Timeline) Wake(j *observe.Judged) {
 	l.thread(j.Wakee.PID, j.Wakee.TID, j.Wakee.Comm)
 	w := render.Wake{Time: j.Time, Running: j.Running, Object: j.Object, By: j.By, Callback: j.Callback, WakerCall: -1, WakeeCall: -1, Path: l.judged(j.WakePaths, j.WakeChain, j.Waked)}
 	w.Wakee = render.Side{PID: j.Wakee.PID, TID: j.Wakee.TID, Comm: j.Wakee.Comm, Syscall: j.WakeeSyscall, FD: j.WakeeFD(), Context: string(match.Task)}
@@ -79,9 +83,9 @@ func (l *timeline) wake(j *observe.Judged) {
 	l.t.Wakes, l.ended = append(l.t.Wakes, w), append(l.ended, slept{path: l.judged(j.SleepPaths, j.SleepChain, j.Sleeping)})
 }
 
-// cover says more of the call that the last wake ended: every edge of its
+// Cover says more of the call that the last wake ended: every edge of its
 // documented paths with its verdict, and a sentence.
-func (l *timeline) cover(name string, chain *match.Chain, steps []match.Step, summary string) {
+func (l *Timeline) Cover(name string, chain *match.Chain, steps []match.Step, summary string) {
 	s := slept{-1, summary}
 	if len(steps) > 0 {
 		s.path = l.path(name, chain, steps)
@@ -89,24 +93,24 @@ func (l *timeline) cover(name string, chain *match.Chain, steps []match.Step, su
 	l.ended[len(l.ended)-1] = s
 }
 
-// note adds a remark on the whole.
-func (l *timeline) note(kind, text string) {
+// Note adds a remark on the whole.
+func (l *Timeline) Note(kind, text string) {
 	l.t.Notes = append(l.t.Notes, render.Note{Kind: kind, Call: -1, Text: text})
 }
 
 // maxChanges bounds the notes on changes of watched eventfds.
 const maxChanges = 2000
 
-// change adds a change of a watched eventfd.
-func (l *timeline) change(c *observe.Change, text string) {
+// Change adds a change of a watched eventfd.
+func (l *Timeline) Change(c *observe.Change, text string) {
 	if l.changes++; l.changes <= maxChanges {
-		l.note("note", fmt.Sprintf("%.6f s: %s (%s: %s)", float64(c.Event.Time)/1e9, text, c.Event.Source, chainText(c)))
+		l.Note("note", fmt.Sprintf("%.6f s: %s (%s: %s)", float64(c.Event.Time)/1e9, text, c.Event.Source, ChainText(c)))
 	}
 }
 
-// call adds a system call.
-func (l *timeline) call(k *observe.Kernel, c *observe.Call) {
-	text := formatCall(k, c)
+// Call adds a system call.
+func (l *Timeline) Call(k *observe.Kernel, c *observe.Call) {
+	text := FormatCall(k, c)
 	if text == "" {
 		return
 	}
@@ -149,7 +153,7 @@ func functions(ev *ktrace.Event) []string {
 }
 
 // judged adds a way if the function tracer saw one, else a chain.
-func (l *timeline) judged(names []string, c *match.Chain, w *observe.Way) int {
+func (l *Timeline) judged(names []string, c *match.Chain, w *observe.Way) int {
 	if w != nil {
 		return l.path(w.Paths[0], c, w.Steps)
 	}
@@ -158,7 +162,7 @@ func (l *timeline) judged(names []string, c *match.Chain, w *observe.Way) int {
 
 // chain adds a judged chain once and returns its index, -1 if no path is
 // documented for it.
-func (l *timeline) chain(names []string, c *match.Chain) int {
+func (l *Timeline) chain(names []string, c *match.Chain) int {
 	if c == nil || len(names) == 0 {
 		return -1
 	}
@@ -166,7 +170,7 @@ func (l *timeline) chain(names []string, c *match.Chain) int {
 }
 
 // path adds judged steps once and returns their index. c may be nil.
-func (l *timeline) path(name string, c *match.Chain, steps []match.Step) int {
+func (l *Timeline) path(name string, c *match.Chain, steps []match.Step) int {
 	var key strings.Builder
 	p := render.Path{Path: ktrace.Path{Name: name, Functions: map[string]ktrace.Function{}}}
 	for _, s := range steps {
@@ -191,8 +195,8 @@ func (l *timeline) path(name string, c *match.Chain, steps []match.Step) int {
 	return len(l.t.Paths) - 1
 }
 
-// finish joins calls and wakes, and returns the picture.
-func (l *timeline) finish(k *observe.Kernel, lost uint64) *render.Timeline {
+// Finish joins calls and wakes, and returns the picture.
+func (l *Timeline) Finish(k *observe.Kernel, lost uint64) *render.Timeline {
 	t := &l.t
 	t.Kernel, t.Arch, t.Clock, t.Lost = k.Release, k.Arch, "CLOCK_MONOTONIC", lost
 	for _, th := range l.threads {
@@ -225,10 +229,10 @@ func (l *timeline) finish(k *observe.Kernel, lost uint64) *render.Timeline {
 		t.Paths[j].Kernel = k.Version.String()
 	}
 	if l.steps > maxSteps {
-		l.note("note", fmt.Sprintf("calls and wakes after the first %d different steps have no path", maxSteps))
+		l.Note("note", fmt.Sprintf("calls and wakes after the first %d different steps have no path", maxSteps))
 	}
 	if l.dropped > 0 {
-		l.note("note", fmt.Sprintf("the oldest %d calls and wakes are not kept", l.dropped))
+		l.Note("note", fmt.Sprintf("the oldest %d calls and wakes are not kept", l.dropped))
 	}
 	return t
 }
@@ -254,18 +258,14 @@ func callAt(calls []render.Call, of []int, at int64, name string) int {
 	return of[i]
 }
 
-// writeTimeline writes one of the forms that take the whole picture.
-func (v *view) writeTimeline(lost uint64) error {
-	if v.watched != "" {
-		v.line.note("note", v.watched)
+// ChainText is the chain of a change down to the system call, leaf first.
+func ChainText(c *observe.Change) string {
+	var names []string
+	for _, f := range c.Event.Stack {
+		names = append(names, plain.Text(f.Name))
+		if strings.Contains(f.Name, "_sys_") {
+			break
+		}
 	}
-	for _, n := range v.unseen {
-		v.line.note("warning", "not observable: "+n)
-	}
-	if lost > 0 {
-		v.line.note("lost", lostText(lost, v.losses))
-	}
-	t := v.line.finish(v.kernel, lost)
-	t.Title, t.Origin, t.Tier = cmp.Or(v.title, "efdtrace"), v.origin, cmp.Or(v.tier, "tracepoints")
-	return render.Write(v.w, v.format, t)
+	return strings.Join(names, " < ")
 }
