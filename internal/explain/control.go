@@ -279,6 +279,23 @@ func closer(d *descriptor) string {
 	return fmt.Sprintf(" by thread %d", d.closer)
 }
 
+// closedUnderneath warns of a transfer on a number that another thread of the
+// process has closed.
+func (x *Explainer) closedUnderneath(rec *strace.Record, th *thread, fd int) {
+	d := th.table.get(fd)
+	if d == nil || d.closed == 0 || d.closer == 0 || d.closer == th.pid || d.table.guessed {
+		return
+	}
+	name, closed, by := rec.Call.Name, d.closed, closer(d)
+	w := x.raise(cause{code: "closed-by-other", about: d, n: -1}, rec, fd, -1, func(*Warning) string {
+		return fmt.Sprintf("%s of fd %d answers EBADF: it was closed at line %d%s; had the number been given out anew, it would have been another file's", name, fd, closed, by)
+	})
+	if w != nil && w.Count == 1 {
+		w.Lines = []int{closed}
+		w.line(rec.Line)
+	}
+}
+
 // closedBefore names the thread that closed a descriptor before th used it.
 func (d *descriptor) closedBefore(th *thread) string {
 	switch {

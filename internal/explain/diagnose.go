@@ -190,7 +190,14 @@ func (x *Explainer) diagnose(rec *strace.Record, k *known) {
 		h.sleeps++
 		return
 	}
-	h.open.done()
+	if c.Errno == "EINTR" && kind != doesWork && kind != doesLook && kind != doesTouch { // the signal may kill
+		if h.open.line == 0 || h.open.line != c.First {
+			x.began(rec, th)
+		}
+		h.open.back = true
+	} else {
+		h.open.done()
+	}
 	x.gap(rec, th)
 	x.settleClose(rec, th)
 	if !k.concerns {
@@ -333,6 +340,9 @@ func (x *Explainer) moved(rec *strace.Record, th *thread, kind class) {
 		return
 	case c.Errno != "" || !c.HasValue:
 		h.progress++
+		if c.Errno == "EBADF" {
+			x.closedUnderneath(rec, th, fd)
+		}
 		return
 	}
 	n := c.Value
@@ -502,7 +512,7 @@ func (x *Explainer) born(pid int) {
 	d := &x.diagnosis
 	if th := x.state.find(pid); th != nil {
 		th.habits.made = true
-		if th.habits.others || th.habits.open.name != "" {
+		if th.habits.others || th.habits.open.lasts() {
 			return
 		}
 	}

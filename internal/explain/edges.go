@@ -92,7 +92,7 @@ func (x *Explainer) lostEdges(w *waiting) {
 func (x *Explainer) working(w *waiting) bool {
 	for at := x.state.byUse.Oldest(); at != nil; at = at.Newer() {
 		th := at.Of
-		if th.pid != w.pid && th.table == w.table && th.habits.open.name == "" {
+		if th.pid != w.pid && th.table == w.table && !th.habits.open.lasts() {
 			return true
 		}
 	}

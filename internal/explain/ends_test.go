@@ -29,7 +29,15 @@ func TestKilledInWait(t *testing.T) {
 	for name, c := range map[string]struct{ log, want string }{
 		"read": {fork + "8 read(3, 0x7ff, 4) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)\n" +
 			"8 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=7, si_uid=0} ---\n8 +++ killed by SIGTERM +++\n7 exit_group(0) = ?\n7 +++ exited with 0 +++\n",
-			"waits-for: thread 8 was in read (line 3), for pipe 3, when SIGTERM killed it (line 5)\n"},
+			"waits-for: thread 8 was in read (line 3), for pipe 3, whose other end is fd 4 of the same process (while that is open, the end of the file does not come), when SIGTERM killed it (line 5)\n"},
+		"no other end": {fork + "8 close(4) = 0\n8 read(3,  <unfinished ...>\n",
+			"waits-for: thread 8 is in read (line 4), for pipe 3\n"},
+		"a signal ends it": {fork + "8 epoll_create1(0) = 5\n8 epoll_wait(5,  <unfinished ...>\n8 <... epoll_wait resumed>0x7f, 1, -1) = -1 EINTR (Interrupted system call)\n" +
+			"8 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=7, si_uid=0} ---\n8 +++ killed by SIGTERM +++\n7 exit_group(0) = ?\n7 +++ exited with 0 +++\n",
+			"waits-for: thread 8 was in epoll_wait (line 4) on epoll 5: nothing is registered in it, only a signal or the time-out ends it, when SIGTERM killed it (line 7)\n"},
+		"another kills it later": {fork + "8 epoll_create1(0) = 5\n8 epoll_wait(5, 0x7f, 1, -1) = -1 EINTR (Interrupted system call)\n" +
+			"8 --- SIGALRM {si_signo=SIGALRM, si_code=SI_KERNEL} ---\n8 +++ killed by SIGKILL +++\n7 exit_group(0) = ?\n7 +++ exited with 0 +++\n", ""},
+		"it goes on": {fork + "8 epoll_create1(0) = 5\n8 epoll_wait(5, 0x7f, 1, -1) = -1 EINTR (Interrupted system call)\n8 --- SIGALRM {si_signo=SIGALRM, si_code=SI_KERNEL} ---\n", ""},
 		"epoll": {fork + "8 epoll_create1(0) = 5\n8 epoll_ctl(5, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data={u32=3, u64=3}}) = 0\n" +
 			"8 epoll_wait(5,  <unfinished ...>\n8 +++ killed by SIGABRT (core dumped) +++\n7 exit_group(0) = ?\n7 +++ exited with 0 +++\n",
 			"waits-for: thread 8 was in epoll_wait (line 5) on epoll 5, for pipe 3 (EPOLLIN), when SIGABRT killed it (line 6)\n"},

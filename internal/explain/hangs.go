@@ -5,6 +5,7 @@ package explain
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -24,11 +25,17 @@ type waiting struct {
 	endless bool     // the wait before it on the same epoll had no time-out
 	members []member // of a poll or select, or the one descriptor
 	more    int
+	reads   bool
 	sleeps  bool   // and waits for no descriptor
 	what    []byte // the first argument, if it sleeps
 	died    int    // the line in which its thread was killed in it, 0 if it was not
 	words   string // what was known of it then
+	back    bool   // a signal ended it
+	signal  string // which that was, "" if it has not come yet
 }
+
+// lasts reports whether it is a call that has not returned.
+func (w *waiting) lasts() bool { return w.name != "" && !w.back }
 
 // open reports whether a descriptor was open as long as the call lasted. What
 // closes with a process that is killed is no part of its wait.
@@ -70,6 +77,7 @@ func (x *Explainer) began(rec *strace.Record, th *thread) {
 			strace.FDSet(arg(c, i+1), func(fd strace.FD) { w.add(fd.N, strings.Trim(set, "()")) })
 		}
 	case kind == doesTake || kind == doesPut:
+		w.reads = kind == doesTake && !isAccept(c)
 		if fd, ok := c.FD(); ok {
 			w.add(fd.N, "")
 		}
@@ -142,12 +150,20 @@ func (w *waiting) add(fd int, mask string) {
 }
 
 // done forgets a call that has returned, but for its room.
-func (w *waiting) done() { w.name, w.line = "", 0 }
+func (w *waiting) done() { w.name, w.line, w.back, w.signal = "", 0, false, "" }
+
+// ends is a signal that comes right after a call that it ended.
+func (w *waiting) ends(text []byte) {
+	if w.back && w.signal == "" {
+		name, _, _ := bytes.Cut(text, []byte(" "))
+		w.signal = string(name)
+	}
+}
 
 // ended1 keeps the call in which strace left a thread, or in which it died.
 func (x *Explainer) ended1(th *thread) {
 	d := &x.diagnosis
-	if th.habits.open.name != "" && len(d.killed) < 64 {
+	if th.habits.open.lasts() && len(d.killed) < 64 {
 		d.killed = append(d.killed, th.habits.open)
 	}
 	th.habits.open = waiting{}
@@ -166,7 +182,11 @@ func (x *Explainer) gone(rec *strace.Record) {
 		return
 	}
 	if bytes.HasPrefix(rec.Text, []byte("killed by")) && !th.table.exits {
-		if w := &th.habits.open; w.name != "" {
+		w := &th.habits.open
+		if w.back && w.signal != signalOf(rec.Text) {
+			w.done()
+		}
+		if w.back = false; w.name != "" {
 			w.died = rec.Line
 			w.words = fmt.Sprintf("%s, when %s killed it (line %d)", w.is("was"), signalOf(rec.Text), rec.Line)
 		}
@@ -185,7 +205,7 @@ func (x *Explainer) atEnd() {
 		th := at.Of
 		x.settleClose(nil, th)
 		x.onlyLooks(th)
-		if th.habits.open.name != "" && !th.table.exits {
+		if th.habits.open.lasts() && !th.table.exits {
 			hung = append(hung, th.habits.open)
 		}
 	}
@@ -215,7 +235,7 @@ const maxThreadsTold = 64
 // onlyLooks warns of a thread that does nothing in the whole log but look.
 func (x *Explainer) onlyLooks(th *thread) {
 	h := &th.habits
-	if h.others || h.made || h.sleeps > 0 || h.open.name != "" || x.diagnosis.sawMaking {
+	if h.others || h.made || h.sleeps > 0 || h.open.lasts() || x.diagnosis.sawMaking {
 		return
 	}
 	if h.idle.count < 3 || h.idle.count >= x.idleRuns() { // the latter was raised before
@@ -254,7 +274,7 @@ func (w *waiting) is(verb string) string {
 			if i > 0 {
 				b.WriteString("; ")
 			}
-			b.WriteString(describeMember(w.table, m))
+			b.WriteString(describeMember(w.table, m, w.reads))
 		}
 		if w.more > 0 {
 			fmt.Fprintf(&b, "; and %d more", w.more)
@@ -296,7 +316,7 @@ func (w *waiting) epollMembers(b *strings.Builder) {
 		} else {
 			b.WriteString("; ")
 		}
-		b.WriteString(describeMember(w.table, member{r.fd, r.mask.name(true)}))
+		b.WriteString(describeMember(w.table, member{r.fd, r.mask.name(true)}, false))
 		if r.mask&evOnce != 0 && r.disarmed > 0 {
 			fmt.Fprintf(b, ", used up at line %d", r.disarmed)
 		}
@@ -321,7 +341,7 @@ func (w *waiting) epollMembers(b *strings.Builder) {
 }
 
 // describeMember says of a descriptor what the log shows of it last.
-func describeMember(t *table, m member) string {
+func describeMember(t *table, m member, reads bool) string {
 	d := t.get(m.fd)
 	kind := ""
 	if d != nil {
@@ -335,6 +355,14 @@ func describeMember(t *table, m member) string {
 		return out
 	}
 	f := d.file
+	if reads && f.peer != nil {
+		for other := range t.open(0, math.MaxInt) {
+			if other.file == f.peer {
+				out += fmt.Sprintf(", whose other end is fd %d of the same process (while that is open, the end of the file does not come)", other.fd)
+				break
+			}
+		}
+	}
 	counter, known := f.counter()
 	switch last := f.traits.lastRead; {
 	case d.closed != 0:

@@ -175,7 +175,7 @@ func (x *Explainer) pair(rec *strace.Record, th *thread) {
 			x.note.Kind = kind
 		}
 	})
-	if kind != "pipe" && len(ends) == 2 {
+	if len(ends) == 2 {
 		ends[0].peer, ends[1].peer = ends[1], ends[0]
 	}
 }
@@ -543,6 +543,7 @@ func (x *Explainer) signal(rec *strace.Record) {
 	if th == nil {
 		return
 	}
+	th.habits.open.ends(rec.Text)
 	was := &th.interrupted
 	if was.name == "" || was.signalled || waits(was.name) && !Concerns(was.name) {
 		return

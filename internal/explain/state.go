@@ -78,7 +78,7 @@ type file struct {
 	kernel    string // what in the kernel has it: "io_uring", "AIO"
 	runtime   bool
 	book      ledger // of an unknown kind
-	peer      *file  // of a socketpair
+	peer      *file  // of a pipe or socketpair
 	mail      mail   // of a socket
 	lastFD    int
 	path      string // of a kind "file"
