@@ -14,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/efd-go/efd"
 	"golang.org/x/sys/unix"
@@ -151,61 +150,6 @@ func ExampleFromFD_scmRights() {
 	n64, err := e.Read()
 	fmt.Println(n64 > 0, err)
 	// Output: true <nil>
-}
-
-// A virtual machine's interrupt line is raised by a write to an eventfd, with
-// no ioctl per interrupt. vm is the descriptor of the machine, from KVM_CREATE_VM.
-func ExampleEventFD_FD_kvmIrqfd() {
-	irqfd := func(vm int, gsi uint32) (*efd.EventFD, error) {
-		const kvmIRQFD = 0x4020ae76
-		line, err := efd.New(0, 0)
-		if err != nil {
-			return nil, err
-		}
-		arg := struct {
-			fd, gsi, flags, resamplefd uint32
-			_                          [16]byte
-		}{fd: uint32(line.FD()), gsi: gsi}
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(vm), kvmIRQFD, uintptr(unsafe.Pointer(&arg)))
-		runtime.KeepAlive(line) // FD does not keep the handle from the collector
-		if errno != 0 {
-			line.Close()
-			return nil, os.NewSyscallError("KVM_IRQFD", errno)
-		}
-		return line, nil // line.Signal() raises the interrupt
-	}
-	_, err := irqfd(-1, 5) // no machine
-	fmt.Println(err != nil)
-	// Output: true
-}
-
-// An io_uring signals its completions on an eventfd, where a goroutine waits
-// for them in Go's poller. The count says that there are some, not how many.
-func ExampleEventFD_SyscallConn_ioUring() {
-	register := func(ring int, e *efd.EventFD) error {
-		conn, err := e.SyscallConn()
-		if err != nil {
-			return err
-		}
-		var errno unix.Errno
-		err = conn.Control(func(fd uintptr) {
-			const ioringRegisterEventFD = 4
-			arg := int32(fd)
-			_, _, errno = unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(ring), ioringRegisterEventFD,
-				uintptr(unsafe.Pointer(&arg)), 1, 0, 0)
-		})
-		if err == nil && errno != 0 {
-			err = os.NewSyscallError("io_uring_register", errno)
-		}
-		return err // from here on e.ReadContext waits for completions
-	}
-	e, err := efd.New(0, 0)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer e.Close()
-	fmt.Println(register(-1, e) != nil)
-	// Output: true
 }
 
 // Poll with a signal mask: only a signal to this thread can end the wait, and

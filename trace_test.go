@@ -297,14 +297,22 @@ func TestCallPathOfFailure(t *testing.T) {
 }
 
 func ExampleAddTracer() {
-	remove := efd.AddTracer(func(c *efd.Call) { fmt.Println(c.Syscall, "=", c.Ret) })
-	defer remove()
 	e, err := efd.New(0, 0)
 	if err != nil {
 		panic(err)
 	}
+	defer e.Close()
+	remove := efd.AddTracer(func(c *efd.Call) {
+		if c.FD == e.FD() {
+			fmt.Println(c.Syscall, "=", c.Ret)
+		}
+	})
+	defer remove()
 	e.Signal()
-	e.Close()
+	e.Drain()
+	// Output:
+	// write = 8
+	// read = 8
 }
 
 func BenchmarkWriteReadTraced(b *testing.B) {
