@@ -11,6 +11,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/ktext"
 	"github.com/efd-go/efd/internal/ktrace/render"
 	"github.com/efd-go/efd/internal/ktrace/tiers"
+	"github.com/efd-go/efd/internal/waiters"
 )
 
 var doctorCommand = command{name: "doctor", args: "[-json]", short: "what can be observed here, tier by tier, and the smallest change that gives the next one"}
@@ -50,7 +51,7 @@ func doctor(e *env, args []string) int {
 		fmt.Fprintf(e.stderr, "efdtrace doctor: %q: takes no arguments\n", fs.Arg(0))
 		return exitUsage
 	}
-	report := tiers.Probe(textProbe)
+	report := tiers.Probe(textProbe, waiters.Try)
 	var err error
 	if *asJSON {
 		enc := json.NewEncoder(e.stdout)

@@ -58,7 +58,7 @@ func TestModuleRequiresLittle(t *testing.T) {
 	if err := json.Unmarshal(out, &mod); err != nil {
 		t.Fatal(err)
 	}
-	want := []module{{"github.com/google/go-cmp"}, {"golang.org/x/sys"}}
+	want := []module{{"github.com/cilium/ebpf"}, {"github.com/google/go-cmp"}, {"golang.org/x/exp"}, {"golang.org/x/sys"}} // exp is ebpf's
 	slices.SortFunc(mod.Require, func(a, b module) int { return strings.Compare(a.Path, b.Path) })
 	if d := cmp.Diff(want, mod.Require); d != "" {
 		t.Errorf("requirements of go.mod (-want +got):\n%s", d)

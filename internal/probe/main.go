@@ -26,6 +26,7 @@ var tiers = []struct {
 	{"tracefs", nil, (*machine).tracefs},
 	{"perf", []string{"kallsyms", "tracefs"}, (*machine).tracepoint},
 	{"watch", []string{"perf"}, (*machine).watchpoint},
+	{"bpf", []string{"kallsyms", "btf"}, (*machine).iterators},
 	{"ftrace", []string{"tracefs"}, (*machine).functions},
 	{"kvm", nil, (*machine).kvm},
 	{"vhost", nil, (*machine).vhost},

@@ -20,7 +20,7 @@ func TestComplete(t *testing.T) {
 	if err := access.AllMissing(plain); err != plain {
 		t.Errorf("%v became %v", plain, err)
 	}
-	r := tiers.Probe(nil)
+	r := tiers.Probe(nil, nil)
 	err := access.AllMissing(&ktrace.AccessError{Tier: "kallsyms", Missing: "the first thing"})
 	if !r.Tier(tiers.System).OK && !r.Tier(tiers.Names).OK {
 		for _, want := range []string{"symbol addresses", "the kernel refuses", "CAP_PERFMON and CAP_SYSLOG"} {

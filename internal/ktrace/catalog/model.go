@@ -52,6 +52,7 @@ const (
 	SleepsInPoll              // a poll operation that sleeps itself
 	AsksFile                  // calls the poll operation of a file
 	JoinsQueue                // called by a poll operation for each wait queue of its file
+	OfThread                  // of an entry whose private is its thread, apart from the Callbacks of threads
 
 	Allocator // named: the tracepoint that shows it
 	Body      // named: the system calls of which it is the body; mostly it is the first's
@@ -73,7 +74,7 @@ var keywords = [topics]string{
 	Wide: "wide", Start: "start", Worker: "worker", Walks: "walks", Allocates: "allocates", Wakes: "wakes",
 	InStep: "in-step", Queues: "queues", Unqueues: "unqueues", ShowsFdinfo: "shows-fdinfo",
 	MakesEventfd: "makes-eventfd", Registers: "registers", PollPages: "poll-pages", Always: "always", Watched: "watched", SleepsInPoll: "sleeps-in-poll",
-	AsksFile: "asks-file", JoinsQueue: "joins-queue", PollsFile: "polls-file",
+	AsksFile: "asks-file", JoinsQueue: "joins-queue", OfThread: "of-thread", PollsFile: "polls-file",
 	Allocator: "allocator", Body: "body", Restarts: "restarts", Aside: "aside", AsideWait: "aside-wait",
 	Callback: "callback", Changed: "change", Leaf: "leaf", End: "end", Source: "source",
 }

@@ -53,7 +53,7 @@ func without(dir string) error {
 // The changes that doctor names are those that help where it is run, and the
 // causes are the right ones.
 func TestEnvironments(t *testing.T) {
-	if r := Probe(nil); os.Geteuid() != 0 || !r.Tier(Payloads).OK || !r.Tier(Names).OK {
+	if r := Probe(nil, nil); os.Geteuid() != 0 || !r.Tier(Payloads).OK || !r.Tier(Names).OK {
 		testenv.Require(t, "perf", os.ErrPermission)
 	}
 	uids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}}

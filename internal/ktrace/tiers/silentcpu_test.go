@@ -30,7 +30,7 @@ func init() {
 
 // Of a CPU that is never idle doctor does not know, and says so.
 func TestBlindBusy(t *testing.T) {
-	if r := Probe(nil); !r.Tier(System).OK {
+	if r := Probe(nil, nil); !r.Tier(System).OK {
 		testenv.Require(t, "perf", os.ErrPermission)
 	}
 	var all unix.CPUSet

@@ -49,6 +49,7 @@ const (
 	Watchpoints = "watchpoints"
 	Text        = "kernel text"
 	Functions   = "function tracer"
+	Queues      = "wait queues"
 )
 
 // Report lists the observable parts of the kernel.
@@ -65,8 +66,9 @@ type Fact struct{ Name, Value string }
 // disassemble it. how says where it is read from.
 type TextProbe func(*ksym.Table) (how string, err error)
 
-// Probe tries everything. text may be nil.
-func Probe(text TextProbe) *Report {
+// Probe tries everything. text may be nil, and queues too, which tries to read
+// the wait queues of all open files.
+func Probe(text TextProbe, queues func() error) *Report {
 	r := &Report{}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
@@ -113,6 +115,10 @@ func Probe(text TextProbe) *Report {
 	}
 	err = ftrace.Probe()
 	r.add(Functions, "every documented function as it is entered, those reached by a jump included", "", refusal(err), err)
+	if queues != nil {
+		err := queues()
+		r.add(Queues, "the wait queues of all open files as they are, entry by entry, for efdtrace waiters", "", err, err)
+	}
 	r.facts(how)
 	return r
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 				os.Exit(1)
 			}
 		}
-		json.NewEncoder(os.Stdout).Encode(Probe(nil))
+		json.NewEncoder(os.Stdout).Encode(Probe(nil, nil))
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -49,7 +49,7 @@ func check(t *testing.T, r *Report) {
 }
 
 func TestProbe(t *testing.T) {
-	r := Probe(nil)
+	r := Probe(nil, nil)
 	check(t, r)
 	for _, tier := range r.Tiers {
 		t.Logf("%-16s %-5v %s | %s; %s", tier.Name, tier.OK, tier.Detail, tier.Missing, tier.Change)
@@ -89,7 +89,7 @@ func as(t *testing.T, caps ...uintptr) *Report {
 // What each set of privileges gives on a kernel with perf_event_paranoid 2
 // and kptr_restrict 0 or 1, as measured.
 func TestLadder(t *testing.T) {
-	if r := Probe(nil); os.Getuid() != 0 || !r.Tier(Payloads).OK || !r.Tier(Names).OK {
+	if r := Probe(nil, nil); os.Getuid() != 0 || !r.Tier(Payloads).OK || !r.Tier(Names).OK {
 		testenv.Require(t, "perf", os.ErrPermission)
 	}
 	paranoid, _ := os.ReadFile("/proc/sys/kernel/perf_event_paranoid")

@@ -1,0 +1,5 @@
+// A module of its own, and without packages: what is here stays out of the zip
+// in which everybody who imports efd gets it.
+module github.com/efd-go/efd/cmd/efdtrace/testdata
+
+go 1.26.0
