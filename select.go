@@ -19,11 +19,12 @@ var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice, or two that
 // the timeout expires. Timeout and mask are as in [Poll]. It is one
 // pselect6(2).
 //
-// An fd that is not open is EBADF. The kernel finds that out only within the
-// descriptor table, which grows with the largest fd that was ever open, and
-// would wait for nothing above it. So a wait for an fd above all that Select has
-// met before begins with an fcntl(2), F_GETFD, of it. An fd of RLIMIT_NOFILE or
-// above, which cannot be opened, is cleared and not EBADF.
+// An fd that is not open is EBADF if it is inside the process's descriptor table,
+// which grows with the largest fd that was ever open. The kernel does not look at
+// an fd above the table: with timeout 0 it is cleared. To wait for it would be to
+// wait for nothing, so that a call with another timeout first asks by fcntl(2),
+// F_GETFD, for an fd above all that Select has met before, and returns EBADF. An fd
+// of RLIMIT_NOFILE or above, which cannot be opened, is always cleared.
 //
 // Errors: EBADF, a set has a number that is not open, which fcntl(2) then finds
 // out; EINVAL, one FDSet is given twice, or two that share their numbers, or one
@@ -37,9 +38,8 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 	}
 	nfds := max(r.nfds(), w.nfds(), x.nfds())
 	rw, ww, xw := r.upTo(nfds), w.upTo(nfds), x.upTo(nfds)
-	var above *aboveTable
-	if nfds > int(tableSize.Load()) {
-		if above, err = newAboveTable(timeout != 0, nfds, rw, ww, xw); err != nil {
+	if timeout != 0 && nfds > int(tableSize.Load()) {
+		if err := inTable(nfds); err != nil {
 			return 0, err
 		}
 	}
@@ -62,12 +62,7 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 		}
 	}
 	if nfds > fdWordBits {
-		stale := clearStale(n, rw, ww, xw)
-		if above != nil {
-			if err := above.end(stale, nfds, rw, ww, xw); err != nil {
-				return 0, err
-			}
-		}
+		clearStale(n, rw, ww, xw)
 	}
 	if n > 0 {
 		raceSeen()
@@ -112,22 +107,16 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel
-// neither tests nor clears: all after the n bits that it reported. It returns the
-// lowest of them, -1 if there is none. The table has at least one word of
-// numbers. The sets have one length, or none.
-func clearStale(n int, r, w, x []fdWord) (stale int) {
+// neither tests nor clears: all after the n bits that it reported. The table has
+// at least one word of numbers. The sets have one length, or none.
+func clearStale(n int, r, w, x []fdWord) {
 	for i := range max(len(r), len(w), len(x)) {
 		if n <= 0 {
-			all := word(r, i) | word(w, i) | word(x, i)
-			if all == 0 {
-				continue
-			}
 			clear(r[min(i, len(r)):])
 			clear(w[min(i, len(w)):])
 			clear(x[min(i, len(x)):])
-			return i*fdWordBits + bits.TrailingZeros(all)
+			return
 		}
 		n -= ones(r, i) + ones(w, i) + ones(x, i)
 	}
-	return -1
 }

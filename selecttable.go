@@ -3,7 +3,6 @@
 package efd
 
 import (
-	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -22,39 +21,19 @@ func tableHas(n int) {
 	}
 }
 
-// aboveTable has the sets of a Select whose highest number may be above the
-// descriptor table, where the kernel does not test whether it is open.
-type aboveTable [3][]fdWord
-
-// newAboveTable refuses a wait for such a number that is not open. A call that
-// does not wait shows it by bits that it leaves.
-func newAboveTable(sleeps bool, nfds int, r, w, x []fdWord) (*aboveTable, error) {
-	if !sleeps {
-		return &aboveTable{slices.Clone(r), slices.Clone(w), slices.Clone(x)}, nil
-	}
-	if fd := nfds - 1; fd < openLimit() {
-		if _, errno := callFcntl(fd, unix.F_GETFD, 0); errno != 0 {
-			return nil, notOpen(fd)
-		}
-		tableHas(nfds)
-	}
-	return nil, nil
-}
-
-// end refuses stale, the lowest number above the table, -1 for none, and then
-// restores the sets.
-func (a *aboveTable) end(stale, nfds int, r, w, x []fdWord) error {
-	switch {
-	case stale < 0:
-		tableHas(nfds)
-		return nil
-	case stale >= openLimit():
+// inTable refuses a wait for numbers below nfds, of which the highest may be above
+// the descriptor table, if that one is not open: the kernel does not test it there.
+// If it is open the table has it, and the kernel tests the others.
+func inTable(nfds int) error {
+	fd := nfds - 1
+	if fd >= openLimit() {
 		return nil
 	}
-	copy(r, a[0])
-	copy(w, a[1])
-	copy(x, a[2])
-	return notOpen(stale)
+	if _, errno := callFcntl(fd, unix.F_GETFD, 0); errno != 0 {
+		return notOpen(fd)
+	}
+	tableHas(nfds)
+	return nil
 }
 
 func notOpen(fd int) error {
