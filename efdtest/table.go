@@ -203,6 +203,14 @@ func (k *K) wakerIs(w *efd.Wake) (name string, ours bool) {
 			return a.name, true
 		}
 	}
+	if c := k.callAt(w.Waker.TID, w.Time); c != nil {
+		k.mu.Lock()
+		by := k.actorOf(c)
+		k.mu.Unlock()
+		if by != nil {
+			return by.name, true
+		}
+	}
 	if th := k.threadOf(w.Waker.PID, w.Waker.TID, w.Time); th != nil {
 		return th.name, true
 	}

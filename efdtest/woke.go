@@ -146,6 +146,42 @@ func (a *Act) onOther(w *efd.Wake, want *wanted) (problem string, unsure bool) {
 // objectOfWake returns the object through which a wake went, nil if it has no
 // name, and whether it is known.
 func (k *K) objectOfWake(w *efd.Wake) (o *Object, known bool) {
+	if o, known = k.objectOnRecord(w); known {
+		return o, known
+	}
+	return k.onlyTarget(w)
+}
+
+// onlyTarget is the one object that the woken thread waited for, if a wait queue
+// was walked and there was no other.
+func (k *K) onlyTarget(w *efd.Wake) (o *Object, known bool) {
+	th := k.wakee(w)
+	if th == nil || w.Callback == "" {
+		return nil, false
+	}
+	c := k.callAt(w.Wakee.TID, w.Time)
+	switch {
+	case c != nil && family(c.Syscall) == "epoll_wait":
+		s := sleep{pid: th.pid}
+		ts := s.registered(c.FD, 0)
+		if on := k.on(ts); len(ts) == 1 && len(on) == 1 {
+			return on[0], true
+		}
+	case c != nil && len(c.refs) == 1:
+		return c.refs[0].o, true
+	case c == nil:
+		at, ok := observed.tape.entered(th.tid, mono())
+		if s, err := look(th.pid, th.tid); err == nil && s.sleeps() && ok && at <= w.Time {
+			if ts := s.targets(); len(ts) == 1 {
+				on := k.on(ts)
+				return append(on, nil)[0], true
+			}
+		}
+	}
+	return nil, false
+}
+
+func (k *K) objectOnRecord(w *efd.Wake) (o *Object, known bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if w.EventFD >= 0 {
