@@ -36,6 +36,7 @@ type Reader struct {
 	slashes   bool   // markup's backslashes are in the log
 	typeset   bool   // a word processor's signs are
 	quoted    []byte // what stands before string literals that have the log's lines
+	nested    int    // literals that are being looked into, one within the other
 	inLiteral []byte // the text of the literal that the line has a record in, nil for none
 	own       []byte // the line without what terminals put into it
 	free      []byte

@@ -221,7 +221,7 @@ func (r *Reader) literal(s []byte) ([]byte, verdict) {
 			}
 		}
 	}
-	if bytes.IndexByte(s, '\\') < 0 {
+	if bytes.IndexByte(s, '\\') < 0 || r.nested >= mostNested {
 		return nil, noRecord
 	}
 	from := 0
@@ -245,10 +245,15 @@ func (r *Reader) literal(s []byte) ([]byte, verdict) {
 	return nil, noRecord
 }
 
+// mostNested is how deep literals within literals are looked into.
+const mostNested = 3
+
 // within finds strace's own part of the text of a literal.
 func (r *Reader) within(in []byte) (text, body []byte, v verdict) {
 	text = r.freed(cleaned(nil, in))
+	r.nested++
 	body, v = r.extract(trim(text)) // with its blanks it could look like a frame
+	r.nested--
 	return text, body, v
 }
 
