@@ -9,10 +9,10 @@ import (
 	"io"
 	"os"
 	"slices"
+	"syscall"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/rights"
-	"golang.org/x/sys/unix"
 )
 
 // Load reads the running kernel's symbols. If the kernel hides the
@@ -36,11 +36,13 @@ func Load() (*Table, error) {
 	return t, nil
 }
 
+const procMagic = 0x9fa0 // PROC_SUPER_MAGIC of linux/magic.h
+
 // ofKernel reports a file that lies over the kernel's own, such as that of
 // another kernel in a container.
 func ofKernel(f *os.File) error {
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil || fs.Type == unix.PROC_SUPER_MAGIC {
+	var fs syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &fs); err != nil || fs.Type == procMagic {
 		return nil
 	}
 	return &ktrace.AccessError{

@@ -4,11 +4,10 @@ package observe
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/program"
 )
 
 // compatTasks tracks the processes that run 32-bit programs. Their syscall
@@ -33,7 +32,7 @@ func (n *compatTasks) event(ev *ktrace.Event, ask bool) bool {
 		}
 	case ktrace.SysEnter, ktrace.SysExit:
 		if _, ok := n.known[ev.PID]; !ok && ask {
-			n.note(ev.PID, is32(ev.PID))
+			n.note(ev.PID, program.Is32(ev.PID))
 		}
 		if n.known[ev.PID] {
 			if n.reported == nil || len(n.reported) >= maxObjects {
@@ -66,23 +65,4 @@ func (n *compatTasks) unseen() []string {
 		}
 	}
 	return []string{fmt.Sprintf("the calls of %d processes: they are 32-bit programs, whose calls have other numbers", len(n.reported))}
-}
-
-// is32 reports whether a process runs a 32-bit program. One that is gone is
-// taken for one of 64 bits.
-func is32(pid int) bool {
-	if strconv.IntSize == 32 {
-		return false // the numbers are those of this program, too
-	}
-	return is32File("/proc/" + strconv.Itoa(pid) + "/exe")
-}
-
-func is32File(file string) bool {
-	r, err := os.Open(file)
-	if err != nil {
-		return false
-	}
-	defer r.Close()
-	f, ok := readELF(r)
-	return ok && !f.wide
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/catalog"
 	"github.com/efd-go/efd/internal/ktrace/match"
+	"github.com/efd-go/efd/internal/ktrace/program"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 )
@@ -46,7 +47,7 @@ type Pipeline struct {
 	cutBy       string       // cut point and limit of the latest
 	doubted     int          // wakes near losses, of threads whose call no record shows
 	objects     *Objects
-	pollers     goPollers
+	pollers     program.GoPollers
 	execs       execs
 	compatTasks compatTasks
 	follows     func(pid int) bool // whether a process is one of those observed
@@ -150,7 +151,7 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 	}
 	for i := range events {
 		if p.execs.event(p.k.Arch, &events[i]) {
-			p.pollers.forget(events[i].PID)
+			p.pollers.Forget(events[i].PID)
 			p.compatTasks.forget(events[i].PID)
 		} else if p.compatTasks.event(&events[i], p.objects.now != nil) {
 			p.execs.left(events[i].PID) // under a number of 32 bits, which is not recorded
@@ -164,7 +165,7 @@ func (p *Pipeline) Feed(events []ktrace.Event, losses []ktrace.Loss) {
 		}
 		p.objects.event(&events[i])
 		if events[i].Kind == ktrace.Started {
-			p.pollers.forget(events[i].PID)
+			p.pollers.Forget(events[i].PID)
 			continue
 		}
 		p.t.Event(&events[i])
@@ -250,7 +251,7 @@ func (p *Pipeline) wake(w *Wake) {
 		w.FD = int(int32(c.Args[0]))
 	}
 	if c := w.Wakee.Call; p.k.isCall(c, j.WakeeSyscall) && p.objects.now != nil && strings.HasPrefix(j.WakeeSyscall, "epoll_") {
-		w.Runtime = p.pollers.is(w.Wakee.PID, int(int32(c.Args[0])))
+		w.Runtime = p.pollers.Is(w.Wakee.PID, int(int32(c.Args[0])))
 	}
 	p.ask(h)
 	p.pending = append(p.pending, h)

@@ -5,8 +5,8 @@ package rights
 
 import (
 	"os"
-
-	"golang.org/x/sys/unix"
+	"syscall"
+	"unsafe"
 )
 
 // Privileges are those of a process that the kernel checks.
@@ -20,14 +20,25 @@ func (p Privileges) Has(capability int) bool {
 	return !p.UserNamespace && p.Caps>>capability&1 == 1
 }
 
+// capHeader and capData are those of capget(2), version 3.
+type (
+	capHeader struct {
+		version uint32
+		pid     int32
+	}
+	capData struct{ effective, permitted, inheritable uint32 }
+)
+
+const capVersion3 = 0x20080522 // _LINUX_CAPABILITY_VERSION_3
+
 // Of are this process's privileges. They do not come from /proc, which may be
 // missing, but for the user namespace.
 func Of() Privileges {
 	var p Privileges
-	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&head, &data[0]) == nil {
-		p.Caps = uint64(data[0].Effective) | uint64(data[1].Effective)<<32
+	head := capHeader{version: capVersion3}
+	var data [2]capData
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_CAPGET, uintptr(unsafe.Pointer(&head)), uintptr(unsafe.Pointer(&data)), 0); errno == 0 {
+		p.Caps = uint64(data[0].effective) | uint64(data[1].effective)<<32
 	}
 	const initial = "user:[4026531837]" // PROC_USER_INIT_INO
 	if ns, err := os.Readlink("/proc/self/ns/user"); err == nil {
@@ -39,6 +50,7 @@ func Of() Privileges {
 // Filtered reports whether a seccomp filter is on, which may answer in the
 // kernel's place.
 func Filtered() bool {
-	mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0)
-	return err == nil && mode != 0
+	const get = 21 // PR_GET_SECCOMP
+	mode, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, get, 0, 0, 0, 0, 0)
+	return errno == 0 && mode != 0
 }

@@ -1,12 +1,15 @@
 //go:build linux
 
-package observe
+// Package program looks into the programs of processes: whether they are Go's, of
+// which width, and which epoll is that of Go's runtime.
+package program
 
 import (
 	"bytes"
 	"encoding/binary"
 	"io"
 	"os"
+	"strconv"
 )
 
 // An elfFile is as much of an executable's headers as the observer asks for.
@@ -155,4 +158,23 @@ func hasBuildInfo(r io.ReaderAt) bool {
 		}
 		b = b[min((i+15)&^15, len(b)):]
 	}
+}
+
+// Is32 reports whether a process runs a 32-bit program. One that is gone is
+// taken for one of 64 bits.
+func Is32(pid int) bool {
+	if strconv.IntSize == 32 {
+		return false // the numbers are those of this program, too
+	}
+	return is32File("/proc/" + strconv.Itoa(pid) + "/exe")
+}
+
+func is32File(file string) bool {
+	r, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	f, ok := readELF(r)
+	return ok && !f.wide
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package observe
+package program
 
 import (
 	"bytes"
@@ -94,7 +94,7 @@ func TestIsGo(t *testing.T) {
 			}
 		}
 	}
-	for _, other := range []string{"/bin/sh", "goexe_test.go", "/none"} {
+	for _, other := range []string{"/bin/sh", "elf_test.go", "/none"} {
 		if isGo(other) {
 			t.Errorf("%s is a program of Go's", other)
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package observe
+package program
 
 import (
 	"os"
@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// goPollers distinguishes the Go runtime's own epoll of a process from those of
+// GoPollers distinguishes the Go runtime's own epoll of a process from those of
 // the program. Only the runtime registers its eventfd with a pointer into the
 // program's data as the event's data.
-type goPollers struct{ known map[int]*goPoller } // by process
+type GoPollers struct{ known map[int]*goPoller } // by process
 
 type goPoller struct {
 	goes bool // it is a Go program
@@ -22,7 +22,8 @@ type goPoller struct {
 // maxPollers bounds the memory; evicted processes are read again.
 const maxPollers = 1 << 12
 
-func (g *goPollers) is(pid, epfd int) bool {
+// Is reports whether a descriptor of a process is that of its Go runtime's epoll.
+func (g *GoPollers) Is(pid, epfd int) bool {
 	k := g.known[pid]
 	if k == nil {
 		if g.known == nil || len(g.known) >= maxPollers {
@@ -38,8 +39,8 @@ func (g *goPollers) is(pid, epfd int) bool {
 	return k.fd >= 0 && k.fd == epfd
 }
 
-// forget: the process is another program from now on.
-func (g *goPollers) forget(pid int) { delete(g.known, pid) }
+// Forget has a process read again: the process is another program from now on.
+func (g *GoPollers) Forget(pid int) { delete(g.known, pid) }
 
 // findGoPoller returns the descriptor of the runtime's epoll in a Go program,
 // -1 if it has not waited yet.
