@@ -10,6 +10,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/efd-go/efd/internal/clock"
 	"golang.org/x/sys/unix"
 )
 
@@ -167,9 +168,7 @@ var clockAtEpoch time.Duration
 // findClock sets clockAtEpoch. Of a few readings, the latest is the closest one.
 func findClock() {
 	for range 16 {
-		var ts unix.Timespec
-		unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-		clockAtEpoch = max(clockAtEpoch, time.Duration(ts.Nano())-monotonic())
+		clockAtEpoch = max(clockAtEpoch, clock.Monotonic()-monotonic())
 	}
 }
 

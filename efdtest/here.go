@@ -12,17 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/efd-go/efd/internal/clock"
 )
 
 // mono is the clock of calls and wakes, CLOCK_MONOTONIC.
-func mono() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic("clock_gettime(CLOCK_MONOTONIC): " + err.Error())
-	}
-	return time.Duration(ts.Nano())
-}
+func mono() time.Duration { return clock.Monotonic() }
 
 // goroutine returns the running goroutine's ID, and whether it is in a bubble of
 // package synctest. The first line of its stack has both:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/efd-go/efd"
 	"github.com/efd-go/efd/internal/asleep"
+	"github.com/efd-go/efd/internal/clock"
 	"golang.org/x/sys/unix"
 )
 
@@ -332,13 +333,7 @@ func (t *T) object(e *efd.EventFD) {
 	t.FD(e.FD(), t.res.Object)
 }
 
-func monotonic() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic("clock_gettime(CLOCK_MONOTONIC): " + err.Error())
-	}
-	return ts.Nano()
-}
+func monotonic() int64 { return int64(clock.Monotonic()) }
 
 // Untaken are the documented paths that no scenario takes, and why.
 var Untaken = map[string]string{

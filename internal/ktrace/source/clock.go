@@ -8,18 +8,12 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"github.com/efd-go/efd/internal/clock"
 )
 
 // Now is the clock of all events, CLOCK_MONOTONIC in nanoseconds, as this
 // process has it.
-func Now() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic("clock_gettime(CLOCK_MONOTONIC): " + err.Error())
-	}
-	return ts.Nano()
-}
+func Now() int64 { return int64(clock.Monotonic()) }
 
 // FromKernel converts a time of a record of the kernel's to the clock of
 // events: in a time namespace CLOCK_MONOTONIC is another.
