@@ -19,9 +19,21 @@ func Now() int64 { return int64(clock.Monotonic()) }
 // events: in a time namespace CLOCK_MONOTONIC is another.
 func FromKernel(t int64) int64 { return t + offset() }
 
+// ahead is offset's result. It is no sync.OnceValue, which would be made when a
+// program starts, also in one that uses handles alone.
+var ahead struct {
+	once sync.Once
+	ns   int64
+}
+
 // offset is how far this process's CLOCK_MONOTONIC is ahead of the kernel's, 0 if
 // that cannot be read.
-var offset = sync.OnceValue(func() int64 {
+func offset() int64 {
+	ahead.once.Do(func() { ahead.ns = readOffset() })
+	return ahead.ns
+}
+
+func readOffset() int64 {
 	own, err := os.Readlink("/proc/self/ns/time")
 	if err != nil {
 		return 0 // before 5.6 there are no such namespaces
@@ -31,7 +43,7 @@ var offset = sync.OnceValue(func() int64 {
 	}
 	b, _ := os.ReadFile("/proc/self/timens_offsets")
 	return monotonicOffset(string(b))
-})
+}
 
 // monotonicOffset reads timens_offsets: a clock, its seconds and nanoseconds a
 // line.
