@@ -455,10 +455,16 @@ func (a *Act) left(n int, ws ...*Thread) *finding {
 // WokeOneOf before it has named. Wakes of the threads that serve Go's scheduler
 // do not count; those of its poller through a named object do, unless a Woke has
 // named a goroutine.
-func (a *Act) WokeNobodyElse() { a.nobody("nobody else") }
+func (a *Act) WokeNobodyElse() {
+	a.k.Helper()
+	a.nobody("nobody else")
+}
 
 // WokeNobody is WokeNobodyElse for an act that no Woke names.
-func (a *Act) WokeNobody() { a.nobody("nobody") }
+func (a *Act) WokeNobody() {
+	a.k.Helper()
+	a.nobody("nobody")
+}
 
 func (a *Act) nobody(wanted string) {
 	k := a.k
