@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/uapi"
@@ -17,7 +16,7 @@ import (
 // wanted selects the calls.
 func (d *demonstration) lines(r *scenario.Result, wanted func(*scenario.Line) bool, head func(tid int) string) {
 	type line struct {
-		at   time.Time
+		at   int64
 		tid  int
 		text string
 	}
@@ -27,17 +26,17 @@ func (d *demonstration) lines(r *scenario.Result, wanted func(*scenario.Line) bo
 		if c.After || !wanted(c) {
 			continue
 		}
-		during := func(o scenario.Line) bool { return o.TID != c.TID && o.Start.After(c.Start) && o.Start.Before(c.End) }
+		during := func(o scenario.Line) bool { return o.TID != c.TID && c.Began < o.Began && o.Began < c.Ended }
 		first, second := c.Text, ""
 		if c.TID == r.Waiter && slices.ContainsFunc(r.Calls, during) {
 			first, second = uapi.Halves(c.Text)
 		}
-		out = append(out, line{c.Start, c.TID, first})
+		out = append(out, line{c.Began, c.TID, first})
 		if second != "" {
-			out = append(out, line{c.End, c.TID, second})
+			out = append(out, line{c.Ended, c.TID, second})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b line) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(out, func(a, b line) int { return cmp.Compare(a.at, b.at) })
 	for _, l := range out {
 		d.text.Hanging(head(l.tid), l.text)
 	}

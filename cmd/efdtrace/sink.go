@@ -9,9 +9,6 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/count"
-	"github.com/efd-go/efd/internal/ktrace"
-	"github.com/efd-go/efd/internal/ktrace/observe"
-	"github.com/efd-go/efd/internal/ktrace/picture"
 	"github.com/efd-go/efd/internal/ktrace/record"
 	"github.com/efd-go/efd/internal/scenario"
 	"github.com/efd-go/efd/internal/scenario/lab"
@@ -56,7 +53,7 @@ func newSink(e *env, l *lab.Lab, file *outFile, format string, o record.Options,
 		}
 		v.title = "verify " + strings.Join(names, ", ")
 	}
-	return &shownTrials{view: v, lab: l}, nil
+	return &shownTrials{view: v}, nil
 }
 
 type discard struct{}
@@ -86,7 +83,6 @@ func (r recordedTrials) close() error {
 // shownTrials shows trials as run shows a program.
 type shownTrials struct {
 	view *view
-	lab  *lab.Lab
 	lost uint64
 }
 
@@ -98,53 +94,20 @@ func (s *shownTrials) add(t *lab.Trial) error {
 	if t.Wake == nil {
 		return nil
 	}
-	reported := false
-	wake := func(j *observe.Judged) {
-		if j.Time != t.Wake.Time || j.Wakee.TID != t.Wake.Wakee.TID {
-			if ours(t, j.Wakee.TID, j.Time) {
-				s.view.wake(j)
-			}
-			return
+	for _, r := range t.Reported {
+		if r.Call != nil {
+			s.view.call(r.Call)
+			continue
 		}
-		// The scenario's own wake: its statement is better evidence than its
-		// chain.
-		reported = true
-		own := *t.Wake
-		own.Wake = j.Wake
-		own.Object = cmp.Or(t.Result.Object, own.Object)
-		s.view.wake(&own)
-		if s.view.line != nil {
-			s.view.line.Cover(t.Scenario.Name, own.SleepChain, edges, summary)
+		s.view.wake(r.Wake)
+		if r.Wake == t.Wake && s.view.line != nil {
+			s.view.line.Cover(t.Scenario.Name, r.Wake.SleepChain, edges, summary)
 		}
-	}
-	p := observe.NewPipeline(s.lab.Kernel, observe.Options{OnWake: wake, OnCall: func(c *observe.Call) {
-		if ours(t, c.TID, c.Enter) && !s.watching(t, c) {
-			s.view.call(c)
-		}
-	}})
-	p.Feed(t.Events, slices.DeleteFunc(slices.Clone(t.Losses), func(l ktrace.Loss) bool { return !lab.OfWakes(l) }))
-	p.Flush(0)
-	if !reported { // a task of the kernel's own, which waits in no call
-		wake(t.Wake)
 	}
 	return nil
 }
 
 func (s *shownTrials) close() error { return s.view.finish(s.lost) }
-
-// ours: done by a trial's threads before all was over.
-func ours(t *lab.Trial, tid int, at int64) bool { return t.Ours(tid) && at <= t.Result.Ended }
-
-// watching reports a call that the observation made on one of the threads, to
-// read the watchpoints and /proc. The scenario knows its own.
-func (s *shownTrials) watching(t *lab.Trial, c *observe.Call) bool {
-	if name := observe.SyscallName(s.lab.Kernel.Arch, c.Nr); name != "read" && name != "epoll_ctl" || len(c.Sleeps) > 0 {
-		return false
-	}
-	onFD := func(text string) string { head, _, _ := strings.Cut(text, ","); return head }
-	want := onFD(picture.FormatCall(s.lab.Kernel, c))
-	return !slices.ContainsFunc(t.Result.Calls, func(l scenario.Line) bool { return l.TID == c.TID && onFD(l.Text) == want })
-}
 
 // heading begins a part of the output.
 func (v *view) heading(warn bool, s string) {

@@ -6,6 +6,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,8 +79,8 @@ func (r *Result) WaiterCall(stated string) string {
 // Line is one system call as strace prints it.
 type Line struct {
 	TID   int
-	Start time.Time
-	End   time.Time
+	Began int64 // CLOCK_MONOTONIC nanoseconds, as are the kernel's events; 0 of a recording's
+	Ended int64
 	Text  string
 	Call  *efd.Call // nil if the call was not made through the library
 	Acts  bool      // the action that woke the waiter
@@ -126,7 +127,7 @@ func (s *Scenario) Run(ctx context.Context, ready func(*Result) error) (*Result,
 	}
 	err := s.run(t)
 	t.cleanUp()
-	slices.SortStableFunc(t.res.Calls, func(a, b Line) int { return a.Start.Compare(b.Start) })
+	slices.SortStableFunc(t.res.Calls, func(a, b Line) int { return cmp.Compare(a.Began, b.Began) })
 	return t.res, err
 }
 
@@ -155,7 +156,8 @@ func (t *T) traced(c *efd.Call) {
 	if !ours {
 		return
 	}
-	t.line(Line{TID: c.TID, Start: c.Start, End: c.Start.Add(c.Duration), Text: c.String(), Call: c})
+	began := monotonic() - int64(time.Since(c.Start))
+	t.line(Line{TID: c.TID, Began: began, Ended: began + int64(c.Duration), Text: c.String(), Call: c})
 }
 
 func (t *T) line(l Line) {
@@ -275,10 +277,10 @@ func (t *T) Join() error {
 // Sys makes a raw system call on the current thread and notes it as strace
 // would print it: format and a are the call up to its closing bracket.
 func (t *T) Sys(fn func() (int, error), format string, a ...any) (int, error) {
-	start := time.Now()
+	began := monotonic()
 	tid := unix.Gettid()
 	n, err := fn()
-	end := time.Now()
+	ended := monotonic()
 	text := fmt.Sprintf(format, a...)
 	if err != nil {
 		var no unix.Errno
@@ -288,7 +290,7 @@ func (t *T) Sys(fn func() (int, error), format string, a ...any) (int, error) {
 	} else {
 		text += fmt.Sprintf(" = %d", n)
 	}
-	t.line(Line{TID: tid, Start: start, End: end, Text: text})
+	t.line(Line{TID: tid, Began: began, Ended: ended, Text: text})
 	return n, err
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/efd-go/efd/internal/order"
 )
 
-// Change is one change of a watched eventfd: of its counter, or of its wait
-// queue.
+// Change is one change of a watched eventfd, of its counter or of its wait
+// queue; or one allocation.
 type Change struct {
 	Kernel      string // version that the path holds for
 	Event       *ktrace.Event
@@ -36,6 +36,7 @@ type Change struct {
 func (p *Pipeline) watch(ev *ktrace.Event) {
 	switch ev.Kind {
 	case ktrace.Alloc:
+		p.alloc(ev)
 		if ev.Object == 0 {
 			return // not of an eventfd that can be watched
 		}
@@ -77,7 +78,7 @@ func (p *Pipeline) change(ev *ktrace.Event) {
 		}
 	}
 	if cut.Context != match.Unknown {
-		c.Path = ChangePath(ev)
+		c.Path = changePath(ev)
 	}
 	if c.Path != "" && cut.Context == match.Task {
 		// A write may have an irqfd read the counter.
@@ -104,7 +105,7 @@ func (p *Pipeline) releases(ev *ktrace.Event) bool {
 	key := locker{ev.Object, ev.TID}
 	last := p.locked[key]
 	delete(p.locked, key)
-	if ReleasesLock(ev) || len(last) > len(ev.Stack) && slices.EqualFunc(last[len(last)-len(ev.Stack):], ev.Stack, sameFunction) {
+	if releasesLock(ev) || len(last) > len(ev.Stack) && slices.EqualFunc(last[len(last)-len(ev.Stack):], ev.Stack, sameFunction) {
 		return true
 	}
 	if len(p.locked) >= maxObjects {
@@ -163,32 +164,58 @@ func (p *Pipeline) Unobservable() []string {
 	return append(out, p.Unwatched...)
 }
 
-// ReleasesLock reports whether the event is the release of a lock. The event of
+// releasesLock reports whether the event is the release of a lock. The event of
 // the acquisition has shown the same operation, and functions that end in the
 // release have left no frame by now.
-func ReleasesLock(ev *ktrace.Event) bool {
+func releasesLock(ev *ktrace.Event) bool {
 	return len(ev.Stack) > 0 && strings.Contains(ev.Stack[0].Name, "spin_unlock")
 }
 
-// ChangePath names the documented path of the call that an eventfd was changed
+// changePath names the documented path of the call that an eventfd was changed
 // in, "" if there is none.
-func ChangePath(ev *ktrace.Event) string {
+func changePath(ev *ktrace.Event) string {
 	m := catalog.DefaultModel()
 	for _, f := range slices.Backward(ev.Stack) {
 		if path, ok := m.Of(catalog.Changed, match.BaseName(f.Name)); ok {
 			return path
 		}
 	}
-	return AllocPath(ev)
+	return allocPath(ev)
 }
 
-// AllocPath names the documented path of the call that memory was allocated in,
+// allocPath names the documented path of the call that memory was allocated in,
 // "" if there is none.
-func AllocPath(ev *ktrace.Event) string {
+func allocPath(ev *ktrace.Event) string {
 	if paths := catalog.DefaultModel().Call(ChainSyscall(ev.Stack)).Paths; len(paths) > 0 {
 		return paths[0]
 	}
 	return ""
+}
+
+// alloc reports an allocation that a thread's call asked for.
+func (p *Pipeline) alloc(ev *ktrace.Event) {
+	if p.o.OnAlloc == nil || match.SplitEvent(ev).Context != match.Task {
+		return
+	}
+	c := &Change{Kernel: p.k.Version.String(), Event: clone(ev), Context: match.Task, Side: Side{PID: ev.PID, TID: ev.TID, Comm: ev.Comm}, FD: -1, What: "allocated memory", Path: allocPath(ev)}
+	if c.Path == "" {
+		return
+	}
+	if c.Chain = p.k.matchAlloc(ev, c.Path); c.Chain != nil && len(c.Chain.Findings()) > 0 {
+		c.Chain = p.k.matchAlloc(ev, append([]string{c.Path}, pollOperations...)...)
+	}
+	p.o.OnAlloc(c)
+}
+
+// pollOperations are the paths with the poll operation of a file, by which a call that
+// polls it comes to the registration.
+var pollOperations = []string{"tcp_poll", "udp", "unix", "pipe", "timerfd", "signalfd", "pty", "input", "inotify", "pidfd", "epoll_nested"}
+
+func (k *Kernel) matchAlloc(ev *ktrace.Event, paths ...string) *match.Chain {
+	if d := k.Doc(paths, nil); d != nil {
+		return d.MatchAlloc(ev)
+	}
+	return nil
 }
 
 // whatChanged describes the operation on a watched eventfd.

@@ -151,14 +151,16 @@ func Leaves(tracepoint string) []string {
 	return catalog.DefaultModel().Functions(catalog.Leaf, tracepoint)
 }
 
-// Judge holds a wake against the documented paths of this kernel that its
-// chains point to.
-func (k *Kernel) Judge(w *Wake) *Judged { return k.JudgeAs(w, "", "") }
+// Statement is the knowledge of a wake before its chains are read.
+type Statement struct {
+	Source    string   // documented path of the wake source, "": its chain shows it
+	SleepPath string   // documented path of the sleep, "": its chain shows it
+	Without   []string // branches of the source that the wake cannot take
+}
 
-// JudgeAs judges a wake against documented paths that are known beforehand: the
-// wake source and the path of the sleep, each found from the chain if "",
-// without the branches that this source cannot take.
-func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *Judged {
+// Judge compares a wake with the documented paths of this kernel that its
+// chains point to, or that known states.
+func (k *Kernel) Judge(w *Wake, known Statement) *Judged {
 	j := &Judged{Wake: w, Kernel: k.Version.String()}
 	cut := match.SplitWaking(&w.Waking)
 	if cut.Interrupted || cut.Context == match.KWorker {
@@ -166,13 +168,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	} else {
 		j.WakerSyscall = k.syscall(&w.Waker, append(slices.Clone(cut.Inner), cut.Outer...))
 	}
-	var sleep []ktrace.Frame
-	if w.Sleep != nil && w.Sleep.Chain != nil {
-		sleep = w.Sleep.Chain.Stack
-	}
-	if sleep != nil && !match.Sleeps(w.Sleep.Chain) {
-		sleep = nil // no evidence of how it went to sleep
-	}
+	sleep := w.Sleep.stack()
 	j.WakeeSyscall = k.syscall(&w.Wakee, sleep)
 	waiter := j.WakeeSyscall
 	if kind := waitsIn(w.Callbacks); kind != "" && !sameKind(waiter, kind) {
@@ -182,6 +178,7 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 			j.WakeeSyscall, sleep = "", nil
 		}
 	}
+	source := known.Source
 	if source == "" || cut.Context == match.Unknown {
 		source = k.wakeAside(j, WakeSource(cut.Inner), waiter, cut.Inner)
 	}
@@ -189,12 +186,12 @@ func (k *Kernel) JudgeAs(w *Wake, source, sleepPath string, without ...string) *
 	if match.Compat(w.Waking.Stack) {
 		j.WakePaths = nil // the documented ways in are those of 64-bit programs
 	}
-	j.Without = append(NotWoken(source, waiter, w.Callbacks), without...)
+	j.Without = append(NotWoken(source, waiter, w.Callbacks), known.Without...)
 	if d := k.Doc(j.WakePaths, j.Without); d != nil && len(cut.Inner) > 0 {
 		j.WakeChain = k.match(d, &w.Waking, Leaves(Waking)...)
 	}
-	j.SleepPaths = []string{sleepPath}
-	if sleepPath == "" {
+	j.SleepPaths = []string{known.SleepPath}
+	if known.SleepPath == "" {
 		j.SleepPaths = SleepPaths(j.WakeeSyscall, sleep)
 	}
 	if match.Compat(sleep) {

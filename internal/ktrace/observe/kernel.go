@@ -131,3 +131,11 @@ func groundFor(arch, ground string) string {
 
 // otherArchs are the branches that only other architectures take.
 func otherArchs(arch string) []string { return catalog.DefaultModel().Others(arch) }
+
+// Forget drops the verdicts that were derived from the kernel's code, after more
+// of it became known.
+func (k *Kernel) Forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.docs, k.matched = nil, nil
+}

@@ -65,15 +65,19 @@ type judgeKey struct {
 	waker, wakee     int  // numbers of the calls, -1 for none and for those in doubt
 }
 
-// judge is Judge, once for all wakes that are alike.
-func (p *Pipeline) judge(w *Wake) *Judged {
+// judge is Judge, once for all wakes that are alike and of which nothing is
+// stated.
+func (p *Pipeline) judge(w *Wake, stated *Statement) *Judged {
+	if stated != nil {
+		return p.k.Judge(w, *stated)
+	}
 	key := judgeKey{waking: chainOf(w.Waking.Stack), truncated: w.Waking.Truncated, waker: callNumber(w.Waker.Call), wakee: callNumber(w.Wakee.Call)}
 	if w.Sleep != nil && w.Sleep.Chain != nil {
 		key.sleep, key.slept = chainOf(w.Sleep.Chain.Stack), w.Sleep.Chain.Truncated
 	}
 	known, ok := p.judged[key]
 	if !ok {
-		known = p.k.Judge(w)
+		known = p.k.Judge(w, Statement{})
 		frames := key.waking.n + key.sleep.n
 		if p.frames += frames; len(p.judged) >= maxMatched || p.frames > maxJudged {
 			clear(p.judged)

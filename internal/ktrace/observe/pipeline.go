@@ -216,8 +216,9 @@ func (p *Pipeline) Flush(until int64) {
 // polls: the calls that wait for descriptors.
 func polls(name string) bool { return catalog.DefaultModel().Call(name).Waiter != nil }
 
-// concerns: the wake of a waiter for descriptors, or by an eventfd.
-func concerns(j *Judged) bool {
+// Concerns reports whether it is the wake of a waiter for descriptors, or by an
+// eventfd.
+func (j *Judged) Concerns() bool {
 	if polls(j.WakeeSyscall) || j.Stale && waitsIn(j.Callbacks) != "" {
 		return true
 	}
@@ -225,16 +226,23 @@ func concerns(j *Judged) bool {
 }
 
 func (p *Pipeline) wake(w *Wake) {
-	j := p.judge(w)
+	var stated *Statement
+	if p.o.Stated != nil {
+		stated = p.o.Stated(w)
+	}
+	if stated == nil && len(w.Callbacks) == 0 {
+		if call := p.k.syscall(&w.Wakee, w.Sleep.stack()); !polls(call) {
+			p.ignore(w, call) // most wakes are such: of a futex, or of a disk
+			return
+		}
+	}
+	j := p.judge(w, stated)
 	// An interrupt on top of an observed thread wakes whom it wakes.
 	ours := p.follows(w.Wakee.PID) || w.Context == match.Task && p.follows(w.Waker.PID)
 	// If calls are not recorded, the wait queue entry shows the kind of waiter.
 	poller := !p.o.Calls && len(p.calling) == 0 && (through(j.Callbacks, "poller") || through(j.Callbacks, "epoll"))
-	if !ours || !concerns(j) && !poller {
-		p.Ignored++
-		if w.Lost && j.WakeeSyscall == "" && p.follows(w.Wakee.PID) {
-			p.doubted++
-		}
+	if stated == nil && (!ours || !j.Concerns() && !poller) {
+		p.ignore(w, j.WakeeSyscall)
 		return
 	}
 	if match.CutOff(&w.Waking) {
@@ -257,6 +265,15 @@ func (p *Pipeline) wake(w *Wake) {
 	p.pending = append(p.pending, h)
 	if len(p.pending) > 1<<12 {
 		p.release(source.End) // release despite unresolved items
+	}
+}
+
+// ignore counts a wake out of a call that concerns nobody, "" for an unknown
+// one.
+func (p *Pipeline) ignore(w *Wake, call string) {
+	p.Ignored++
+	if w.Lost && call == "" && p.follows(w.Wakee.PID) {
+		p.doubted++
 	}
 }
 

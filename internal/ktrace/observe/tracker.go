@@ -43,6 +43,15 @@ type Sleep struct {
 	woken bool // a wake is on record that came before the thread was off its CPU
 }
 
+// stack is the call chain of a sleep, nil if there is none or it is no evidence
+// of how the thread went to sleep.
+func (s *Sleep) stack() []ktrace.Frame {
+	if s == nil || s.Chain == nil || !match.Sleeps(s.Chain) {
+		return nil
+	}
+	return s.Chain.Stack
+}
+
 // Side is one end of a wake.
 type Side struct {
 	PID, TID int // TID 0: not known in this PID namespace

@@ -30,10 +30,7 @@ func (p *Pipeline) sleptOn(u *Unwoken) {
 
 // waited reports whether a sleep is one of those whose wakes are reported.
 func (p *Pipeline) waited(u *Unwoken) bool {
-	var stack []ktrace.Frame
-	if u.Chain != nil && match.Sleeps(u.Chain) {
-		stack = u.Chain.Stack
-	}
+	stack := u.Sleep.stack()
 	return polls(p.k.syscall(&u.Side, stack)) || slices.ContainsFunc(stack, func(f ktrace.Frame) bool {
 		path, _ := catalog.DefaultModel().Of(catalog.Changed, match.BaseName(f.Name))
 		return path == "eventfd_read" || path == "eventfd_write"

@@ -192,7 +192,7 @@ func TestWakeWithoutWaker(t *testing.T) {
 		t.Errorf("the sleeper: in %q, chain %v", j.WakeeSyscall, j.SleepChain)
 	}
 	// The same of a sleep.
-	j = k.Judge(&observe.Wake{Wakee: j.Wakee, Waking: ktrace.Event{Kind: ktrace.Waking, Stack: hit}, Sleep: &observe.Sleep{Chain: &ktrace.Event{Kind: ktrace.Switch, Stack: hit}}})
+	j = k.Judge(&observe.Wake{Wakee: j.Wakee, Waking: ktrace.Event{Kind: ktrace.Waking, Stack: hit}, Sleep: &observe.Sleep{Chain: &ktrace.Event{Kind: ktrace.Switch, Stack: hit}}}, observe.Statement{})
 	if j.SleepChain != nil {
 		t.Errorf("a chain without the scheduler is judged as a sleep: %v", j.SleepChain.Findings())
 	}

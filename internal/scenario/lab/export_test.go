@@ -8,10 +8,9 @@ import "github.com/efd-go/efd/internal/ktrace/observe"
 // than Judge, and what it finds Judge finds too.
 func JudgeChains(k *observe.Kernel, t *Trial) {
 	l := &Lab{Kernel: k}
-	lost := l.judgeWakes(t)
-	l.judgeWatched(t)
-	t.conclude(lost)
+	l.observe(t, observe.Options{OnChange: t.changes(&t.Watched)})
+	t.conclude()
 }
 
-// JudgeWakes is Judge of the chains of the stated wakes alone.
-func JudgeWakes(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).judgeWakes(t) }
+// JudgeWakes is Judge of the chains of wakes alone.
+func JudgeWakes(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).observe(t, observe.Options{}) }

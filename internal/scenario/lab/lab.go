@@ -105,10 +105,11 @@ type Trial struct {
 	Result    *scenario.Result
 	Status    Status
 	Reason    string
-	Watched   []Watched       // the watchpoints' events, judged
-	Allocated []Watched       // the waiters' allocations, judged
-	Wake      *observe.Judged // the wake that the scenario is about, nil if none was seen
-	Wakes     []ExpectedWake  // all that it brings about, that one first
+	Reported  []Report          // of its threads, as the pipeline orders them
+	Watched   []*observe.Change // of eventfds, by threads of the scenario
+	Allocated []*observe.Change // by threads of the scenario
+	Wake      *observe.Judged   // the wake that the scenario is about, nil if none was seen
+	Wakes     []ExpectedWake    // all that it brings about, that one first
 	Tries     int
 
 	Disturbed []*observe.Judged // wakes of threads that were to be left asleep
@@ -118,6 +119,7 @@ type Trial struct {
 	Tracer *match.Tracer // the function tracer that took part, nil for none
 
 	steps  []match.Step
+	noArgs bool              // the events have no arguments
 	broken bool              // the scenario itself failed
 	text   *record.TextNotes // the facts that the verdicts read in the kernel's code, nil if it cannot be read
 }
@@ -300,38 +302,70 @@ func (c *collector) stop() error {
 	return errors.Join(<-c.err, c.src.Close())
 }
 
-// judge finds the scenario's wake and gives the verdict.
+// judge compares the pipeline's report on a trial with the scenario's
+// statements.
 func (l *Lab) judge(t *Trial) {
-	lost := l.judgeWakes(t)
-	l.judgeWatched(t)
-	l.judgeAllocs(t)
+	l.observe(t, observe.Options{OnChange: t.changes(&t.Watched), OnAlloc: t.changes(&t.Allocated), OnCall: func(c *observe.Call) {
+		if t.Ours(c.TID) && c.Enter <= t.Result.Ended && !l.observing(t, c) {
+			t.Reported = append(t.Reported, Report{Call: c})
+		}
+	}})
 	if t.Wake != nil {
 		t.steps = l.cover(t)
 	}
-	t.conclude(lost)
+	t.conclude()
 	t.text, _ = l.Kernel.Text.(*record.TextNotes)
 	if t.text != nil {
 		t.noteCalls()
 	}
 }
 
-// judgeWakes judges each stated wake by its chains, and returns how many
-// records were lost.
-func (l *Lab) judgeWakes(t *Trial) (lost uint64) {
-	var wakes []*observe.Wake
-	tr := observe.NewTracker()
-	tr.OnWake = func(w *observe.Wake) { wakes = append(wakes, w) }
-	for _, loss := range t.Losses {
-		if OfWakes(loss) {
-			tr.Loss(loss)
+// observe feeds the events of a trial to the pipeline with the given options,
+// and finds the stated wakes among those that it reports.
+func (l *Lab) observe(t *Trial, o observe.Options) {
+	t.Reported, t.Watched, t.Allocated, t.Disturbed, t.Wakes = nil, nil, nil, nil, t.expectedWakes()
+	o.Partial, o.NoArgs, o.Stated = true, t.noArgs, t.stated
+	o.OnWake = func(j *observe.Judged) { t.Reported = append(t.Reported, Report{Wake: j}) }
+	p := observe.NewPipeline(l.Kernel, o)
+	p.Feed(t.Events, slices.DeleteFunc(slices.Clone(t.Losses), func(loss ktrace.Loss) bool { return !OfWakes(loss) }))
+	p.Flush(0)
+	t.find()
+	t.Reported = slices.DeleteFunc(t.Reported, func(r Report) bool { return r.Wake != nil && !t.own(r.Wake) })
+}
+
+// Report is a wake or a call that the pipeline reports.
+type Report struct {
+	Wake *observe.Judged
+	Call *observe.Call
+}
+
+// own reports whether a wake is one that the scenario states, or concerns its
+// threads before all was over.
+func (t *Trial) own(j *observe.Judged) bool {
+	stated := slices.ContainsFunc(t.Wakes, func(s ExpectedWake) bool { return s.Seen == j })
+	return stated || j.Concerns() && t.Ours(j.Wakee.TID) && j.Time <= t.Result.Ended
+}
+
+// observing reports whether the observation itself made a call on one of the
+// threads, to read the watchpoints and /proc: one that the scenario does not
+// know of.
+func (l *Lab) observing(t *Trial, c *observe.Call) bool {
+	if name := observe.SyscallName(l.Kernel.Arch, c.Nr); name != "read" && name != "epoll_ctl" || len(c.Sleeps) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(t.Result.Calls, func(l scenario.Line) bool {
+		return l.TID == c.TID && l.Began <= c.Enter && c.Enter <= l.Ended
+	})
+}
+
+// changes keeps those that calls of the scenario's threads made and that have
+// a documented path.
+func (t *Trial) changes(to *[]*observe.Change) func(*observe.Change) {
+	return func(c *observe.Change) {
+		if c.Path != "" && c.Context == match.Task && t.Ours(c.Event.TID) {
+			*to = append(*to, c)
 		}
 	}
-	for i := range t.Events {
-		tr.Event(&t.Events[i])
-	}
-	tr.Flush()
-	l.find(t, wakes)
-	return tr.Lost
 }
 
 // noteCalls queries the kernel's code for each observed call, so that a
@@ -357,7 +391,8 @@ func (t *Trial) noteCalls() {
 // conclude gives the trial's status: a finding of any chain is one of the
 // trial, and so is one of an edge that no chain has, and a stated wake that
 // went another way.
-func (t *Trial) conclude(lost uint64) {
+func (t *Trial) conclude() {
+	lost := t.Lost()
 	t.Status, t.Reason = OK, ""
 	var findings []match.Step
 	for _, c := range t.chains() {

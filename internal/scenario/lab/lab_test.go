@@ -133,6 +133,22 @@ func TestReplayUnchanged(t *testing.T) {
 	})
 }
 
+// There is one judgement of a wake: the same is compared with the statements of
+// a trial, and written by verify -o.
+func TestReplayReportsWhatItCompares(t *testing.T) {
+	each(t, func(t *testing.T, p *taped) {
+		reported := map[*observe.Judged]bool{}
+		for _, r := range p.trial.Reported {
+			reported[r.Wake] = true
+		}
+		for _, w := range p.trial.Wakes {
+			if w.Seen != nil && !reported[w.Seen] {
+				t.Errorf("the wake of thread %d is compared and not reported", w.Waiter)
+			}
+		}
+	})
+}
+
 // chains returns the judged chains of a trial by the event that they are from.
 func chainOf(tr *lab.Trial, kind ktrace.EventKind) (*match.Chain, *ktrace.Event) {
 	if tr.Wake == nil {

@@ -169,7 +169,8 @@ func Judge(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).judge(t) }
 // it is not nil, may change a trial's events before.
 func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Trial, error) {
 	var trials []*Trial
-	t, tracer := &Trial{}, recorded.WitnessOf(&r.Header)
+	tracer, noArgs := recorded.WitnessOf(&r.Header), slices.Contains(r.Header.Stripped, record.Args)
+	t := &Trial{noArgs: noArgs}
 	for {
 		it, err := r.Next()
 		if err == io.EOF {
@@ -193,7 +194,7 @@ func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Tr
 			t.Tracer = tracer
 			(&Lab{Kernel: k, NoWatch: noWatchOf(&r.Header)}).judge(t)
 			trials = append(trials, t)
-			t = &Trial{}
+			t = &Trial{noArgs: noArgs}
 		}
 	}
 }
@@ -214,6 +215,7 @@ func (t *Trial) restore(note string, k *observe.Kernel) error {
 			k.Text = notes
 		}
 		notes.Add(*v.Text)
+		k.Forget()
 	}
 	t.Scenario, t.Tries = s[0], 1
 	t.Result = &scenario.Result{Waiter: v.Waiter, Waker: v.Waker, Began: v.Began, Ended: v.Ended, Object: v.Object, Wakes: v.Wakes, StillAsleep: v.StillAsleep}

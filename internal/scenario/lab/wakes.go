@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -25,46 +26,75 @@ type ExpectedWake struct {
 
 // expectedWakes are the wakes that a trial has to show, those of a recording that
 // has but the scenario's own among them.
-func (t *Trial) expectedWakes() []scenario.Wake {
+func (t *Trial) expectedWakes() []ExpectedWake {
 	r := t.Result
-	if len(r.Wakes) > 0 {
-		return r.Wakes
+	if len(r.Wakes) == 0 {
+		own := t.Scenario.Own()
+		own.Waiter, own.Waker, own.Began, own.Ended = r.Waiter, r.Waker, r.Began, r.Ended
+		return []ExpectedWake{{Wake: own}}
 	}
-	own := t.Scenario.Own()
-	own.Waiter, own.Waker, own.Began, own.Ended = r.Waiter, r.Waker, r.Began, r.Ended
-	return []scenario.Wake{own}
+	var out []ExpectedWake
+	for _, w := range r.Wakes {
+		out = append(out, ExpectedWake{Wake: w})
+	}
+	return out
 }
 
-// find looks for each stated wake among those that were recorded.
-func (l *Lab) find(t *Trial, wakes []*observe.Wake) {
-	t.Wakes = nil
-	for _, want := range t.expectedWakes() {
-		s := ExpectedWake{Wake: want}
-		for _, w := range wakes {
-			if w.Wakee.TID != want.Waiter && !want.Worker || w.Time < want.Began || w.Time > want.Ended {
-				continue
-			}
-			j := l.Kernel.JudgeAs(w, want.Source, want.SleepPath, want.Without...)
-			if !t.fits(&want, j) {
-				s.Other = j
-				if j.Context == match.Unknown {
-					break // it may have been the one that is looked for, so that a later one is not
-				}
-				continue
-			}
-			if s.stale = stale(&want, j); !s.stale {
+// of reports whether a wake may be the stated one by its thread and time.
+func (s *ExpectedWake) of(w *observe.Wake) bool {
+	return (w.Wakee.TID == s.Waiter || s.Worker) && s.Began <= w.Time && w.Time <= s.Ended
+}
+
+// stated returns the scenario's statement on a wake, nil for none.
+func (t *Trial) stated(w *observe.Wake) *observe.Statement {
+	for i := range t.Wakes {
+		if s := &t.Wakes[i]; s.of(w) {
+			return &observe.Statement{Source: s.Source, SleepPath: s.SleepPath, Without: s.Without}
+		}
+	}
+	if t.disturbs(w) {
+		return &observe.Statement{}
+	}
+	return nil
+}
+
+// disturbs reports whether a wake is that of a thread that was to stay asleep.
+func (t *Trial) disturbs(w *observe.Wake) bool {
+	return slices.ContainsFunc(t.Result.StillAsleep, func(r scenario.SleepingThread) bool {
+		return w.Wakee.TID == r.TID && r.From <= w.Time && w.Time <= r.To
+	})
+}
+
+// find looks for each stated wake among those that were reported.
+func (t *Trial) find() {
+	for i := range t.Wakes {
+		t.Wakes[i].find(t)
+	}
+	if t.Wake = t.Wakes[0].Seen; t.Wake != nil {
+		t.Wake.Object = cmp.Or(t.Result.Object, t.Wake.Object)
+	}
+	for _, r := range t.Reported {
+		if r.Wake != nil && t.disturbs(r.Wake.Wake) {
+			t.Disturbed = append(t.Disturbed, r.Wake)
+		}
+	}
+}
+
+func (s *ExpectedWake) find(t *Trial) {
+	for _, r := range t.Reported {
+		j := r.Wake
+		if j == nil || !s.of(j.Wake) {
+			continue
+		}
+		if t.fits(&s.Wake, j) {
+			if s.stale = stale(&s.Wake, j); !s.stale {
 				s.Seen = j
 			}
-			break
+			return
 		}
-		t.Wakes = append(t.Wakes, s)
-	}
-	t.Wake = t.Wakes[0].Seen
-	for _, r := range t.Result.StillAsleep {
-		for _, w := range wakes {
-			if w.Wakee.TID == r.TID && r.From <= w.Time && w.Time <= r.To {
-				t.Disturbed = append(t.Disturbed, l.Kernel.Judge(w))
-			}
+		s.Other = j
+		if j.Context == match.Unknown {
+			return // it may have been the one that is looked for, so that a later one is not
 		}
 	}
 }
@@ -81,7 +111,7 @@ func (t *Trial) fits(want *scenario.Wake, j *observe.Judged) bool {
 	if j.Context != context {
 		return false
 	}
-	if j.Lost && !sameCall(j.WakeeSyscall, want.Call) {
+	if j.Lost && !j.Stale && !sameCall(j.WakeeSyscall, want.Call) {
 		return false // the waiter's call is not known for certain
 	}
 	if src := observe.WakeSource(match.SplitWaking(&j.Waking).Inner); t.Lost() > 0 && src != "" && src != want.Source {
@@ -99,6 +129,9 @@ func (t *Trial) fits(want *scenario.Wake, j *observe.Judged) bool {
 func stale(want *scenario.Wake, j *observe.Judged) bool {
 	if want.Call == "" || want.Worker {
 		return false
+	}
+	if j.Stale && j.WakeeSyscall == "" {
+		return true
 	}
 	in := []string{j.WakeeSyscall}
 	if j.Sleep != nil && j.Sleep.Chain != nil {
