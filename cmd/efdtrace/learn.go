@@ -133,7 +133,7 @@ func (t *teacher) lesson(ctx context.Context, l *learn.Lesson) error {
 	if err != nil {
 		return err
 	}
-	t.text.Printf("\n%s\n\n%s\n", t.text.Bold("What happened (thread "+learn.Threads(log)+"; renumbered)"), explained)
+	t.text.Printf("\n%s\n\n%s\n", t.text.Bold("What happened (thread "+log.Threads()+"; renumbered)"), explained)
 	t.text.Para("", l.Answer)
 	t.observed(ctx, l)
 	if wrong := l.Corrections(t.paths); len(wrong) > 0 {

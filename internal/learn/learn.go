@@ -66,7 +66,7 @@ const limit = 20 * time.Second
 // Run makes the lesson's calls on the running kernel and returns them as a
 // log, one line per call as strace prints it. Descriptors, threads and
 // addresses are numbered anew, so that the same happenings are the same text.
-func (l *Lesson) Run(ctx context.Context) (string, error) {
+func (l *Lesson) Run(ctx context.Context) (Log, error) {
 	ctx, cancel := context.WithTimeout(ctx, asleep.Patience(limit))
 	defer cancel()
 	// The waiter is to be another thread.
@@ -75,7 +75,7 @@ func (l *Lesson) Run(ctx context.Context) (string, error) {
 	s := newStage(ctx)
 	defer s.end()
 	if err := l.run(s); err != nil {
-		return "", fmt.Errorf("lesson %s: %w", l.Name, err)
+		return nil, fmt.Errorf("lesson %s: %w", l.Name, err)
 	}
 	return s.log(), nil
 }
@@ -83,7 +83,7 @@ func (l *Lesson) Run(ctx context.Context) (string, error) {
 // Explained is the lesson's log with the remarks on each line below it, and the
 // lesson's paths: at the first call that takes one, or at the end if only a
 // wake does.
-func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string, error) {
+func (l *Lesson) Explained(log Log, paths func(string) *ktrace.Path) (string, error) {
 	shown := map[string]bool{}
 	own := func(name string) *ktrace.Path {
 		if !slices.Contains(l.Paths, name) {
@@ -94,8 +94,8 @@ func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string,
 	}
 	var b strings.Builder
 	x := explain.New()
-	x.Slept = slept(log)
-	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log), 0), x, explain.Options{FD: -1, Paths: own, Files: paths, OwnLog: true}); err != nil {
+	x.Slept = func(line int) bool { return log[line-1].slept }
+	if err := explain.Text(&b, strace.NewReader(strings.NewReader(log.String()), 0), x, explain.Options{FD: -1, Paths: own, Files: paths, OwnLog: true}); err != nil {
 		return "", err
 	}
 	for _, name := range l.Paths {
@@ -119,29 +119,34 @@ func (l *Lesson) Explained(log string, paths func(string) *ktrace.Path) (string,
 	return b.String(), nil
 }
 
-// Threads describes the role of each thread of a lesson's log.
-func Threads(log string) string {
+// Log is the calls of a lesson, each a line as strace prints it.
+type Log []line
+
+type line struct {
+	at    time.Time
+	tid   int // 0: it says that the waiter sleeps
+	text  string
+	slept bool // a call returns in it that slept: /proc showed it while that was going on
+}
+
+func (g Log) String() string {
+	var b strings.Builder
+	for _, l := range g {
+		if l.tid != 0 {
+			fmt.Fprintf(&b, "%d  ", l.tid)
+		}
+		b.WriteString(l.text + "\n")
+	}
+	return b.String()
+}
+
+// Threads describes the role of each thread.
+func (g Log) Threads() string {
 	s := fmt.Sprintf("%d acts", actorTID)
-	waiter := fmt.Sprintf("%d ", waiterTID)
-	if strings.HasPrefix(log, waiter) || strings.Contains(log, "\n"+waiter) {
+	if slices.ContainsFunc(g, func(l line) bool { return l.tid == waiterTID }) {
 		s += fmt.Sprintf(", %d waits", waiterTID)
 	}
 	return s
-}
-
-// slept reports the lines in which calls return that slept: /proc showed it
-// while they were going on.
-func slept(log string) func(line int) bool {
-	lines, asleep, n := map[int]bool{}, false, 0
-	for s := range strings.Lines(log) {
-		switch n++; {
-		case strings.HasPrefix(s, sleeps):
-			asleep = true
-		case asleep && strings.Contains(s, " resumed>"):
-			asleep, lines[n] = false, true
-		}
-	}
-	return func(line int) bool { return lines[line] }
 }
 
 // Corrections are the wrong statements of articles about the lesson's subject,

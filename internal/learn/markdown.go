@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -56,11 +57,11 @@ func (l *Lesson) markdown(ctx context.Context) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n`efdtrace learn %s` runs this on your own kernel.\n\n## Predict\n\n%s\n\n", l.Title, l.Name, l.Question)
 	halves := ""
-	if strings.Contains(log, " resumed>") {
+	if slices.ContainsFunc(log, func(l line) bool { return l.slept }) {
 		halves = "A call that slept stands in two halves. "
 	}
 	fmt.Fprintf(&b, "## What happened\n\nThe calls as strace prints them, thread first: %s. Below each, behind `#:`, what it did, and the documented path on Linux %s where it appears for the first time. "+
-		"%sDescriptors, threads and addresses are numbered anew.\n\n```\n%s```\n\n%s\n", Threads(log), docsKernel, halves, text, l.Answer)
+		"%sDescriptors, threads and addresses are numbered anew.\n\n```\n%s```\n\n%s\n", log.Threads(), docsKernel, halves, text, l.Answer)
 	if wrong := l.Corrections(docsPath); len(wrong) > 0 {
 		b.WriteString("\n## What articles get wrong here\n\n")
 		for _, w := range wrong {

@@ -120,44 +120,33 @@ func (s *stage) woken() error {
 	}
 }
 
-// sleeps begins the line that records the state in /proc.
-const sleeps = "#: /proc says that thread "
-
-// log prints the calls as strace -f does: in the order in which they began, and
+// log lists the calls as strace -f does: in the order in which they began, and
 // one that slept in two halves, around the calls of others.
-func (s *stage) log() string {
+func (s *stage) log() Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slices.SortStableFunc(s.calls, func(a, b *efd.Call) int { return a.Start.Compare(b.Start) })
 	n := &numbering{fds: map[int]int{}, open: map[int]bool{}}
-	type entry struct {
-		at   time.Time
-		text string
-	}
-	var out []entry
+	var out Log
 	for _, c := range s.calls {
-		tid := actorTID
+		l := line{at: c.Start, tid: actorTID, text: n.call(c)}
 		if s.waiters[c.TID] {
-			tid = waiterTID
+			l.tid = waiterTID
 		}
-		text, end := n.call(c), c.Start.Add(c.Duration)
-		slept := tid == waiterTID && slices.ContainsFunc(s.naps, func(t time.Time) bool { return t.After(c.Start) && t.Before(end) })
-		if !slept {
-			out = append(out, entry{c.Start, fmt.Sprintf("%d  %s\n", tid, text)})
+		end := c.Start.Add(c.Duration)
+		if l.tid == waiterTID && slices.ContainsFunc(s.naps, func(t time.Time) bool { return t.After(c.Start) && t.Before(end) }) {
+			second := line{at: end, tid: l.tid, slept: true}
+			l.text, second.text = uapi.Halves(l.text)
+			out = append(out, l, second)
 			continue
 		}
-		first, second := uapi.Halves(text)
-		out = append(out, entry{c.Start, fmt.Sprintf("%d  %s\n", tid, first)}, entry{end, fmt.Sprintf("%d  %s\n", tid, second)})
+		out = append(out, l)
 	}
 	for _, t := range s.naps {
-		out = append(out, entry{t, fmt.Sprintf("%s%d sleeps.\n", sleeps, waiterTID)})
+		out = append(out, line{at: t, text: fmt.Sprintf("#: /proc says that thread %d sleeps.", waiterTID)})
 	}
-	slices.SortStableFunc(out, func(a, b entry) int { return a.at.Compare(b.at) })
-	var b strings.Builder
-	for _, e := range out {
-		b.WriteString(e.text)
-	}
-	return b.String()
+	slices.SortStableFunc(out, func(a, b line) int { return a.at.Compare(b.at) })
+	return out
 }
 
 // numbering gives descriptors new numbers from 3, as a kernel would in a
