@@ -92,7 +92,7 @@ func checkTraced(t *testing.T, wakes []*observe.Judged, lost bool) (whole int) {
 			switch s.Verdict {
 			case ktrace.Seen:
 				// The waker's steps may be on the call chain too.
-				if c.way == j.Sleeping && !byTracer(c.way, &s) {
+				if c.way == j.Sleeping && s.ShownBy != c.way.Tracer {
 					t.Errorf("%s -> %s is %s by %s", s.Caller, s.Callee, s.Verdict, s.Evidence)
 				}
 			case ktrace.Inconclusive, ktrace.NotObservable:
@@ -156,7 +156,7 @@ func TestRunTraced(t *testing.T) {
 	}
 	made := map[string]bool{}
 	for _, c := range calls {
-		if c.Way != nil && slices.ContainsFunc(c.Way.Steps, func(s match.Step) bool { return s.Verdict == ktrace.Seen && byTracer(c.Way, &s) }) {
+		if c.Way != nil && slices.ContainsFunc(c.Way.Steps, func(s match.Step) bool { return s.Verdict == ktrace.Seen && s.ShownBy == c.Way.Tracer }) {
 			made[c.Way.Paths[0]] = true
 		}
 	}

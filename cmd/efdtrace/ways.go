@@ -51,7 +51,7 @@ func wayText(way *observe.Way) string {
 	var b strings.Builder
 	for _, s := range way.Steps {
 		if taken(s.Verdict) {
-			fmt.Fprintf(&b, "%s %s %s %v\n", s.Caller, s.Callee, s.Verdict, byTracer(way, &s))
+			fmt.Fprintf(&b, "%s %s %s %v\n", s.Caller, s.Callee, s.Verdict, s.ShownBy == way.Tracer)
 		}
 	}
 	fmt.Fprint(&b, unsure(way) > 0)
@@ -73,9 +73,6 @@ func unsure(way *observe.Way) (n int) {
 	}
 	return n
 }
-
-// byTracer reports whether the function tracer is the evidence of a step.
-func byTracer(way *observe.Way, s *match.Step) bool { return strings.HasPrefix(s.Evidence, way.Tracer) }
 
 // traced adds the function tracer to the sources, nil for none.
 func (v *view) traced(t *match.Tracer) {
@@ -122,7 +119,7 @@ func (v *view) way(t took) {
 			continue
 		}
 		by := ""
-		if byTracer(t.way, &s) && s.Verdict == ktrace.Seen {
+		if s.ShownBy == t.way.Tracer && s.Verdict == ktrace.Seen {
 			by = " by the tracer"
 		}
 		v.text.Printf("%16s%s\n", "", v.text.Dim(fmt.Sprintf("%-12s %s -> %s%s", spoken(s.Verdict), s.Caller, s.Callee, by)))

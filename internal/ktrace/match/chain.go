@@ -285,7 +285,7 @@ func (d *Doc) fired(names []string, source string) []Step {
 	for _, n := range names {
 		for _, e := range d.out[n] {
 			if e.Kind == ktrace.Tracepoint && e.Callee == "trace_"+tracepoint {
-				return []Step{{Edge: e, Verdict: ktrace.Seen, Evidence: source}}
+				return []Step{{Edge: e, Verdict: ktrace.Seen, Evidence: source, ShownBy: source}}
 			}
 		}
 	}

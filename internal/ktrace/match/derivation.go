@@ -21,6 +21,7 @@ type Step struct {
 	Symbol   string // the callee's frame as the kernel calls it, "" if it has none
 	Why      string // in short, why the callee has no frame of its own
 	Nth      int    // 2: the second such call on its chain, and so on; 0: the first
+	ShownBy  string // the source whose record has the callee's frame, "" for an edge that none shows
 	Borrowed bool   // the explanation comes from the code of another build of the kernel
 
 	either    bool           // another documented way leads there too, and nothing shows which was taken
@@ -223,19 +224,19 @@ func (w *derivation) either() string {
 
 // last judges the edge whose callee has the frame.
 func (w *derivation) last(e ktrace.Edge, f ktrace.Frame, source string) Step {
-	s := Step{Edge: e, Verdict: ktrace.Seen, Evidence: source, Symbol: symbolFor(f, e.Callee)}
+	s := Step{Edge: e, Verdict: ktrace.Seen, Evidence: source, ShownBy: source, Symbol: symbolFor(f, e.Callee)}
 	if n := len(w.causes); n > 0 {
 		s.Borrowed = w.causes[n-1].borrowed
 		switch c := w.causes[n-1]; c.verdict {
 		case ktrace.TailCall:
-			s.Verdict, s.Evidence = ktrace.TailCall, c.evidence
+			s.Verdict, s.Evidence, s.ShownBy = ktrace.TailCall, c.evidence, ""
 			return s
 		case ktrace.Inlined:
 			s.Evidence = fmt.Sprintf("%s, from the body of %s inside %s", source, e.Caller, w.edges[0].Caller)
 		case ktrace.NotObservable:
 			s.Evidence = fmt.Sprintf("%s, from %s", source, c.evidence)
 		default:
-			s.Verdict, s.Evidence = c.verdict, c.evidence
+			s.Verdict, s.Evidence, s.ShownBy = c.verdict, c.evidence, ""
 			return s
 		}
 	}

@@ -147,7 +147,7 @@ func (d *Doc) jumped(before string, names []string, callee ktrace.Frame, to stri
 		}
 		steps := w.steps(callee, d.tracer.Name)
 		s := &steps[len(steps)-1]
-		s.Verdict = ktrace.Seen
+		s.Verdict, s.ShownBy = ktrace.Seen, d.tracer.Name
 		s.Evidence = fmt.Sprintf("%s: %s, then %s, both to return to %s: a jump", d.tracer.Name, before, callee.Name, to)
 		return steps
 	}
