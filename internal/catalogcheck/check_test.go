@@ -175,7 +175,7 @@ func TestFindings(t *testing.T) {
 		{"call that is said to be gone", "paths/write.txt", "-> __x64_sys_eventfd2", "-> __x64_sys_eventfd2 -gone", "is there"},
 		{"call of a pointer's name", "net/sock.c", "sk->told(sk)", "told(sk)", "is there"},
 		{"left out without a reason", "left-out.txt", "eventfd_write add_wait_queue", "vfs_write add_wait_queue", "eventfd_write calls add_wait_queue"},
-		{"line that moved", "proved.txt", "", "tree 6.18 a tree\neventfd_write wake_up_locked_poll fs/eventfd.c\n  6.18=6\n", "is on line 7"},
+		{"line that moved", "proved.txt", "", "tree 6.18 a tree\neventfd_write wake_up_locked_poll fs/eventfd.c\n  6\n", "is on line 7"},
 		{"function that is nowhere", "frames.txt", "next_*", "nowhere next_*", "frames.txt:2: nowhere is defined in none of fs/eventfd.c"},
 		{"function that is only called", "frames.txt", "next_*", "nothing_here wake_up_locked_poll next_* waitqueue_active", "waitqueue_active is defined in none"},
 		{"call removed from the source", "fs/eventfd.c", "wake_up_locked_poll(&ctx->wqh, EPOLLIN)", "wake(&ctx->wqh)", "does not call wake_up_locked_poll"},

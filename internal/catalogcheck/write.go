@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
@@ -15,10 +16,11 @@ import (
 
 const provedHead = `# Written by catalogcheck -write, and by no hand: where each call is in the
 # reviewed kernel trees. A line names a call (caller, callee, file, and for a
-# pointer its expression and who sets it); below it TREE=LINE, and a sum over
-# both; and so does "function NAME" for a function of frames.txt that no path
-# has. A call that is changed in the catalogue is not found here and has
-# to be proved again.
+# pointer its expression and who sets it); below it its line in each tree, in
+# their order, as the difference from that in the tree before that has it, "-"
+# for none, and a sum over both; and so does "function NAME" for a function of
+# frames.txt that no path has. A call that is changed in the catalogue is not
+# found here and has to be proved again.
 `
 
 // writeProved writes the lines of every proved call, each with a sum that shows
@@ -66,10 +68,13 @@ func (c *checker) writeProved(sources []source) error {
 			continue
 		}
 		var cells []string
+		last := 0
 		for _, col := range columns {
+			cell := "-"
 			if n := at[col.version.String()]; n > 0 {
-				cells = append(cells, fmt.Sprintf("%s=%d", col.version, n))
+				cell, last = strconv.Itoa(n-last), n
 			}
+			cells = append(cells, cell)
 		}
 		lines := strings.Join(cells, " ")
 		fmt.Fprintf(&b, "%s\n  %s sum=%s\n", id, lines, catalog.Sum(id, lines))

@@ -196,7 +196,8 @@ func main() {
 `
 
 // get adds the module to a program. The program's module graph is then the
-// program, efd, golang.org/x/sys and go-cmp, which only tests import: nothing of
+// program, efd, golang.org/x/sys, go-cmp, which only tests import, and ebpf with
+// golang.org/x/exp, which only efdtrace imports: nothing of
 // it is built into the program.
 func (c *checker) get() error {
 	dir, err := c.module("user", map[string]string{"main.go": program})
@@ -215,15 +216,15 @@ func (c *checker) get() error {
 	if err != nil {
 		return err
 	}
-	if got := strings.Fields(graph); !slices.Equal(got, []string{"example.org/user", efd, "github.com/google/go-cmp", "golang.org/x/sys"}) {
+	if got := strings.Fields(graph); !slices.Equal(got, []string{"example.org/user", "github.com/cilium/ebpf", efd, "github.com/google/go-cmp", "golang.org/x/exp", "golang.org/x/sys"}) {
 		return fmt.Errorf("the module graph of a program is %q", got)
 	}
 	built, err := c.goes(dir, "list", "-deps", ".")
 	if err != nil {
 		return err
 	}
-	if strings.Contains(built, "go-cmp") {
-		return fmt.Errorf("the program is built with go-cmp:\n%s", built)
+	if strings.Contains(built, "go-cmp") || strings.Contains(built, "ebpf") {
+		return fmt.Errorf("the program is built with go-cmp or ebpf:\n%s", built)
 	}
 	return c.sums(filepath.Join(dir, "go.sum"))
 }

@@ -58,7 +58,7 @@ type Catalog struct {
 	order   []*Change
 	builds  map[call]build
 	trees   []Tree
-	proofs  map[string]string // id of a call -> TREE=LINE ...
+	proofs  map[string]string // id of a call -> its lines, as proved.txt has them
 	cache   cache
 }
 

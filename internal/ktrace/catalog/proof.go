@@ -16,7 +16,7 @@ import (
 type Tree struct {
 	Version ktrace.Version
 	Source  string // what it is, such as "Debian linux-source-6.1 6.1.192-2"
-	column  string // how proved.txt names it: "6.1.192="
+	column  int    // its place in the lines of proved.txt
 }
 
 // build says what a compiler made of a call in builds that were looked at.
@@ -33,8 +33,8 @@ func (e *edge) id() string {
 }
 
 // readProved reads what catalog-check wrote: "tree VERSION SOURCE" for each
-// tree, then for each edge its id and below it TREE=LINE for each tree that
-// has it.
+// tree, then for each edge its id and below it its line in each tree, as the difference
+// from that in the tree before.
 func (c *Catalog) readProved(lines []line) error {
 	for _, l := range lines {
 		key, rest := word(l.text)
@@ -45,7 +45,7 @@ func (c *Catalog) readProved(lines []line) error {
 			if err != nil {
 				return fmt.Errorf("%s: %v", l.where, err)
 			}
-			c.trees = append(c.trees, Tree{Version: v, Source: source, column: name + "="})
+			c.trees = append(c.trees, Tree{Version: v, Source: source, column: len(c.trees)})
 		default:
 			c.proofs[l.text] = l.more
 		}
@@ -59,7 +59,8 @@ func (c *Catalog) readProved(lines []line) error {
 func Sum(id, lines string) string {
 	h := fnv.New32a()
 	h.Write([]byte(id + "\n" + lines))
-	return fmt.Sprintf("%08x", h.Sum32())
+	sum := h.Sum32()
+	return fmt.Sprintf("%04x", (sum^sum>>16)&0xffff)
 }
 
 // CheckSums returns the proofs that were edited by hand.
@@ -75,11 +76,16 @@ func (c *Catalog) CheckSums() (bad []string) {
 
 // lineIn is where a tree has a call, 0 where it was not proved there.
 func (c *Catalog) lineIn(t *Tree, id string) int {
+	column, line := 0, 0
 	for f := range strings.FieldsSeq(c.proofs[id]) {
-		if n, ok := strings.CutPrefix(f, t.column); ok {
-			at, _ := strconv.Atoi(n)
-			return at
+		d, err := strconv.Atoi(f)
+		switch {
+		case column == t.column && err == nil:
+			return line + d
+		case column == t.column:
+			return 0
 		}
+		column, line = column+1, line+d
 	}
 	return 0
 }
