@@ -32,23 +32,63 @@ type Delivery struct {
 	cut      int  // the frames of a chain of theirs that the kernel cut
 }
 
+// rings are the sizes of the rings of one try after another. Those of run are
+// like the first: a machine that is busy fills it before two threads have woken
+// each other.
+var rings = []int{64 << 10, 1 << 20}
+
 // Deliver has two threads wake each other, observed with the events and the
 // rings of run: wakes of the whole system if system, else those that the
-// threads do themselves.
+// threads do themselves. If records are lost to the wakes of others, it tries
+// again: with larger rings, and then without those of others.
 func Deliver(syms *ksym.Table, system bool) (d Delivery, src *perf.Source) {
 	self := []int{os.Getpid()}
-	c := perf.Config{Symbols: syms, PIDs: self, Tasks: self, Syscalls: []int{unix.SYS_READ, unix.SYS_WRITE}, Started: true, Ring: 64 << 10}
+	c := perf.Config{Symbols: syms, PIDs: self, Tasks: self, Syscalls: []int{unix.SYS_READ, unix.SYS_WRITE}, Started: true}
 	if system {
 		c.System = []ktrace.EventKind{ktrace.Waking}
 	}
+	var lost uint64
+	for _, c.Ring = range rings {
+		if d, src, lost = try(c, src); !d.undecided(lost) {
+			return d, src
+		}
+	}
+	if system {
+		c.System = nil
+		d, src, lost = try(c, src)
+	}
+	if d.undecided(lost) && !d.Waking {
+		d.Opened = busy(lost)
+	}
+	return d, src
+}
+
+// undecided reports whether what was not seen may be among the records that were
+// lost.
+func (d *Delivery) undecided(lost uint64) bool {
+	return d.Opened == nil && lost > 0 && !(d.Waking && d.chain && d.Arrived)
+}
+
+// busy is the error if it cannot be decided whether wakes come.
+func busy(lost uint64) error {
+	return &ktrace.AccessError{Tier: "perf", Silent: true, Change: "try again when less runs here",
+		Missing: "it is not decided whether wakes (sched:sched_waking) come: while two threads of this program woke each other " + count.Of(int(lost), "record was lost", "records were lost")}
+}
+
+// try is one try. It closes the source of the try before when its own is open:
+// to close the last event of a tracepoint takes long.
+func try(c perf.Config, before *perf.Source) (d Delivery, src *perf.Source, lost uint64) {
 	src, err := perf.Open(c)
-	if errors.Is(err, unix.EMFILE) && system {
+	if errors.Is(err, unix.EMFILE) && c.System != nil {
 		c.Tasks, c.System = nil, nil
 		src, err = perf.Open(c)
 	}
+	if before != nil {
+		before.Close()
+	}
 	if err != nil {
 		d.Opened = err
-		return d, nil
+		return d, nil, 0
 	}
 	from := source.Now()
 	threads, err := wakeEachOther()
@@ -67,7 +107,10 @@ func Deliver(syms *ksym.Table, system bool) (d Delivery, src *perf.Source) {
 		}
 		d.take(&events[i], threads)
 	}
-	return d, src
+	for _, l := range src.Losses() {
+		lost += l.Count
+	}
+	return d, src, lost
 }
 
 // take records the evidence of an event of the two threads.

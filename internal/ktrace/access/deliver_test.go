@@ -4,10 +4,16 @@ package access
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
+	"github.com/efd-go/efd/internal/ktrace/ksym"
+	"github.com/efd-go/efd/internal/ktrace/source/perf"
+	"github.com/efd-go/efd/internal/testenv"
+	"golang.org/x/sys/unix"
 )
 
 // What was not seen of two threads that woke each other is not there.
@@ -44,5 +50,59 @@ func TestDelivery(t *testing.T) {
 		if !ok || c.want == "" || !ae.Silent || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestDeliverOnABusyMachine: wakes of others fill a ring before those of the two
+// threads come, which does not mean that these do not come.
+func TestDeliverOnABusyMachine(t *testing.T) {
+	syms, err := ksym.Load()
+	testenv.Require(t, "kallsyms", err)
+	testenv.Require(t, "perf", Permitted())
+	done := make(chan struct{})
+	ended := make(chan bool, 4)
+	for range cap(ended) {
+		go func() {
+			for {
+				select {
+				case <-done:
+					ended <- true
+					return
+				default:
+					wakeEachOther()
+				}
+			}
+		}()
+	}
+	defer func() {
+		close(done)
+		for range cap(ended) {
+			testenv.Receive(t, ended, "the end of the wakes of others")
+		}
+	}()
+	old := rings
+	defer func() { rings = old }()
+	self := []int{os.Getpid()}
+	c := perf.Config{Symbols: syms, PIDs: self, Tasks: self, Syscalls: []int{unix.SYS_READ, unix.SYS_WRITE}, Started: true, System: []ktrace.EventKind{ktrace.Waking}, Ring: os.Getpagesize()}
+	silent := false
+	for range 20 {
+		d, src, lost := try(c, nil)
+		if src != nil {
+			src.Close()
+		}
+		if d.Opened != nil {
+			t.Fatal(d.Opened)
+		}
+		silent = silent || lost > 0 && !d.Waking
+		rings = []int{os.Getpagesize(), os.Getpagesize()}
+		if d, src = Deliver(syms, true); src != nil {
+			src.Close()
+		}
+		if !d.Waking && !strings.Contains(fmt.Sprint(d.Missing()), "not decided") {
+			t.Fatalf("of a machine that is busy is said: %v", d.Missing())
+		}
+	}
+	if !silent {
+		t.Skip("the wakes of others were too few here to fill a ring")
 	}
 }
