@@ -17,7 +17,7 @@ import (
 	"strings"
 
 	"github.com/efd-go/efd/internal/ktrace"
-	"golang.org/x/sys/unix"
+	"github.com/efd-go/efd/internal/ktrace/running"
 )
 
 // Version is the version of the form that is written. Reading refuses newer ones.
@@ -53,10 +53,7 @@ type Header struct {
 // whose symbols the recording is to know.
 func NewHeader(syms ktrace.SymbolSet, functions []string) Header {
 	h := Header{Version: Version, CPUs: runtime.NumCPU(), Facts: facts(), Symbols: map[string][]string{}}
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		h.Release, h.Arch = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:])
-	}
+	h.Release, h.Arch = running.Release(), running.Machine()
 	if syms != nil {
 		for _, f := range functions {
 			h.Symbols[f] = append([]string{}, syms.Variants(f)...)

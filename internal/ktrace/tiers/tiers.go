@@ -18,6 +18,7 @@ import (
 	"github.com/efd-go/efd/internal/ktrace/access"
 	"github.com/efd-go/efd/internal/ktrace/ksym"
 	"github.com/efd-go/efd/internal/ktrace/rights"
+	"github.com/efd-go/efd/internal/ktrace/running"
 	"github.com/efd-go/efd/internal/ktrace/source/ftrace"
 	"github.com/efd-go/efd/internal/ktrace/source/perf"
 	"github.com/efd-go/efd/internal/ktrace/source/watch"
@@ -70,10 +71,7 @@ type TextProbe func(*ksym.Table) (how string, err error)
 // the wait queues of all open files.
 func Probe(text TextProbe, queues func() error) *Report {
 	r := &Report{}
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		r.Kernel, r.Arch = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:])
-	}
+	r.Kernel, r.Arch = running.Release(), running.Machine()
 	how, id, idErr := access.EventID()
 	syms, symErr := ksym.Load()
 	detail := ""

@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"github.com/efd-go/efd/internal/ktrace"
-	"golang.org/x/sys/unix"
+	"github.com/efd-go/efd/internal/ktrace/running"
 )
 
 // layout is where the watched members of struct eventfd_ctx lie.
@@ -59,11 +59,7 @@ func findLayout() (layout, error) {
 		}
 		return layout{}, fmt.Errorf("/sys/kernel/btf/vmlinux: %w", err)
 	}
-	var u unix.Utsname
-	if uerr := unix.Uname(&u); uerr != nil {
-		return layout{}, uerr
-	}
-	return tableLayout(unix.ByteSliceToString(u.Release[:]), bits.UintSize)
+	return tableLayout(running.Release(), bits.UintSize)
 }
 
 func tableLayout(release string, word int) (layout, error) {
