@@ -126,8 +126,9 @@ next:
 	return list
 }
 
-// finish works out the shares.
+// finish works out the shares, and which sources were lacking.
 func (v *verification) finish() {
+	v.out.Tier, v.out.Unobservable = v.lab.Tier(), v.lab.Without()
 	v.out.Coverage.Share = share(v.out.Coverage.Shown, v.out.Coverage.Edges)
 	v.out.Witness.Share = share(v.out.Witness.Saw, v.out.Witness.Edges)
 }

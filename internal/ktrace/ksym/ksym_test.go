@@ -14,6 +14,7 @@ import (
 	"github.com/efd-go/efd/internal/testenv"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 )
 
 const sample = `ffffffff81000000 T _stext
@@ -223,5 +224,12 @@ func TestForeignFile(t *testing.T) {
 	defer other.Close()
 	if err := ofKernel(other); err == nil || !strings.Contains(err.Error(), "another file is mounted over it") {
 		t.Errorf("a file of another kernel: %v", err)
+	}
+}
+
+// TestUnreadable: another kernel is no remedy for a limit.
+func TestUnreadable(t *testing.T) {
+	if e := unreadable(&os.PathError{Op: "open", Path: "/proc/kallsyms", Err: unix.EMFILE}); !strings.Contains(e.Change, "raise the limit of open files") {
+		t.Errorf("%q; %q", e.Missing, e.Change)
 	}
 }

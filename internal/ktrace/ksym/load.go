@@ -82,6 +82,9 @@ func unreadable(err error) *ktrace.AccessError {
 	if _, err := os.Stat("/proc/self"); err != nil {
 		e.Change = "mount /proc"
 	}
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		e.Missing, e.Change = "too many open files for the kernel's symbols", "raise the limit of open files (ulimit -n)"
+	}
 	return e
 }
 

@@ -33,8 +33,8 @@ func (c *changes) add(k fdKey, at int64, was *object) {
 	}
 }
 
-// late handles a change that comes after events of later times: what is kept of
-// the numbers may be of after it.
+// late handles a change that comes after events of later times: an object that
+// is kept may be of after it.
 func (c *changes) late(which func(fdKey) bool, at int64) {
 	if at >= c.last {
 		return
@@ -62,7 +62,7 @@ func (c *changes) latest(k fdKey) int64 {
 }
 
 // since reports whether the number may have been changed at the time at or
-// later, and what it was at that time, nil if that is not known.
+// later, and its object at that time, nil if that is not known.
 func (c *changes) since(k fdKey, at int64) (changed bool, was *object) {
 	latest := c.latest(k)
 	if latest < at {

@@ -41,6 +41,12 @@ type Lab struct {
 	held    io.Closer          // the events that KeepOpen opened, nil for none
 	tracer  *observe.Functions // open across scenarios: to open it takes longer than a scenario
 	witness *match.Tracer      // the functions that it can show, nil if there is none
+
+	lacking   []lack // of the trials that were run
+	trials    int
+	toWatch   int  // those of them in which eventfds were to be watched
+	unwatched int  // and were not
+	canWatch  bool // there were watchpoints at some time
 }
 
 // Open examines the running kernel. It never fails: Denied lists the
@@ -118,10 +124,13 @@ type Trial struct {
 	Losses []ktrace.Loss
 	Tracer *match.Tracer // the function tracer that took part, nil for none
 
-	steps  []match.Step
-	noArgs bool              // the events have no arguments
-	broken bool              // the scenario itself failed
-	text   *record.TextNotes // the facts that the verdicts read in the kernel's code, nil if it cannot be read
+	Without []string // the sources that did not take part, and why, though they do in others
+
+	steps    []match.Step
+	noArgs   bool              // the events have no arguments
+	observed bool              // sources were open
+	broken   bool              // the scenario itself failed
+	text     *record.TextNotes // the facts that the verdicts read in the kernel's code, nil if it cannot be read
 }
 
 // Paths names the documented paths that a scenario takes.
@@ -165,6 +174,9 @@ func (l *Lab) Run(ctx context.Context, s *scenario.Scenario) *Trial {
 			break
 		}
 	}
+	if t.observed {
+		l.lacks(t)
+	}
 	return t
 }
 
@@ -172,6 +184,8 @@ func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
 	t := &Trial{Scenario: s}
 	var src source.Source
 	var c *collector
+	var w *watch.Source
+	var asked int // eventfds that were to be watched
 	var err error
 	t.Result, err = s.Run(ctx, func(r *scenario.Result) error {
 		if l.Denied != nil {
@@ -191,15 +205,22 @@ func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
 			all = append(all, borrowed{l.tracer})
 		}
 		if a, err := alloc.Open(l.symbols, []int{r.Waiter, r.Waker}); err == nil {
-			all = append(all, a) // without it the registration is seen by others, or not
+			all = append(all, a)
+		} else { // the registration is seen by others, or not
+			t.Without = append(t.Without, noAllocs+err.Error())
 		}
 		src = source.Merge(all...)
-		if w := l.watch(s); w != nil {
+		w = l.watch(s)
+		if w == nil && l.canWatch && !s.Unwatched {
+			t.Without = append(t.Without, noWatch+l.NoWatch.Error())
+		}
+		if w != nil {
 			both := &guarded{of: source.Merge(append(all, w)...)}
 			src = both
 			r.Watch = func(make func() (int, error)) error {
 				both.mu.Lock()
 				defer both.mu.Unlock()
+				asked++
 				if w.Exhausted() {
 					_, err := make()
 					return err
@@ -216,6 +237,12 @@ func (l *Lab) once(ctx context.Context, s *scenario.Scenario) *Trial {
 			err = e
 		}
 		t.Events, t.Losses = c.events, c.losses
+	}
+	t.observed = src != nil
+	if w != nil {
+		if why := unarmed(w, asked); why != "" {
+			t.Without = append(t.Without, noWatch+why)
+		}
 	}
 	switch {
 	case errors.Is(err, scenario.ErrSkip):
@@ -242,6 +269,7 @@ func (l *Lab) watch(s *scenario.Scenario) *watch.Source {
 		l.NoWatch = err
 		return nil
 	}
+	l.canWatch = true
 	return w
 }
 
@@ -418,7 +446,7 @@ func (l *Lab) Tier() string {
 		return "nothing"
 	}
 	tier := []string{"tracepoints"}
-	if l.watchable() {
+	if l.Unwatched() == nil && (l.toWatch == 0 || l.unwatched < l.toWatch) {
 		tier = append(tier, "watchpoints")
 	}
 	if l.witness != nil {
@@ -430,9 +458,11 @@ func (l *Lab) Tier() string {
 	return tier[0]
 }
 
-// Unwatched is why no eventfd can be watched here, nil if one can.
+// Unwatched is why no eventfd can be watched here, nil if one can, or could.
 func (l *Lab) Unwatched() error {
-	l.watchable()
+	if l.watchable() || l.canWatch {
+		return nil
+	}
 	return l.NoWatch
 }
 

@@ -34,6 +34,8 @@ type trialValue struct {
 	Wakes       []scenario.Wake           `json:"wakes,omitempty"`
 	StillAsleep []scenario.SleepingThread `json:"rests,omitempty"`
 
+	Without []string `json:"without,omitempty"` // as Trial has it
+
 	Text *record.TextFacts `json:"text,omitempty"` // the facts read in the kernel's machine code so far
 }
 
@@ -44,9 +46,6 @@ func (l *Lab) Header() record.Header {
 	recorded.Sources(&h, l.tracer, l.NoWatch == nil, without)
 	return h
 }
-
-// noWatch begins the line that says why no eventfd is watched.
-const noWatch = "changes of eventfds: "
 
 // Without lists the parts of an observation that this machine lacks, with the
 // reasons.
@@ -60,6 +59,9 @@ func (l *Lab) Without() []string {
 	}
 	if err := l.Unwatched(); err != nil {
 		without = append(without, noWatch+err.Error())
+	}
+	for i := range l.lacking {
+		without = append(without, l.text(&l.lacking[i]))
 	}
 	return without
 }
@@ -94,7 +96,7 @@ func (t *Trial) Record(w *record.Writer) error {
 	if err := w.Write(events, t.Losses); err != nil {
 		return err
 	}
-	v := trialValue{Scenario: t.Scenario.Name, Waiter: t.Result.Waiter, Waker: t.Result.Waker, Began: t.Result.Began, Ended: t.Result.Ended, Object: t.Result.Object, Wakes: t.Result.Wakes, StillAsleep: t.Result.StillAsleep}
+	v := trialValue{Scenario: t.Scenario.Name, Waiter: t.Result.Waiter, Waker: t.Result.Waker, Began: t.Result.Began, Ended: t.Result.Ended, Object: t.Result.Object, Wakes: t.Result.Wakes, StillAsleep: t.Result.StillAsleep, Without: t.Without}
 	if t.text != nil {
 		f := t.text.Facts()
 		v.Text = &f
@@ -217,7 +219,7 @@ func (t *Trial) restore(note string, k *observe.Kernel) error {
 		notes.Add(*v.Text)
 		k.Forget()
 	}
-	t.Scenario, t.Tries = s[0], 1
+	t.Scenario, t.Tries, t.Without = s[0], 1, v.Without
 	t.Result = &scenario.Result{Waiter: v.Waiter, Waker: v.Waker, Began: v.Began, Ended: v.Ended, Object: v.Object, Wakes: v.Wakes, StillAsleep: v.StillAsleep}
 	for _, c := range v.Calls {
 		var l scenario.Line

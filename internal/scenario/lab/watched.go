@@ -34,6 +34,8 @@ func (l *Lab) unseen(t *Trial) string {
 	switch {
 	case len(t.Watched) > 0:
 		return "no tracepoint and no watched memory lies in it or below it"
+	case t.lack(noWatch) != "":
+		return "no tracepoint lies in it or below it, and no watchpoint: " + t.lack(noWatch)
 	case l.NoWatch != nil:
 		return "no tracepoint lies in it or below it, and no watchpoint: " + l.NoWatch.Error()
 	}

@@ -3,11 +3,15 @@
 package perf
 
 import (
+	"errors"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/source"
 	"github.com/efd-go/efd/internal/testenv"
+	"golang.org/x/sys/unix"
 )
 
 // What ran on a CPU that came or went was not recorded, and is reported as
@@ -63,4 +67,17 @@ func TestUnobservedCPUIsLost(t *testing.T) {
 		}
 	}
 	t.Errorf("CPU 0 went unobserved, and the losses are %+v", losses)
+}
+
+// TestNoCPUs: a mount is no remedy for a limit.
+func TestNoCPUs(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{{unix.EMFILE, "raise the limit of open files"}, {unix.ENFILE, "raise the limit of open files"}, {unix.ENOENT, "mount /sys"}} {
+		ae, ok := errors.AsType[*ktrace.AccessError](noCPUs(&os.PathError{Op: "open", Path: "online", Err: c.err}))
+		if !ok || !strings.Contains(ae.Change, c.want) {
+			t.Errorf("%v: %q, want %q", c.err, ae.Change, c.want)
+		}
+	}
 }

@@ -334,9 +334,18 @@ func (rs *Rings) Losses() []ktrace.Loss {
 func CPUs() ([]int, error) {
 	b, err := os.ReadFile("/sys/devices/system/cpu/online")
 	if err != nil {
-		return nil, &ktrace.AccessError{Tier: "perf", Missing: "the list of CPUs cannot be read: " + err.Error(), Change: "mount /sys", Err: err}
+		return nil, noCPUs(err)
 	}
 	return parseCPUs(strings.TrimSpace(string(b)))
+}
+
+// noCPUs says why the list of CPUs cannot be read.
+func noCPUs(err error) error {
+	e := &ktrace.AccessError{Tier: "perf", Missing: "the list of CPUs cannot be read: " + err.Error(), Change: "mount /sys", Err: err}
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		e.Missing, e.Change = "too many open files for the list of CPUs", "raise the limit of open files (ulimit -n)"
+	}
+	return e
 }
 
 // parseCPUs reads a list such as 0-3,8,10-11.
