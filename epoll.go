@@ -160,7 +160,7 @@ func (p *Epoll) ctlConn(m ctlMethod, c syscall.Conn, events EpollEvents, data ui
 			return errNilConn
 		}
 		if m == ctlAddConn && events&EPOLLEXCLUSIVE != 0 {
-			return badArg(unix.EINVAL, "Epoll.AddConn: fd %d is an epoll, which takes no EPOLLEXCLUSIVE", int(h.d.fd))
+			return badArg(unix.EINVAL, "Epoll.AddConn: fd %d: EPOLLEXCLUSIVE cannot be given to an epoll", int(h.d.fd))
 		}
 		return p.ctlHandle(m, &h.d, events, data)
 	case nil:

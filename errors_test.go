@@ -86,7 +86,7 @@ func TestEpollErrors(t *testing.T) {
 		{p.AddConn(file, efd.EPOLLIN, 0), unix.EPERM, "epoll_ctl", "efd: Epoll.AddConn: fd " + strconv.Itoa(int(file.Fd())) + " is a file that is always ready"},
 		{p.Add(full.FD(), efd.EPOLLIN, 0), unix.ELOOP, "epoll_ctl", fmt.Sprintf("efd: Epoll.Add: fd %d is an epoll: want no circle", full.FD())},
 		{p.Add(p.FD(), efd.EPOLLIN, 0), unix.EINVAL, "", fmt.Sprintf("efd: Epoll.Add: fd %d is the epoll's own", p.FD())},
-		{p.AddConn(full, efd.EPOLLIN|efd.EPOLLEXCLUSIVE, 0), unix.EINVAL, "", "takes no EPOLLEXCLUSIVE"},
+		{p.AddConn(full, efd.EPOLLIN|efd.EPOLLEXCLUSIVE, 0), unix.EINVAL, "", "EPOLLEXCLUSIVE cannot be given to an epoll"},
 		{p.Add(out.FD(), efd.EPOLLEXCLUSIVE|efd.EPOLLONESHOT, 0), unix.EINVAL, "", fmt.Sprintf("efd: Epoll.Add: fd %d: events EPOLLEXCLUSIVE|EPOLLONESHOT", out.FD())},
 	} {
 		var sys *os.SyscallError

@@ -15,16 +15,17 @@ var errSameSet = badArg(unix.EINVAL, "Select: one FDSet given twice, or two that
 // Select waits until a descriptor in r is readable, one in w writable, or one
 // in x has an exceptional condition; nil is an empty set. It returns the number
 // of ready descriptors, one in two sets counted twice. On success the sets hold
-// exactly those. On an error they are unchanged. n is 0 when
+// exactly those: an fd above the process's descriptor table, which the kernel
+// does not look at, is cleared too. On an error they are unchanged. n is 0 when
 // the timeout expires. Timeout and mask are as in [Poll]. It is one
 // pselect6(2).
 //
-// An fd that is not open is EBADF if it is inside the process's descriptor table,
-// which grows with the largest fd that was ever open. The kernel does not look at
-// an fd above the table: with timeout 0 it is cleared. To wait for it would be to
-// wait for nothing, so that a call with another timeout first asks by fcntl(2),
-// F_GETFD, for an fd above all that Select has met before, and returns EBADF. An fd
-// of RLIMIT_NOFILE or above, which cannot be opened, is always cleared.
+// An fd that is not open is EBADF if it is inside the descriptor table, and is
+// cleared if it is not. The kernel sets the size of the table: 64 fds at first,
+// growing with the largest fd that was ever open. A wait without limit for such
+// fds alone, which would not end, is EBADF whatever the size of the table: for
+// sets without an fd in the part of the table that Select knows of, it makes an
+// fcntl(2), F_GETFD, before, until one is open.
 //
 // Errors: EBADF, a set has a number that is not open, which fcntl(2) then finds
 // out; EINVAL, one FDSet is given twice, or two that share their numbers, or one
@@ -38,8 +39,8 @@ func Select(r, w, x *FDSet, timeout time.Duration, mask *SigSet) (n int, err err
 	}
 	nfds := max(r.nfds(), w.nfds(), x.nfds())
 	rw, ww, xw := r.upTo(nfds), w.upTo(nfds), x.upTo(nfds)
-	if timeout != 0 && nfds > int(tableSize.Load()) {
-		if err := inTable(nfds); err != nil {
+	if timeout < 0 && int64(nfds) > tableSize.Load() {
+		if err := refuseEndless(rw, ww, xw); err != nil {
 			return 0, err
 		}
 	}
@@ -107,8 +108,8 @@ func failPselect6(errno unix.Errno, r, w, x []fdWord) error {
 }
 
 // clearStale clears the bits above the descriptor table, which the kernel
-// neither tests nor clears: all after the n bits that it reported. The table has
-// at least one word of numbers. The sets have one length, or none.
+// neither tests nor clears: all after the n bits that it reported. The table
+// has at least one word of numbers. The sets have one length, or none.
 func clearStale(n int, r, w, x []fdWord) {
 	for i := range max(len(r), len(w), len(x)) {
 		if n <= 0 {

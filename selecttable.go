@@ -3,6 +3,7 @@
 package efd
 
 import (
+	"math/bits"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -14,37 +15,31 @@ var tableSize atomic.Int64
 
 func init() { tableSize.Store(fdWordBits) }
 
-// tableHas notes that the table has n numbers.
-func tableHas(n int) {
-	if int64(n) > tableSize.Load() { // of two stores either may be kept
-		tableSize.Store(int64(n))
+// refuseEndless refuses an endless wait for numbers none of which is open: above
+// the descriptor table the kernel does not find out.
+func refuseEndless(r, w, x []fdWord) error {
+	lowest := -1
+	for i := range max(len(r), len(w), len(x)) {
+		for all := word(r, i) | word(w, i) | word(x, i); all != 0; all &= all - 1 {
+			fd := i*fdWordBits + bits.TrailingZeros(all)
+			if int64(fd) < tableSize.Load() {
+				return nil // the kernel tests it
+			}
+			if _, errno := callFcntl(fd, unix.F_GETFD, 0); errno == 0 {
+				tableSize.Store(int64(fd) + 1)
+				return nil
+			}
+			if lowest < 0 {
+				lowest = fd
+			}
+		}
 	}
-}
-
-// inTable refuses a wait for numbers below nfds, of which the highest may be above
-// the descriptor table, if that one is not open: the kernel does not test it there.
-// If it is open the table has it, and the kernel tests the others.
-func inTable(nfds int) error {
-	fd := nfds - 1
-	if fd >= openLimit() {
+	if lowest < 0 {
 		return nil
 	}
-	if _, errno := callFcntl(fd, unix.F_GETFD, 0); errno != 0 {
-		return notOpen(fd)
-	}
-	tableHas(nfds)
-	return nil
+	return notOpen(lowest)
 }
 
 func notOpen(fd int) error {
 	return &callError{sprintf("Select: fd %d in a set: want open descriptors", fd), opPselect6.fail(unix.EBADF)}
-}
-
-// openLimit is the lowest number that the process cannot open.
-func openLimit() int {
-	var lim unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) != nil {
-		return maxFD
-	}
-	return int(min(lim.Cur, maxFD))
 }

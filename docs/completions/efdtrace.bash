@@ -3,7 +3,7 @@ _efdtrace() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} sub=${COMP_WORDS[1]} i
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "demo doctor explain learn path replay run verify version completion man help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "demo doctor explain learn path replay run verify version completion man waiters help" -- "$cur")
 		return
 	fi
 	if [ "$sub" = run ]; then
@@ -40,6 +40,8 @@ _efdtrace() {
 	"run -u") mapfile -t COMPREPLY < <(compgen -u -- "$cur"); return ;;
 	"verify -format") mapfile -t COMPREPLY < <(compgen -W "text recording jsonl trace-event folded html" -- "$cur"); return ;;
 	"verify -o") _efdtrace_files; return ;;
+	"waiters -fd") :; return ;;
+	"waiters -p") mapfile -t COMPREPLY < <(compgen -W "$(cd /proc && echo [0-9]*)" -- "$cur"); return ;;
 	esac
 	case $sub in
 	demo)
@@ -64,6 +66,8 @@ _efdtrace() {
 		if [[ $cur == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "-h" -- "$cur"); else _efdtrace_words completion; fi ;;
 	man)
 		if [[ $cur == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "-h" -- "$cur"); else :; fi ;;
+	waiters)
+		if [[ $cur == -* ]]; then mapfile -t COMPREPLY < <(compgen -W "-h -fd -json -p -watch" -- "$cur"); else :; fi ;;
 	esac
 }
 _efdtrace_files() { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); }
