@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/efd-go/efd/internal/count"
 	"github.com/efd-go/efd/internal/ktrace"
 	"github.com/efd-go/efd/internal/ktrace/rights"
 	"golang.org/x/sys/unix"
@@ -83,8 +84,8 @@ func noRings(n int, err error) error {
 	}
 	return &ktrace.AccessError{
 		Tier: "perf", Err: err,
-		Missing: fmt.Sprintf("the kernel lets this user lock no memory for %d perf rings: its events of all processes may take kernel.perf_event_mlock_kb (%s kB) for each CPU, and this process beyond that its RLIMIT_MEMLOCK (%s)",
-			n, sysctl("perf_event_mlock_kb"), limit),
+		Missing: fmt.Sprintf("the kernel lets this user lock no memory for %s: its events of all processes may take kernel.perf_event_mlock_kb (%s kB) for each CPU, and this process beyond that its RLIMIT_MEMLOCK (%s)",
+			count.Of(n, "perf ring"), sysctl("perf_event_mlock_kb"), limit),
 		Change: "give the process CAP_IPC_LOCK, raise its limit of locked memory (ulimit -l), or raise kernel.perf_event_mlock_kb",
 	}
 }

@@ -74,3 +74,12 @@ func TestFiltered(t *testing.T) {
 		}
 	}
 }
+
+// TestNoRings: one ring is not several.
+func TestNoRings(t *testing.T) {
+	for n, want := range map[int]string{1: "for 1 perf ring:", 4: "for 4 perf rings:"} {
+		if got := noRings(n, unix.EPERM).Error(); !strings.Contains(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
