@@ -4,6 +4,7 @@ package explain
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -17,12 +18,57 @@ const found = "found: "
 
 // summary lists at the end of a log what was found, the most serious first.
 func (t *texter) summary(all []*Warning) {
-	for _, group := range alike(all) {
-		t.line(found, plain.Text(entry(group)), plain.Text(group[0].andRemedy()))
+	for _, f := range findings(all) {
+		t.line(found, plain.Text(f.text), plain.Text(f.andRemedy()))
 	}
 	if len(all) > 0 {
 		t.line("efdtrace explain -code CODE says more of each")
 	}
+}
+
+// finding is a paragraph of the list.
+type finding struct {
+	*Warning
+	text string
+}
+
+// mostListed is how many paragraphs there are that differ in numbers alone.
+const mostListed = 5
+
+// findings are the paragraphs of the list. Of many that differ in numbers alone the
+// first ones stand there, and the lines of the others: each has its own warning in
+// the log, and its own object in JSON.
+func findings(all []*Warning) (out []finding) {
+	groups := alike(all)
+	count, listed := map[string]int{}, map[string]int{}
+	for _, g := range groups {
+		count[shapeOfText(g[0])]++
+	}
+	more := map[string][]int{}
+	for _, g := range groups {
+		w, shape := g[0], shapeOfText(g[0])
+		if w.Code == "waits-for" || count[shape] <= mostListed || listed[shape] < mostListed-1 {
+			listed[shape]++
+			out = append(out, finding{w, entry(g)})
+			continue
+		}
+		more[shape] = append(more[shape], w.Lines[len(w.Lines)-1])
+		if lines := more[shape]; len(lines) == count[shape]-listed[shape] {
+			slices.Sort(lines)
+			out = append(out, finding{w, fmt.Sprintf("%s: %d more like these (lines %d to %d)", w.Code, len(lines), lines[0], lines[len(lines)-1])})
+		}
+	}
+	return out
+}
+
+// shapeOfText is a warning's text without its numbers.
+func shapeOfText(w *Warning) string {
+	return w.Code + strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, w.Text)
 }
 
 // entry is a group of warnings in the list at the end.
@@ -129,8 +175,8 @@ func textWarnings(w io.Writer, r *strace.Reader, x *Explainer, o *Options) error
 		return err
 	}
 	out := bufio.NewWriter(w)
-	for _, group := range alike(x.Warnings()) {
-		s, code, remedy := plain.Text(entry(group)), group[0].Code, group[0].Remedy
+	for _, f := range findings(x.Warnings()) {
+		s, code, remedy := plain.Text(f.text), f.Code, f.Remedy
 		if o.Color {
 			s = "\x1b[33m" + code + "\x1b[0m" + s[len(code):]
 		}
