@@ -36,7 +36,7 @@ bench-observe: ## what it costs a program to be observed: efd, perf, strace, as 
 
 lint: ## gofmt, go vet, go mod tidy, the words of CONTRIBUTING.md, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt:"; gofmt -l .; exit 1; }
-	$(GO) vet ./... && cd internal/bench && $(GO) vet ./...
+	$(GO) vet ./... && $(GO) -C internal/bench vet ./... && $(GO) -C internal/matrix vet ./...
 	$(GO) mod tidy -diff
 	$(GO) test -run '^TestWords$$' ./internal/house
 	$(GO) run $(STATICCHECK) ./...
@@ -73,10 +73,10 @@ fuzz: ## each fuzz target for about 5 s, or for FUZZTIME (60s, 100000x)
 			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime "$(or $(FUZZTIME),$$n)" -fuzzminimizetime 1000x -parallel 2 $$p; done; done
 
 matrix: ## the tests and verify on stock kernels under QEMU (KERNELS="6.1 6.12", or all)
-	@KERNELS="$(KERNELS)" $(GO) run ./internal/matrix $(if $(TOTAL),-total $(TOTAL))
+	@KERNELS="$(KERNELS)" $(GO) -C internal/matrix run . $(if $(TOTAL),-total $(TOTAL))
 
 matrix-arm64: ## the same on an arm64 kernel
-	@KERNELS="$(or $(KERNELS),6.12)" $(GO) run ./internal/matrix -arch arm64 $(if $(TOTAL),-total $(TOTAL))
+	@KERNELS="$(or $(KERNELS),6.12)" $(GO) -C internal/matrix run . -arch arm64 $(if $(TOTAL),-total $(TOTAL))
 
 catalog-check: ## proves each edge of the catalogue in kernel source packages; TREES="6.6=DIR ..." adds trees
 	@$(GO) run ./internal/catalogcheck -packages $(TREES)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/efdtest"
+	"github.com/efd-go/efd/internal/testenv"
 	"github.com/efd-go/efd/internal/testenv/ordinary"
 )
 
@@ -104,8 +105,12 @@ func TestOrdinaryChild(t *testing.T) {
 func TestSynctest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{TB: t}
-		go efdtest.New(r)
-		synctest.Wait()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			efdtest.New(r)
+		}()
+		testenv.Receive(t, done, "the refusal")
 		r.wantFailure(t, "efdtest: New in a bubble of testing/synctest: ")
 	})
 }

@@ -27,7 +27,7 @@ const maxZip = 1_500_000
 
 // apart are the directories that have a go.mod, so that they stay out of the
 // module's zip.
-var apart = []string{"cmd/efdtrace/testdata", "docs", "internal/bench", "internal/explain/testdata", "internal/ktrace/recorded/testdata", "internal/modcheck", "internal/uapi/testdata", "testdata/matrix", "testdata/recordings", "testdata/strace", "testdata/traced"}
+var apart = []string{"cmd/efdtrace/testdata", "docs", "internal/bench", "internal/explain/testdata", "internal/ktrace/recorded/testdata", "internal/matrix", "internal/modcheck", "internal/uapi/testdata", "testdata/matrix", "testdata/recordings", "testdata/strace", "testdata/traced"}
 
 // files are those of the repository, without what it ignores.
 func files(t *testing.T) []string {

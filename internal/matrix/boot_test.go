@@ -107,7 +107,7 @@ func guestInit(t *testing.T) string {
 		t.Fatal(err)
 	}
 	out := filepath.Join(t.TempDir(), "init")
-	if _, err := goTool(t.Context(), root, "amd64", "build", "-o", out, "./internal/matrix/guest"); err != nil {
+	if _, err := goTool(t.Context(), filepath.Join(root, here), "amd64", "build", "-o", out, "./guest"); err != nil {
 		t.Fatal(err)
 	}
 	return out

@@ -21,9 +21,10 @@ import (
 
 const (
 	module     = "github.com/efd-go/efd"
-	guestSrc   = "src"  // where the guest has the module's files
-	guestTests = "test" // and its test programs
-	ordinary   = 1000   // a user without privileges
+	here       = "internal/matrix" // a module of its own, so that the library's zip does not have it
+	guestSrc   = "src"             // where the guest has the module's files
+	guestTests = "test"            // and its test programs
+	ordinary   = 1000              // a user without privileges
 )
 
 // selection says which tests of a package run in a guest: those of run, which
@@ -45,6 +46,7 @@ var inGuests = map[string]*selection{
 
 	"internal/ktrace/source/perf": {skip: "^(TestWakeOverATracedThread|Fuzz.*)$"},
 
+	"efdtest":                  none,
 	"internal/aged":            none,
 	"internal/catalogcheck":    none,
 	"internal/check":           none,
@@ -77,7 +79,7 @@ func testPackages(ctx context.Context, root, arch string) ([]string, error) {
 		if rel == "" {
 			rel = "."
 		}
-		if !strings.HasPrefix(rel, "internal/matrix") && inGuests[rel] != none {
+		if inGuests[rel] != none {
 			pkgs = append(pkgs, rel)
 		}
 	}
@@ -110,8 +112,8 @@ func testName(pkg string) string {
 // buildPrograms builds everything that runs in the guest, statically, into dir.
 func buildPrograms(ctx context.Context, root, arch, dir string, pkgs []string) error {
 	const link = "-ldflags=-s -w"
-	for _, b := range []struct{ out, pkg string }{{"init", "./internal/matrix/guest"}, {"efdtrace", "./cmd/efdtrace"}, {"adversary", "./internal/adversary"}} {
-		if _, err := goTool(ctx, root, arch, "build", link, "-o", filepath.Join(dir, b.out), b.pkg); err != nil {
+	for _, b := range []struct{ out, in, pkg string }{{"init", here, "./guest"}, {"efdtrace", "", "./cmd/efdtrace"}, {"adversary", "", "./internal/adversary"}} {
+		if _, err := goTool(ctx, filepath.Join(root, b.in), arch, "build", link, "-o", filepath.Join(dir, b.out), b.pkg); err != nil {
 			return err
 		}
 	}

@@ -136,11 +136,11 @@ func (c *config) build(ctx context.Context, out string, p *progress) ([]string, 
 
 func moduleRoot(dir string) (string, error) {
 	for d := dir; ; d = filepath.Dir(d) {
-		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+		if b, err := os.ReadFile(filepath.Join(d, "go.mod")); err == nil && strings.HasPrefix(string(b), "module "+module+"\n") {
 			return d, nil
 		}
 		if d == filepath.Dir(d) {
-			return "", fmt.Errorf("%s is in no Go module: run it in the module's directory", dir)
+			return "", fmt.Errorf("%s is not below the module "+module+": run it there", dir)
 		}
 	}
 }
