@@ -115,28 +115,33 @@ func (m *memory) forget() {
 	}
 }
 
+//go:noinline
 func (m *memory) saveCounter(v *uint64) {
 	m.bytes = append(m.bytes, (*[8]byte)(unsafe.Pointer(v))[:]...)
 }
 
+//go:noinline
 func (m *memory) saveSets(r, w, x []fdWord) {
 	for i, set := range [...][]fdWord{r, w, x} {
 		m.sets[i] = append(m.sets[i], set...)
 	}
 }
 
+//go:noinline
 func (m *memory) saveTime(ts *timespec) {
 	if ts != nil {
 		m.ts = append(m.ts, *ts)
 	}
 }
 
+//go:noinline
 func (m *memory) saveMask(mask *SigSet) {
 	if mask != nil {
 		m.mask = append(m.mask, *mask)
 	}
 }
 
+//go:noinline
 func (m *memory) saveEvent(ev *EpollEvent) {
 	if ev != nil {
 		m.events = append(m.events, *ev)
@@ -172,6 +177,7 @@ func findClock() {
 	}
 }
 
+//go:noinline
 func (r *record) end(ret int, errno unix.Errno) {
 	r.took = time.Since(r.start)
 	r.ret, r.errno = ret, errno

@@ -32,7 +32,11 @@ type argText struct {
 	in, out int
 }
 
-// arg begins an argument. The bytes appended until out are its In.
+// arg begins an argument. The bytes appended until out are its In. It is not
+// inlined, as the methods of record and memory are not: each has many callers,
+// and every program that imports the package compiles them all.
+//
+//go:noinline
 func (t *callText) arg(name string) {
 	t.args[t.n] = argText{name, len(t.b), -1}
 	t.n++
