@@ -30,19 +30,6 @@ func Errno(e unix.Errno) string {
 	return "(errno " + strconv.Itoa(int(e)) + ")"
 }
 
-// ParseErrno returns the number that name has on this architecture.
-func ParseErrno(name string) (unix.Errno, bool) {
-	if name == "" {
-		return 0, false
-	}
-	for e := unix.Errno(1); e < 1200; e++ {
-		if ErrnoName(e) == name {
-			return e, true
-		}
-	}
-	return 0, false
-}
-
 func errnoText(name string) string {
 	key := "\n" + name + " "
 	i := strings.Index(errnoTexts, key)

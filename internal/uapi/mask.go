@@ -3,9 +3,7 @@
 package uapi
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
 )
 
 // Name is a named value: a bit of a Mask or a member of an Enum.
@@ -69,26 +67,6 @@ func (m *Mask) appendNames(b []byte, v uint64) (_ []byte, known bool) {
 	return b, known
 }
 
-// Parse reads the output of String and Strace, and bare numbers in any base of
-// strconv.ParseUint.
-func (m *Mask) Parse(s string) (uint64, error) {
-	var v uint64
-	text, _, _ := strings.Cut(s, " /*")
-	for part := range strings.SplitSeq(text, "|") {
-		part = strings.TrimSpace(part)
-		if n, err := strconv.ParseUint(part, 0, 64); err == nil {
-			v |= n
-			continue
-		}
-		n, ok := lookup(m.Names, part)
-		if !ok {
-			return 0, fmt.Errorf("mask %q: no flag is called %q", s, part)
-		}
-		v |= n
-	}
-	return v, nil
-}
-
 // Enum is a list of named values of which a variable has one.
 type Enum struct {
 	Unknown string
@@ -103,27 +81,6 @@ func (e *Enum) Strace(v uint64) string {
 		}
 	}
 	return Hex(v) + " /* " + e.Unknown + " */"
-}
-
-// Parse reads the output of Strace, and bare numbers.
-func (e *Enum) Parse(s string) (uint64, error) {
-	text, _, _ := strings.Cut(s, " /*")
-	if n, err := strconv.ParseUint(text, 0, 64); err == nil {
-		return n, nil
-	}
-	if n, ok := lookup(e.Names, text); ok {
-		return n, nil
-	}
-	return 0, fmt.Errorf("no value is called %q", s)
-}
-
-func lookup(names []Name, s string) (uint64, bool) {
-	for i := range names {
-		if names[i].Name == s {
-			return names[i].Value, true
-		}
-	}
-	return 0, false
 }
 
 // Hex prints v as C's %#x does: 0 has no prefix.

@@ -3,8 +3,6 @@
 package uapi
 
 import (
-	"strings"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -64,20 +62,6 @@ func OpenFlags(v uint64) string {
 		return mode
 	}
 	return mode + "|" + openFlags.String(rest)
-}
-
-// ParseOpenFlags reads the output of OpenFlags.
-func ParseOpenFlags(s string) (uint64, error) {
-	for i, mode := range accessModes {
-		if rest, ok := strings.CutPrefix(s, mode); ok && (rest == "" || rest[0] == '|') {
-			if rest == "" {
-				return uint64(i), nil
-			}
-			v, err := openFlags.Parse(rest[1:])
-			return v | uint64(i), err
-		}
-	}
-	return openFlags.Parse(s)
 }
 
 // EpollIoctls names the requests of ioctl_eventpoll(2).

@@ -29,26 +29,6 @@ func shortSignal(sig int) string {
 	return name
 }
 
-// Signal prints sig as strace does: SIGINT, SIGRTMIN, SIGRT_1, and the bare
-// number if it is none.
-func Signal(sig int) string {
-	if s := shortSignal(sig); s != "" {
-		return "SIG" + s
-	}
-	return strconv.Itoa(sig)
-}
-
-// ParseSignal returns the number of a signal's name, with or without SIG.
-func ParseSignal(name string) (sig int, ok bool) {
-	name = strings.TrimPrefix(name, "SIG")
-	for sig := 1; sig <= lastSignal; sig++ {
-		if shortSignal(sig) == name {
-			return sig, true
-		}
-	}
-	return 0, false
-}
-
 // SigSet prints the set of the signals 1 to n that has reports, as strace does:
 // "[INT TERM]", and as the complement, "~[KILL]", from two thirds of them on.
 func SigSet(n int, has func(sig int) bool) string {
@@ -76,28 +56,4 @@ func SigSet(n int, has func(sig int) bool) string {
 		b = append(b, shortSignal(sig)...)
 	}
 	return string(append(b, ']'))
-}
-
-// ParseSigSet calls add for every signal, of 1 to n, of a set that SigSet
-// printed. It reports whether all names were known.
-func ParseSigSet(s string, n int, add func(sig int)) bool {
-	s, inverted := strings.CutPrefix(s, "~")
-	inner, ok := strings.CutPrefix(s, "[")
-	if !ok || !strings.HasSuffix(inner, "]") {
-		return false
-	}
-	var listed [lastSignal + 1]bool
-	for name := range strings.FieldsSeq(strings.TrimSuffix(inner, "]")) {
-		sig, ok := ParseSignal(name)
-		if !ok || sig > n {
-			return false
-		}
-		listed[sig] = true
-	}
-	for sig := 1; sig <= n && sig <= lastSignal; sig++ {
-		if listed[sig] != inverted {
-			add(sig)
-		}
-	}
-	return true
 }

@@ -4,7 +4,6 @@ package uapi
 
 import (
 	"encoding/binary"
-	"fmt"
 	"iter"
 	"strconv"
 	"strings"
@@ -23,16 +22,6 @@ func AppendTimespec(b []byte, sec, nsec int64) []byte {
 	b = strconv.AppendInt(append(b, "{tv_sec="...), sec, 10)
 	b = strconv.AppendUint(append(b, ", tv_nsec="...), uint64(nsec), 10)
 	return append(b, '}')
-}
-
-// ParseTimespec reads the output of Timespec.
-func ParseTimespec(s string) (sec, nsec int64, ok bool) {
-	inner, ok1 := strings.CutPrefix(s, "{tv_sec=")
-	a, b, ok2 := strings.Cut(inner, ", tv_nsec=")
-	b, ok3 := strings.CutSuffix(b, "}")
-	sec, err1 := strconv.ParseInt(a, 10, 64)
-	u, err2 := strconv.ParseUint(b, 10, 64)
-	return sec, int64(u), ok1 && ok2 && ok3 && err1 == nil && err2 == nil
 }
 
 // Bytes prints a buffer as a C string, and dots after its 32nd byte.
@@ -67,55 +56,6 @@ func AppendText(q, b []byte) []byte {
 		}
 	}
 	return append(q, '"')
-}
-
-// ParseBytes reads a C string as strace prints one, in octal or with -x in hex.
-// cut reports dots after it.
-func ParseBytes(s string) (b []byte, cut bool, err error) {
-	s, cut = strings.CutSuffix(s, "...")
-	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
-		return nil, cut, fmt.Errorf("buffer %.40q: want a quoted string", s)
-	}
-	body := s[1 : len(s)-1]
-	b = make([]byte, 0, len(body))
-	for i := 0; i < len(body); i++ {
-		if body[i] != '\\' {
-			b = append(b, body[i])
-			continue
-		}
-		i++
-		if i == len(body) {
-			return nil, cut, fmt.Errorf("buffer %.40q ends within an escape", s)
-		}
-		c := body[i]
-		base, end := 8, i
-		switch {
-		case strings.IndexByte("tnvfr", c) >= 0:
-			b = append(b, '\t'+byte(strings.IndexByte("tnvfr", c)))
-			continue
-		case c == '"' || c == '\\':
-			b = append(b, c)
-			continue
-		case c == 'x':
-			base, i = 16, i+1
-			for end = i; end < len(body) && end < i+2 && isHex(body[end]); end++ {
-			}
-		default:
-			for end = i; end < len(body) && end < i+3 && body[end] >= '0' && body[end] <= '7'; end++ {
-			}
-		}
-		v, err := strconv.ParseUint(body[i:end], base, 8)
-		if err != nil {
-			return nil, cut, fmt.Errorf("buffer %.40q: no escape: \\%.4s", s, body[i:])
-		}
-		b = append(b, byte(v))
-		i = end - 1
-	}
-	return b, cut, nil
-}
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
 // FDSet prints descriptors as strace prints an fd_set: "[0 3 1027]".
