@@ -5,7 +5,7 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 TESTSUM      = $(GO) run ./internal/testsum $(if $(TOTAL),-total $(TOTAL))
 QEMU_ARCHES ?= arm64 s390x riscv64
 
-.PHONY: help demo check test deaf bench bench-observe lint ports race cross fuzz matrix matrix-arm64 catalog-check module generate adversary clean
+.PHONY: help demo check api test deaf bench bench-observe lint ports race cross fuzz matrix matrix-arm64 catalog-check module generate adversary clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read n t; do printf '  make %-14s %s\n' "$$n" "$$t"; done
@@ -43,6 +43,9 @@ lint: ## gofmt, go vet, go mod tidy, the words of CONTRIBUTING.md, staticcheck
 
 generate: ## what is generated, anew: the BPF objects, which take clang, llvm-strip and libbpf's headers
 	$(GO) generate ./internal/ktrace/source/bpf
+
+api: ## the interface compared with the last version's; UPDATE=1 records it in docs/api
+	@UPDATE="$(UPDATE)" internal/apicheck/apicheck.sh
 
 ports: ## go vet for every Linux port of Go
 	@set -e; for a in $$($(GO) tool dist list | sed -n 's,^linux/,,p'); do \

@@ -18,6 +18,21 @@
 // number later. [Epoll] has all of epoll(7), 64 bits of data for each
 // descriptor included, and waits on a thread or in Go's poller.
 //
+// # Which wait
+//
+// A goroutine that waits holds a thread, or lies in the runtime netpoller:
+//
+//   - one eventfd, without a thread: [EventFD.ReadContext]
+//   - many descriptors, without a thread: [Epoll.WaitContext]; on a thread, with
+//     a signal mask or a timeout to the nanosecond: [Epoll.Wait]
+//   - a few descriptors, on a thread, again and again: [PollSet]
+//   - a few numbers, on a thread, once: [Poll], or [Select] for code that has
+//     fd_sets
+//
+// A net.Conn is given to PollSet and Epoll by [ConnOf]. SIGTERM ends a wait that
+// takes a context, by [os/signal.NotifyContext]. The waits on a thread can be
+// asserted of in a test with package efdtest.
+//
 // # Closing
 //
 // A handle may be closed while others use it. Close returns immediately, the
