@@ -4,6 +4,9 @@ package lab
 
 import "github.com/efd-go/efd/internal/ktrace/observe"
 
+// Judge judges the events of a trial as those of a kernel.
+func Judge(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).judge(t) }
+
 // JudgeChains is Judge without the edges that no chain has: it finds no more
 // than Judge, and what it finds Judge finds too.
 func JudgeChains(k *observe.Kernel, t *Trial) {

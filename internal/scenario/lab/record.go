@@ -4,7 +4,6 @@ package lab
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -58,22 +57,12 @@ func (l *Lab) Without() []string {
 		without = append(without, "call chains: "+err.Error())
 	}
 	if err := l.Unwatched(); err != nil {
-		without = append(without, noWatch+err.Error())
+		without = append(without, "changes of eventfds: "+err.Error())
 	}
 	for i := range l.lacking {
 		without = append(without, l.text(&l.lacking[i]))
 	}
 	return without
-}
-
-// noWatchOf is why no eventfd was watched in a recording, nil if it does not say so.
-func noWatchOf(h *record.Header) error {
-	for _, w := range recorded.Without(h) {
-		if why, ok := strings.CutPrefix(w, noWatch); ok {
-			return errors.New(why)
-		}
-	}
-	return nil
 }
 
 // Ours reports whether a thread is one of the scenario's.
@@ -164,9 +153,6 @@ func goarch(machine string) string {
 	return machine
 }
 
-// Judge judges the events of a trial as those of a kernel.
-func Judge(k *observe.Kernel, t *Trial) { (&Lab{Kernel: k}).judge(t) }
-
 // ReadTrials reads the trials of a recording and judges them. change, if
 // it is not nil, may change a trial's events before.
 func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Trial, error) {
@@ -194,7 +180,7 @@ func ReadTrials(r *record.Reader, k *observe.Kernel, change func(*Trial)) ([]*Tr
 				change(t)
 			}
 			t.Tracer = tracer
-			(&Lab{Kernel: k, NoWatch: noWatchOf(&r.Header)}).judge(t)
+			(&Lab{Kernel: k}).judge(t)
 			trials = append(trials, t)
 			t = &Trial{noArgs: noArgs}
 		}
