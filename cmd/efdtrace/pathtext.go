@@ -92,7 +92,7 @@ func marks(e ktrace.Edge, again bool) string {
 	case ktrace.Inline, ktrace.Macro, ktrace.Tracepoint:
 		m = append(m, string(e.Kind))
 	}
-	if e.Tail != "" {
+	if e.Tail != nil {
 		m = append(m, "a jump that leaves no frame")
 	}
 	if e.Since != "" {

@@ -5,6 +5,12 @@
 // sees, and says which kernel this is. It imports nothing of the project.
 package ktrace
 
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
 // Verdict is the result for one documented edge of comparing it with an
 // observed call chain.
 type Verdict string
@@ -50,12 +56,31 @@ type Edge struct {
 	// Proved: this version's source was checked by a machine to hold the call.
 	// Only then may a missing frame be put down to inlining.
 	Proved bool
-	// Tail is the ground on which the call is known to be compiled to a jump,
-	// "" if it is not: a reviewed build ("6.18 x86_64"), or the kernel's text.
-	Tail string
-	// Inlined says in which reviewed build the callee is compiled into this
-	// caller although the kernel has a symbol for it, "" if none is known.
-	Inlined string
+	// Tail are the reviewed builds in which the call is compiled to a jump.
+	Tail Builds
+	// Inlined are those in which the callee is compiled into this caller although
+	// the kernel has a symbol for it.
+	Inlined Builds
+}
+
+// Builds are kernels in which something was found, and how, by machine:
+// "x86-64" has "text of 6.18.44". nil: none.
+type Builds map[string]string
+
+// On returns the builds for a machine.
+func (b Builds) On(machine string) Builds {
+	if found, ok := b[machine]; ok {
+		return Builds{machine: found}
+	}
+	return nil
+}
+
+func (b Builds) String() string {
+	var out []string
+	for _, machine := range slices.Sorted(maps.Keys(b)) {
+		out = append(out, machine+": "+b[machine])
+	}
+	return strings.Join(out, "; ")
 }
 
 // Branch is a way through a path that its outcome decides: slept, timed out,

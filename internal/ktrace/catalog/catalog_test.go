@@ -122,6 +122,7 @@ func TestBadDataIsNamed(t *testing.T) {
 		{"paths/eventfd_write.txt", "use wake_poller", "use wake_pollers", `no part "wake_pollers"`},
 		{"changes.txt", "since 6.8|6.9", "since six", "changes.txt:"},
 		{"builds.txt", "tail wake_up_process", "tale wake_up_process", `unknown word "tale"`},
+		{"builds.txt", "try_to_wake_up             x86-64: text", "try_to_wake_up             text", `want tail|inlined CALLER CALLEE MACHINE: GROUND`},
 		{"proved.txt", "tree 4.19", "tree four", "proved.txt:"},
 	} {
 		c, err := catalog.Load(copyData(t, tc.file, tc.old, tc.new))

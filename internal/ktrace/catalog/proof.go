@@ -20,7 +20,7 @@ type Tree struct {
 }
 
 // build says what a compiler made of a call in builds that were looked at.
-type build struct{ tail, inlined string }
+type build struct{ tail, inlined ktrace.Builds }
 
 // id is all that a proof is about: where it changes, the edge is to be proved
 // again.
@@ -145,25 +145,42 @@ func (c *Catalog) proved(id string, v ktrace.Version, bySymbol bool) bool {
 }
 
 // readBuilds reads "tail CALLER CALLEE GROUND" and "inlined CALLER CALLEE
-// GROUND".
+// GROUND", each ground with its machine: "x86-64: text of 6.1; chains of 6.18".
 func (c *Catalog) readBuilds(lines []line) error {
 	for _, l := range lines {
 		how, rest := word(l.text)
 		caller, rest := word(rest)
 		callee, rest := word(rest)
-		ground := l.whole(rest)
+		found := buildsOf(l.whole(rest))
 		b := c.builds[call{caller, callee}]
 		switch {
-		case ground == "":
-			return fmt.Errorf("%s: want tail|inlined CALLER CALLEE GROUND", l.where)
+		case found == nil:
+			return fmt.Errorf("%s: want tail|inlined CALLER CALLEE MACHINE: GROUND", l.where)
 		case how == "tail":
-			b.tail = ground
+			b.tail = found
 		case how == "inlined":
-			b.inlined = ground
+			b.inlined = found
 		default:
 			return fmt.Errorf("%s: unknown word %q", l.where, how)
 		}
 		c.builds[call{caller, callee}] = b
 	}
 	return nil
+}
+
+// buildsOf reads a ground, nil if it names no machine.
+func buildsOf(ground string) ktrace.Builds {
+	out, of := ktrace.Builds{}, ""
+	for part := range strings.SplitSeq(ground, "; ") {
+		machine, found, named := strings.Cut(part, ": ")
+		switch {
+		case named:
+			of, out[machine] = machine, found
+		case of == "":
+			return nil
+		default:
+			out[of] += "; " + part
+		}
+	}
+	return out
 }

@@ -223,7 +223,7 @@ func (c *Catalog) finish(e *edge, v ktrace.Version, tree *Tree, bySymbol bool) k
 	if b, ok := c.builds[call{e.Caller, e.Callee}]; ok {
 		out.Tail, out.Inlined = b.tail, b.inlined
 	}
-	if i := strings.LastIndex(e.Callee, "_sys_"); out.Tail == "" && i > 0 {
+	if i := strings.LastIndex(e.Callee, "_sys_"); out.Tail == nil && i > 0 {
 		if b, ok := c.builds[call{e.Caller, e.Callee[:i] + "_sys_*"}]; ok {
 			out.Tail, out.Inlined = b.tail, b.inlined
 		}

@@ -414,7 +414,7 @@ func (c *covering) notEntered(s *Step) {
 	if traced {
 		end, into = s.Callee, append(c.Doc.into(s.Callee), s.Edge)
 	}
-	inlined := slices.ContainsFunc(into, func(e ktrace.Edge) bool { return c.compiledIn(e) != "" || e.Inlined != "" })
+	inlined := slices.ContainsFunc(into, func(e ktrace.Edge) bool { return c.compiledIn(e) != "" || e.Inlined != nil })
 	s.Verdict, s.Evidence = ktrace.NotTaken, en.notEntered(s.Edge)
 	switch {
 	case inlined:

@@ -76,14 +76,14 @@ func (d *Doc) frameless(way []ktrace.Edge, out ktrace.Edge) cause {
 	if c, ok := d.byText(way, out); ok {
 		return c
 	}
-	if out.Tail != "" && !d.calls(g, out.Callee) {
+	if out.Tail != nil && !d.calls(g, out.Callee) {
 		return cause{ktrace.TailCall, fmt.Sprintf("%s ends in a jump to %s (in another build, %s), so it leaves no frame", g, out.Callee, out.Tail), "jumps to " + out.Callee, true}
 	}
 	syms, known := d.symbols(g)
 	switch {
 	case !known:
 		return cause{ktrace.Inconclusive, fmt.Sprintf("%s has no frame, and the kernel's symbols are not known", g), "", false}
-	case in.Inlined != "" && in.Proved && !d.called(in.Caller, g):
+	case in.Inlined != nil && in.Proved && !d.called(in.Caller, g):
 		return cause{ktrace.Inlined, fmt.Sprintf("%s is compiled into %s (in another build, %s)%s", g, in.Caller, in.Inlined, at(in)), "compiled into " + in.Caller, true}
 	case len(syms) > 0:
 		return cause{ktrace.Contradicted, fmt.Sprintf("%s is a function of this kernel and is not known to end in a jump to %s, yet it has no frame here", g, out.Callee), "", false}

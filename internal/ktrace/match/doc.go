@@ -119,7 +119,7 @@ func ofMachine(branch string) bool { return catalog.DefaultModel().Machine(branc
 
 // merge joins the facts of two paths about the same call.
 func merge(into *ktrace.Edge, e ktrace.Edge) {
-	if into.Tail == "" {
+	if into.Tail == nil {
 		into.Tail = e.Tail
 	}
 	if into.Note == "" {

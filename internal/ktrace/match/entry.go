@@ -161,7 +161,7 @@ func (d *Doc) jumps(from, to string, way []ktrace.Edge) bool {
 			return true
 		}
 	}
-	return way[0].Tail != ""
+	return way[0].Tail != nil
 }
 
 // hidden says why a function between two entries was not seen entered itself.

@@ -137,7 +137,7 @@ func TestMisspeltEntryIsContradicted(t *testing.T) {
 		if e.Kind == ktrace.Pointer {
 			continue
 		}
-		e.Callee, e.Proved, e.Tail = e.Callee+"_", false, ""
+		e.Callee, e.Proved, e.Tail = e.Callee+"_", false, nil
 		for name, entries := range map[string][]string{"graph": byGraph, "function": byFunction} {
 			s := stepOf(t, covered(p, name, entries), e.Caller, e.Callee)
 			if s.Verdict != ktrace.Contradicted {

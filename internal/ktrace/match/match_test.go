@@ -31,7 +31,7 @@ func edge(caller, callee string, opts ...string) ktrace.Edge {
 		case o == "unproved":
 			e.Proved = false
 		case o == "tail":
-			e.Tail = "6.18 x86_64"
+			e.Tail = ktrace.Builds{"x86-64": "text of 6.18"}
 		default:
 			e.Kind = ktrace.Kind(o)
 		}
@@ -153,7 +153,7 @@ func TestCausesOfMissingFrames(t *testing.T) {
 		verdict        ktrace.Verdict
 		evidence       string
 	}{
-		{"sys_write", "ksys_write", ktrace.TailCall, "sys_write ends in a jump to ksys_write (in another build, 6.18 x86_64)"},
+		{"sys_write", "ksys_write", ktrace.TailCall, "sys_write ends in a jump to ksys_write (in another build, x86-64: text of 6.18)"},
 		{"ksys_write", "vfs_write", ktrace.Seen, "sched:sched_waking"},
 		{"eventfd_write", "wake_up_locked_poll", ktrace.Inlined, "is a macro"},
 		{"wake_up_locked_poll", "__wake_up_locked_key", ktrace.TailCall, "__wake_up_locked_key ends in a jump to __wake_up_common"},
@@ -218,10 +218,10 @@ func TestMisspeltCalleeIsContradicted(t *testing.T) {
 					for i := range p.Edges {
 						e := &p.Edges[i]
 						if e.Caller == s.Caller && e.Callee == s.Callee || everywhere && e.Callee == s.Callee {
-							e.Callee, e.Proved, e.Tail = e.Callee+"x", false, ""
+							e.Callee, e.Proved, e.Tail = e.Callee+"x", false, nil
 						}
 						if everywhere && e.Caller == s.Callee {
-							e.Caller, e.Tail = e.Caller+"x", ""
+							e.Caller, e.Tail = e.Caller+"x", nil
 						}
 					}
 				}
@@ -364,7 +364,7 @@ func BenchmarkMatchEpoll(b *testing.B) {
 // What another build's text explains counts apart from what this kernel's does.
 func TestBorrowedGround(t *testing.T) {
 	d := NewDoc(allSymbols{}, nil, &ktrace.Path{Roots: []string{"a"}, Edges: []ktrace.Edge{
-		{Caller: "a", Callee: "b", Proved: true, Kind: ktrace.Direct, Inlined: "x86-64: text of 6.18.44"}, {Caller: "b", Callee: "c", Proved: true, Kind: ktrace.Direct}}})
+		{Caller: "a", Callee: "b", Proved: true, Kind: ktrace.Direct, Inlined: ktrace.Builds{"x86-64": "text of 6.18.44"}}, {Caller: "b", Callee: "c", Proved: true, Kind: ktrace.Direct}}})
 	steps := d.Match(event("c a")).Steps
 	for _, s := range steps {
 		if !s.Borrowed || s.Verdict != ktrace.Inlined && s.Verdict != ktrace.Seen {

@@ -98,35 +98,18 @@ func (k *Kernel) Doc(names, without []string) *match.Doc {
 // builtFor leaves out compiler effects that were observed in builds for other
 // architectures.
 func builtFor(arch string, paths []*ktrace.Path) []*ktrace.Path {
+	machine := catalog.DefaultModel().Arch(arch).Branch
 	out := make([]*ktrace.Path, len(paths))
 	for i, p := range paths {
 		c := *p
 		c.Edges = slices.Clone(p.Edges)
 		for j := range c.Edges {
 			e := &c.Edges[j]
-			e.Tail, e.Inlined = groundFor(arch, e.Tail), groundFor(arch, e.Inlined)
+			e.Tail, e.Inlined = e.Tail.On(machine), e.Inlined.On(machine)
 		}
 		out[i] = &c
 	}
 	return out
-}
-
-// groundFor returns the part of a ground that applies to one architecture: each
-// of its parts, split by "; ", names its architectures or continues the part
-// before.
-func groundFor(arch, ground string) string {
-	branch := catalog.DefaultModel().Arch(arch).Branch
-	var own []string
-	of := ""
-	for _, part := range strings.Split(ground, "; ") {
-		if machine, _, ok := strings.Cut(part, ": "); ok {
-			of = machine
-		}
-		if of != "" && of == branch {
-			own = append(own, part)
-		}
-	}
-	return strings.Join(own, "; ")
 }
 
 // otherArchs are the branches that only other architectures take.

@@ -288,7 +288,7 @@ func (m misspelt) Path(name string, v ktrace.Version, syms ktrace.SymbolSet) (*k
 	for i := range c.Edges {
 		e := &c.Edges[i]
 		if e.Caller == m.caller && e.Callee == m.callee {
-			e.Callee, e.Proved, e.Tail, e.Inlined = e.Callee+"_", false, "", ""
+			e.Callee, e.Proved, e.Tail, e.Inlined = e.Callee+"_", false, nil, nil
 			*m.hits++
 		}
 	}
