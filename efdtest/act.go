@@ -179,11 +179,7 @@ func (a *Act) has(c *call) bool {
 	return c.end() >= a.begin && (a.end == 0 || c.Mono <= a.end)
 }
 
-// callAt is the call of the act in which a wake was made, nil if it was none of
-// efd's.
-func (a *Act) callAt(at time.Duration) *call { return a.k.callAt(a.tid, at) }
-
-// callAt is the call of a thread at a time.
+// callAt is the call of a thread at a time, nil if it was in none of efd's.
 func (k *K) callAt(tid int, at time.Duration) *call {
 	k.mu.Lock()
 	defer k.mu.Unlock()

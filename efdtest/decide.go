@@ -14,6 +14,7 @@ type finding struct {
 	act     *Act
 	threads []*Thread
 	objects []*Object
+	stack   []string // of the thread that does something else
 	marks   map[wakeKey]string
 	detail  string // in place of the table
 }

@@ -109,6 +109,9 @@ func (k *K) footer(f *finding) string {
 			fmt.Fprintf(&b, "%s, %s.\n", o, o.counter())
 		}
 	}
+	if len(f.stack) > 0 {
+		fmt.Fprintf(&b, "stack:\n  %s\n", strings.Join(f.stack, "\n  "))
+	}
 	if note := k.explain(f); note != "" {
 		b.WriteString(note + "\n")
 	}

@@ -158,7 +158,7 @@ func (g *Goroutine) Waiting(on ...*Object) {
 	case g.finished():
 		k.report(&finding{fatal: true, head: fmt.Sprintf("%s does not wait%s: it has returned%s", g.name, onNames(on), g.lastCall()), objects: on})
 	case !ok:
-		k.report(&finding{fatal: true, head: fmt.Sprintf("%s does not wait%s: %s", g.name, onNames(on), g.standing()), objects: on})
+		k.report(&finding{fatal: true, head: fmt.Sprintf("%s does not wait%s: %s", g.name, onNames(on), g.standing()), objects: on, stack: dump(g.id).frames()})
 	default:
 		k.mu.Lock()
 		k.steps = append(k.steps, step{at: mono(), waits: g})

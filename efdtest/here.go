@@ -61,6 +61,26 @@ func dump(id int) parked {
 	return parked{}
 }
 
+// maxFrames bounds the lines of a stack in a failure.
+const maxFrames = 8
+
+// frames are the functions of a stack that are not Go's own, with their places.
+func (p parked) frames() (out []string) {
+	lines := strings.Split(p.stack, "\n")
+	for i := 0; i+1 < len(lines) && len(out) < maxFrames; i += 2 {
+		name := lines[i]
+		if !strings.HasPrefix(name, module) && inLibrary(name) {
+			continue
+		}
+		if at := strings.LastIndexByte(name, '('); at > 0 && !strings.HasPrefix(name, "created by ") {
+			name = name[:at]
+		}
+		file, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " ")
+		out = append(out, short(name)+"  "+short(file))
+	}
+	return out
+}
+
 // at is the innermost place in a stack that is neither Go's nor efd's.
 func (p parked) at() string {
 	lines := strings.Split(p.stack, "\n")

@@ -152,12 +152,12 @@ func since(tid int, objects []*Object) bool {
 	return ok && !slices.ContainsFunc(objects, func(o *Object) bool { return at < o.named })
 }
 
-// readyOf describes the targets of a sleep that are ready, "" if none is. An
-// epoll is asked itself: it knows of edges that were taken.
+// readyOf describes the targets of a sleep that are ready, "" if none is. Of one
+// that is registered for edges the epoll knows whether one is left.
 func (k *K) readyOf(s *sleep) string {
 	var names []string
 	for _, t := range s.targets() {
-		if t.epoll != nil {
+		if t.edge {
 			continue
 		}
 		k.mu.Lock()
@@ -177,14 +177,13 @@ func (k *K) readyOf(s *sleep) string {
 		case o != nil:
 			names = append(names, o.name+" ("+o.counter()+")")
 		case t.kind == "epoll":
-			var in []string
 			for _, r := range k.on(s.targets()) {
-				in = append(in, r.name+" ("+r.counter()+")")
+				names = append(names, r.name+" ("+r.counter()+")")
 			}
-			names = append(names, list(in))
 		default:
 			names = append(names, fmt.Sprintf("%s %d", t.kind, t.fd))
 		}
 	}
-	return list(names)
+	slices.Sort(names)
+	return list(slices.Compact(names))
 }

@@ -101,8 +101,8 @@ func (s *sleep) String() string {
 type target struct {
 	description
 	events int16
-	epoll  *sleep // it waits for it through an epoll
-	via    int    // the epoll's number
+	epoll  bool // it waits for it through an epoll
+	edge   bool // and there for edges, which may have been taken
 }
 
 // targets are the descriptors that a sleep waits for.
@@ -111,7 +111,7 @@ func (s *sleep) targets() (out []target) {
 		return nil
 	}
 	add := func(fd int, events int16) {
-		out = append(out, target{description: describe(s.pid, fd), events: events, via: -1})
+		out = append(out, target{description: describe(s.pid, fd), events: events})
 	}
 	switch family(s.call()) {
 	case "ppoll":
@@ -160,7 +160,7 @@ func (s *sleep) registered(epfd, depth int) (out []target) {
 		if err != nil || err2 != nil || armed == 0 { // or ONESHOT has disarmed it
 			continue
 		}
-		t := target{description: describe(s.pid, fd), events: armed, epoll: s, via: epfd}
+		t := target{description: describe(s.pid, fd), events: armed, epoll: true, edge: events&unix.EPOLLET != 0}
 		out = append(out, t)
 		if t.kind == "epoll" {
 			out = append(out, s.registered(fd, depth+1)...)

@@ -29,9 +29,9 @@ type tape struct {
 	losses []ktrace.Loss
 }
 
-// maxEvents and maxLosses bound the tape: some 6 MB.
+// maxEvents and maxLosses bound the tape: some 10 MB.
 const (
-	maxEvents = 1 << 14
+	maxEvents = 1 << 15
 	maxLosses = 1 << 10
 )
 

@@ -180,6 +180,9 @@ func (th *Thread) Asleep(on ...*Object) {
 		}
 	default:
 		f.head = fmt.Sprintf("%s is not asleep%s: %s", th.name, onNames(on), k.standing(th, &last))
+		if th.goid != 0 {
+			f.stack = dump(th.goid).frames()
+		}
 	}
 	k.report(f)
 }

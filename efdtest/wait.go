@@ -30,7 +30,7 @@ func (k *K) until(limit time.Duration, ready func() bool) bool {
 		if i < 20 {
 			runtime.Gosched()
 		} else {
-			time.Sleep(min(time.Duration(i)*10*time.Microsecond, 2*time.Millisecond))
+			time.Sleep(min(time.Duration(i)*10*time.Microsecond, 10*time.Millisecond))
 		}
 	}
 }
