@@ -26,7 +26,10 @@ type (
 		version uint32
 		pid     int32
 	}
-	capData struct{ effective, permitted, inheritable uint32 }
+	capData struct {
+		effective uint32
+		_         [2]uint32 // permitted, inheritable
+	}
 )
 
 const capVersion3 = 0x20080522 // _LINUX_CAPABILITY_VERSION_3
