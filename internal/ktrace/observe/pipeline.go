@@ -230,7 +230,7 @@ func (p *Pipeline) wake(w *Wake) {
 	if p.o.Stated != nil {
 		stated = p.o.Stated(w)
 	}
-	if stated == nil && len(w.Callbacks) == 0 {
+	if p.o.Stated != nil && stated == nil && len(w.Callbacks) == 0 { // else the cache of judge is faster
 		if call := p.k.syscall(&w.Wakee, w.Sleep.stack()); !polls(call) {
 			p.ignore(w, call) // most wakes are such: of a futex, or of a disk
 			return
