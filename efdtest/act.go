@@ -66,7 +66,8 @@ func (k *K) Await(by *Thread, fn func()) *Act {
 }
 
 func (k *K) newAct(name string) *Act {
-	return &Act{k: k, name: name, named: map[*Thread]bool{}, went: map[*Goroutine]bool{}, delays: map[*Thread]time.Duration{}}
+	return &Act{k: k, name: name, named: map[*Thread]bool{}, went: map[*Goroutine]bool{},
+		delays: map[*Thread]time.Duration{}}
 }
 
 // during calls fn between the begin and the end of the act.

@@ -126,7 +126,8 @@ func TestAIO(t *testing.T) {
 		c.Asleep(jobs)
 		buf := make([]byte, 16)
 		a := k.Await(efdtest.AIO, func() {
-			cb := &iocb{opcode: pread, fd: uint32(f.Fd()), buf: uint64(uintptr(unsafe.Pointer(&buf[0]))), size: 16, flags: flagResfd, resfd: uint32(q.FD())}
+			cb := &iocb{opcode: pread, fd: uint32(f.Fd()), buf: uint64(uintptr(unsafe.Pointer(&buf[0]))), size: 16,
+				flags: flagResfd, resfd: uint32(q.FD())}
 			if _, _, errno := unix.Syscall(unix.SYS_IO_SUBMIT, ctx, 1, uintptr(unsafe.Pointer(&cb))); errno != 0 {
 				t.Errorf("io_submit: %v", errno)
 				q.Put()

@@ -96,7 +96,8 @@ func (t *tracing) settle() {
 	switch {
 	case t.c.Syscall == "close":
 		numbers.drop(t.c.FD)
-	case t.c.Errno == 0 && (t.c.Syscall == "eventfd2" || t.c.Syscall == "epoll_create1" || strings.HasPrefix(t.c.Syscall, "fcntl")):
+	case t.c.Errno != 0:
+	case t.c.Syscall == "eventfd2", t.c.Syscall == "epoll_create1", strings.HasPrefix(t.c.Syscall, "fcntl"):
 		numbers.drop(t.c.Ret)
 	}
 }

@@ -64,7 +64,8 @@ func (k *K) Golden(name string) {
 	if slices.Equal(wanted, got) {
 		return
 	}
-	f := &finding{head: fmt.Sprintf("the timeline differs from %s (- wanted, + got)", path), detail: strings.Join(difference(wanted, got), "\n") + "\n"}
+	f := &finding{head: fmt.Sprintf("the timeline differs from %s (- wanted, + got)", path),
+		detail: strings.Join(difference(wanted, got), "\n") + "\n"}
 	if n := k.lostSince(); n > 0 {
 		f.doubt = plural(n, "record was lost", "records were lost") + ", and the timeline differs from " + path
 	}
@@ -127,7 +128,8 @@ func (k *K) settle() *finding {
 	}) {
 		return nil
 	}
-	return &finding{fatal: true, head: fmt.Sprintf("Golden: the timeline has no end yet: %s neither sleeps nor has returned", busy)}
+	return &finding{fatal: true,
+		head: fmt.Sprintf("Golden: the timeline has no end yet: %s neither sleeps nor has returned", busy)}
 }
 
 // difference marks the lines of two texts, by their longest common part.

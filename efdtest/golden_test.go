@@ -31,8 +31,10 @@ func TestGolden(t *testing.T) {
 			t.Fatalf("%q %q", r.failures, r.logged)
 		}
 	}
-	text := record(t, func(t testing.TB) { handOver(t, "tasks") }).wantFailure(t, "the timeline differs from testdata/put.golden (- wanted, + got)")
-	for _, line := range []string{"  - consumer  ppoll([jobs POLLIN]) sleeps\n", "  + consumer  ppoll([tasks POLLIN]) sleeps\n", "    Put       … wakes consumer out of ppoll through pollwake\n"} {
+	text := record(t, func(t testing.TB) { handOver(t, "tasks") }).wantFailure(t,
+		"the timeline differs from testdata/put.golden (- wanted, + got)")
+	for _, line := range []string{"  - consumer  ppoll([jobs POLLIN]) sleeps\n",
+		"  + consumer  ppoll([tasks POLLIN]) sleeps\n", "    Put       … wakes consumer out of ppoll through pollwake\n"} {
 		if !strings.Contains(text, line) {
 			t.Errorf("%q is not in\n%s", line, text)
 		}
@@ -47,14 +49,16 @@ func TestGoldenProc(t *testing.T) {
 			t.Fatalf("%q %q %v", r.failures, r.logged, r.attrs)
 		}
 	}
-	text := record(t, func(t testing.TB) { handOver(t, "tasks") }).wantFailure(t, "the timeline differs from testdata/put.golden (- wanted, + got)")
+	text := record(t, func(t testing.TB) { handOver(t, "tasks") }).wantFailure(t,
+		"the timeline differs from testdata/put.golden (- wanted, + got)")
 	if strings.Contains(text, "… wakes") {
 		t.Errorf("a wake without kernel evidence:\n%s", text)
 	}
 }
 
 func TestGoldenName(t *testing.T) {
-	for name, want := range map[string]string{"../put": `efdtest: Golden "../put": want the name of a file in testdata`, "none": "efdtest: Golden: there is no testdata/none.golden: "} {
+	for name, want := range map[string]string{"../put": `efdtest: Golden "../put": want the name of a file in testdata`,
+		"none": "efdtest: Golden: there is no testdata/none.golden: "} {
 		r := record(t, func(t testing.TB) { efdtest.New(t).Golden(name) })
 		r.wantFailure(t, want)
 	}

@@ -148,7 +148,7 @@ func (g *Goroutine) Waiting(on ...*Object) {
 		if g.finished() {
 			return true
 		}
-		if len(asked) == 0 && len(on) > 0 || len(on) > 0 && !slices.ContainsFunc(asked, func(o *Object) bool { return slices.Contains(on, o) }) {
+		if !among(asked, on) {
 			return false
 		}
 		p = dump(g.id)
@@ -156,9 +156,11 @@ func (g *Goroutine) Waiting(on ...*Object) {
 	})
 	switch {
 	case g.finished():
-		k.report(&finding{fatal: true, head: fmt.Sprintf("%s does not wait%s: it has returned%s", g.name, onNames(on), g.lastCall()), objects: on})
+		k.report(&finding{fatal: true, head: fmt.Sprintf("%s does not wait%s: it has returned%s", g.name, onNames(on),
+			g.lastCall()), objects: on})
 	case !ok:
-		k.report(&finding{fatal: true, head: fmt.Sprintf("%s does not wait%s: %s", g.name, onNames(on), g.standing()), objects: on, stack: dump(g.id).frames()})
+		k.report(&finding{fatal: true, head: fmt.Sprintf("%s does not wait%s: %s", g.name, onNames(on), g.standing()),
+			objects: on, stack: dump(g.id).frames()})
 	default:
 		k.mu.Lock()
 		k.steps = append(k.steps, step{at: mono(), waits: g})
@@ -221,7 +223,7 @@ func (g *Goroutine) sleeper(on []*Object) []sleeper {
 	}
 	n := len(g.calls())
 	asked := g.asked()
-	if len(asked) == 0 || len(on) > 0 && !slices.ContainsFunc(asked, func(o *Object) bool { return slices.Contains(on, o) }) {
+	if len(asked) == 0 || !among(asked, on) {
 		return nil
 	}
 	calls := g.calls()
@@ -240,7 +242,8 @@ func (g *Goroutine) sleeper(on []*Object) []sleeper {
 	for _, o := range asked {
 		names = append(names, o.name+" ("+o.counter()+")")
 	}
-	return []sleeper{{name: g.name, goid: g.id, calls: n, ready: asked, text: fmt.Sprintf("%s waits on %s", g.name, list(names))}}
+	text := fmt.Sprintf("%s waits on %s", g.name, list(names))
+	return []sleeper{{name: g.name, goid: g.id, calls: n, ready: asked, text: text}}
 }
 
 // took decides Woke of a goroutine: by a call of its own that moved something

@@ -97,18 +97,18 @@ func (p parked) at() string {
 // module is the path of the library.
 const module = "github.com/efd-go/efd"
 
-// inLibrary reports whether a function is of the standard library or of efd.
+// inLibrary reports whether a function is of Go's lower layers or of efd.
 func inLibrary(function string) bool {
 	function = strings.TrimPrefix(function, "created by ")
 	if rest, ok := strings.CutPrefix(function, module); ok {
 		return rest != "" && (rest[0] == '.' || strings.HasPrefix(rest, "/internal/") || strings.HasPrefix(rest, "/efdtest."))
 	}
-	first, _, _ := strings.Cut(function, "/")
-	name, _, _ := strings.Cut(first, "(")
-	dotted := strings.Contains(strings.SplitN(name, ".", 2)[0], ".")
-	return !dotted && (strings.HasPrefix(function, "runtime.") || strings.HasPrefix(function, "syscall.") || strings.HasPrefix(function, "internal/") ||
-		strings.HasPrefix(function, "os.") || strings.HasPrefix(function, "testing.") || strings.HasPrefix(function, "sync.") ||
-		strings.HasPrefix(function, "golang.org/x/sys/unix.")) || strings.HasPrefix(function, "golang.org/x/sys/unix.")
+	for _, prefix := range []string{"runtime.", "syscall.", "internal/", "os.", "testing.", "sync.", "golang.org/x/sys/unix."} {
+		if strings.HasPrefix(function, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // short is a file and line without its directories.

@@ -172,7 +172,8 @@ func (k *K) uncheckedLine() string {
 	if k.unchecked == 0 {
 		return ""
 	}
-	line := fmt.Sprintf("evidence: %s: %d of %s unchecked (who woke, through what)", k.evidence, k.unchecked, plural(k.asserted, "assertion"))
+	line := fmt.Sprintf("evidence: %s: %d of %s unchecked (who woke, through what)", k.evidence, k.unchecked,
+		plural(k.asserted, "assertion"))
 	if k.strict {
 		line += "; EFDTEST=kernel makes that a failure"
 	}

@@ -74,7 +74,8 @@ func (k *K) lostFinding(held []sleeper) *finding {
 		f.threads = []*Thread{s.th}
 	}
 	if len(held) > 1 {
-		f.head += fmt.Sprintf("; %s too", plural(len(held)-1, "other waiter sleeps on something ready", "other waiters sleep on something ready"))
+		f.head += fmt.Sprintf("; %s too", plural(len(held)-1, "other waiter sleeps on something ready",
+			"other waiters sleep on something ready"))
 	}
 	return f
 }
@@ -127,7 +128,7 @@ func (k *K) sleeper(th *Thread, name string, pid, tid int, on []*Object) []sleep
 		return nil
 	}
 	objects := k.on(s.targets())
-	if len(objects) == 0 || len(on) > 0 && !slices.ContainsFunc(objects, func(o *Object) bool { return slices.Contains(on, o) }) {
+	if len(objects) == 0 || !among(objects, on) {
 		return nil
 	}
 	if th == nil && !since(tid, objects) {

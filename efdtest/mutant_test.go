@@ -55,7 +55,8 @@ func TestNoWrite(t *testing.T) {
 func TestWriteToAnother(t *testing.T) {
 	astray := func(_, other *queue) { other.Put() }
 	r := record(t, func(t testing.TB) { consumer(t, (*queue).Get, astray) })
-	text := r.wantFailure(t, "Put did not wake consumer, which sleeps in ppoll on jobs (counter 0): Put made write(rest, 1) = 8")
+	text := r.wantFailure(t,
+		"Put did not wake consumer, which sleeps in ppoll on jobs (counter 0): Put made write(rest, 1) = 8")
 	if os.Getenv("EFDTEST") != "proc" && r.attrs["efd.evidence"] == "kernel" {
 		r.wantFailure(t, "Put woke idle; want consumer alone")
 		if !strings.Contains(text, "… wakes idle out of ppoll through pollwake") {
@@ -83,7 +84,8 @@ func TestHerd(t *testing.T) {
 		put.WokeNobodyElse()
 	})
 	text := r.wantFailure(t, "Put woke worker-")
-	if !strings.Contains(text, "; want 1 of worker-1, worker-2 and worker-3\n") || !strings.Contains(text, "<- number 3, and 1 was wanted") {
+	if !strings.Contains(text, "; want 1 of worker-1, worker-2 and worker-3\n") || !strings.Contains(text,
+		"<- number 3, and 1 was wanted") {
 		t.Errorf("a herd of three:\n%s", text)
 	}
 
@@ -99,7 +101,8 @@ func TestHerd(t *testing.T) {
 		put.WokeNobodyElse()
 	})
 	text = r.wantFailure(t, "Put woke ")
-	for _, part := range []string{"; want consumer alone", "<- nobody asked for this", "not exclusive", "jobs is eventfd", "\n  recording: /", "\n  page: /", "go test ", "-run '^TestHerd$'"} {
+	for _, part := range []string{"; want consumer alone", "<- nobody asked for this", "not exclusive",
+		"jobs is eventfd", "\n  recording: /", "\n  page: /", "go test ", "-run '^TestHerd$'"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the failure lacks %q:\n%s", part, text)
 		}
@@ -183,8 +186,9 @@ func TestGoroutineMutants(t *testing.T) {
 		want string
 	}{
 		"nothing": {func(_, _ *queue) {}, "Put did not wake getter: it waits on jobs (counter 0), goroutine"},
-		"another": {func(_, other *queue) { other.Put() }, "Put did not wake getter: it waits on jobs (counter 0), goroutine"},
-		"right":   {put, ""},
+		"another": {func(_, other *queue) { other.Put() },
+			"Put did not wake getter: it waits on jobs (counter 0), goroutine"},
+		"right": {put, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := record(t, body(c.put))

@@ -5,6 +5,7 @@ package efdtest
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -114,6 +115,11 @@ func (o *Object) String() string {
 		return fmt.Sprintf("%s is %s %d (id %d)", o.name, o.kind, o.fd, o.id)
 	}
 	return fmt.Sprintf("%s is %s %d", o.name, o.kind, o.fd)
+}
+
+// among reports whether one of the objects is in on, or on is empty.
+func among(objects, on []*Object) bool {
+	return len(on) == 0 || slices.ContainsFunc(objects, func(o *Object) bool { return slices.Contains(on, o) })
 }
 
 // counter describes the state of an object: its counter, or its readiness.

@@ -21,7 +21,8 @@ func writePage(path, recording, title string) error {
 	}
 	defer file.Close()
 	live := observed.tape.s.Kernel // of the reader, which changes it
-	k := &observe.Kernel{Release: live.Release, Arch: live.Arch, Version: live.Version, Symbols: live.Symbols, Catalog: live.Catalog}
+	k := &observe.Kernel{Release: live.Release, Arch: live.Arch, Version: live.Version, Symbols: live.Symbols,
+		Catalog: live.Catalog}
 	pic := picture.New()
 	p, err := recorded.ReplayFile(context.Background(), file, k, observe.Options{
 		OnWake: func(j *observe.Judged) {

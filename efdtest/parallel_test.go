@@ -80,7 +80,8 @@ func TestParallelChild(t *testing.T) {
 		all = append(all, testenv.Receive(t, took, "a test"))
 	}
 	held := testenv.Receive(t, descriptors, "the count of descriptors")
-	t.Logf("parallel: %d descriptors before, %d with %d tests, %d of them their own eventfds; the first K took %v, %s", before, held, n, n, first, spread(all))
+	t.Logf("parallel: %d descriptors before, %d with %d tests, %d of them their own eventfds; the first K took %v, %s",
+		before, held, n, n, first, spread(all))
 	if held > most {
 		t.Errorf("%d descriptors with %d tests in parallel, want %d at most", held, n, most)
 	}

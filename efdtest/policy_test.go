@@ -150,7 +150,8 @@ func TestRun(t *testing.T) {
 			if n != c.attempts || ended != n || r.failed != c.failed || r.skipped != c.skipped {
 				t.Errorf("%d attempts, %d ended, failed %v, skipped %v: %q %q", n, ended, r.failed, r.skipped, r.failures, r.logged)
 			}
-			if log := strings.Join(append(r.logged, r.failures...), "\n"); c.attempts > 1 && !strings.Contains(log, "inconclusive, attempt 1 of 3: records were lost") {
+			if log := strings.Join(append(r.logged, r.failures...), "\n"); c.attempts > 1 && !strings.Contains(log,
+				"inconclusive, attempt 1 of 3: records were lost") {
 				t.Errorf("log %q", log)
 			}
 		})

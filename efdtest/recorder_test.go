@@ -106,7 +106,8 @@ func record(t *testing.T, fn func(t testing.TB)) *recorder {
 		<-done
 	})
 	if os.Getenv("EFDTEST_SHOW") != "" {
-		fmt.Printf("\n--- %s: failed %v, skipped %v\n%s\n%s\n", t.Name(), r.failed, r.skipped, strings.Join(r.failures, "\n"), strings.Join(r.logged, "\n"))
+		fmt.Printf("\n--- %s: failed %v, skipped %v\n%s\n%s\n", t.Name(), r.failed, r.skipped, strings.Join(r.failures,
+			"\n"), strings.Join(r.logged, "\n"))
 	}
 	return r
 }

@@ -185,7 +185,8 @@ func (s *sleep) pollFDs() []efd.PollFD {
 	}
 	for i := range fds {
 		p := b[i*size:]
-		fds[i] = efd.PollFD{FD: int32(binary.NativeEndian.Uint32(p)), Events: efd.PollEvents(binary.NativeEndian.Uint16(p[4:]))}
+		fds[i] = efd.PollFD{FD: int32(binary.NativeEndian.Uint32(p)),
+			Events: efd.PollEvents(binary.NativeEndian.Uint16(p[4:]))}
 	}
 	return fds
 }

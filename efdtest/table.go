@@ -90,7 +90,8 @@ func (k *K) rows(f *finding) (rows []row) {
 			if state.state == "IO wait" {
 				text = "waits in Go's poller" + onNames(g.asked())
 			}
-			rows = append(rows, row{at: mono(), actor: g.name, id: fmt.Sprintf("g%d", g.id), text: text, note: state.at(), last: true, now: true})
+			rows = append(rows, row{at: mono(), actor: g.name, id: fmt.Sprintf("g%d", g.id), text: text, note: state.at(),
+				last: true, now: true})
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.at, b.at) })
@@ -103,14 +104,18 @@ func (k *K) stateRow(th *Thread) (row, bool) {
 	if err != nil || th.finished() || s.ended() {
 		return row{}, false
 	}
-	r := row{at: mono(), actor: th.name, id: fmt.Sprint(th.tid), text: "is " + strings.TrimPrefix(s.String(), "is "), last: true, now: !s.sleeps()}
+	r := row{at: mono(), actor: th.name, id: fmt.Sprint(th.tid), text: "is " + strings.TrimPrefix(s.String(), "is "),
+		last: true, now: !s.sleeps()}
 	if !s.sleeps() {
 		if at := dump(th.goid).at(); th.goid != 0 && at != "" {
 			r.note = at
 		}
 		return r, true
 	}
-	r.text = fmt.Sprintf("%s(%s)", s.call(), k.sleepText(&s, func(t target) string { return fmt.Sprintf("%s %d", t.kind, t.fd) }))
+	r.text = fmt.Sprintf("%s(%s)", s.call(), k.sleepText(&s, func(t target) string {
+		return fmt.Sprintf("%s %d", t.kind,
+			t.fd)
+	}))
 	r.note = "sleeps"
 	if on := k.on(s.targets()); family(s.call()) == "epoll_wait" && len(on) > 0 {
 		r.note += onNames(on)

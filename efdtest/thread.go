@@ -193,12 +193,7 @@ func (k *K) sleepsOn(s *sleep, on []*Object) bool {
 	if len(on) == 0 || asleep.Foreign() {
 		return true
 	}
-	for _, o := range k.on(s.targets()) {
-		if slices.Contains(on, o) {
-			return true
-		}
-	}
-	return false
+	return among(k.on(s.targets()), on)
 }
 
 // SleptOn reports an error unless the thread sleeps on without a break since
@@ -279,7 +274,8 @@ func (th *Thread) Done() {
 		return
 	}
 	now, _ := look(th.pid, th.tid)
-	f := &finding{head: fmt.Sprintf("%s has not returned: %s", th.name, k.standing(th, &now)), threads: []*Thread{th}, objects: k.on(now.targets())}
+	f := &finding{head: fmt.Sprintf("%s has not returned: %s", th.name, k.standing(th, &now)), threads: []*Thread{th},
+		objects: k.on(now.targets())}
 	if len(held) > 0 {
 		f.head += ": a wake-up was lost"
 		if held[0].th != th {

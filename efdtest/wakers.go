@@ -10,9 +10,12 @@ import (
 
 // The kernel's own wakers, for [K.Await].
 var (
-	AIO       = &Thread{name: "AIO", kernel: &waker{paths: []string{"aio"}}}                  // completions of io_submit(2)
-	IOUring   = &Thread{name: "io_uring", kernel: &waker{paths: []string{"io_uring"}}}        // completions of io_uring_enter(2)
-	Timer     = &Thread{name: "timer", kernel: &waker{paths: []string{"timeout", "timerfd"}}} // time-outs of waits, and timerfds
+	AIO = &Thread{name: "AIO",
+		kernel: &waker{paths: []string{"aio"}}} // completions of io_submit(2)
+	IOUring = &Thread{name: "io_uring",
+		kernel: &waker{paths: []string{"io_uring"}}} // completions of io_uring_enter(2)
+	Timer = &Thread{name: "timer", kernel: &waker{paths: []string{"timeout",
+		"timerfd"}}} // time-outs of waits, and timerfds
 	Interrupt = &Thread{name: "interrupt", kernel: &waker{contexts: []string{"hardirq", "softirq"}}}
 )
 

@@ -35,7 +35,8 @@ func (a *Act) Woke(w any, opts ...Option) {
 			k.fatal("Woke: w is nil")
 			return
 		}
-		if want.through != nil || want.outOf != "" || slices.ContainsFunc(want.given, func(g string) bool { return strings.Contains(g, "Within") }) {
+		if want.through != nil || want.outOf != "" || slices.ContainsFunc(want.given,
+			func(g string) bool { return strings.Contains(g, "Within") }) {
 			k.fatal("Woke: %s has no thread that could be woken: of a goroutine's own calls On and Times can be asserted, not %s", w.name, list(want.given))
 			return
 		}
@@ -118,7 +119,8 @@ func (a *Act) throughOther(w *efd.Wake, want *wanted) (problem string, unsure bo
 }
 
 func (a *Act) outOfOther(w *efd.Wake, want *wanted) (problem string, unsure bool) {
-	if want.outOf != "" && w.Wakee.Syscall != want.outOf && !(want.outOf == "epoll_wait" && family(w.Wakee.Syscall) == want.outOf) {
+	if want.outOf != "" && w.Wakee.Syscall != want.outOf && !(want.outOf == "epoll_wait" &&
+		family(w.Wakee.Syscall) == want.outOf) {
 		if w.Wakee.Syscall == "" {
 			return "out of a call that is not on record; want " + want.outOf, true
 		}
@@ -227,10 +229,12 @@ func (a *Act) timely(th *Thread, w *efd.Wake, want *wanted) *finding {
 	bound := slices.ContainsFunc(want.given, func(g string) bool { return strings.HasPrefix(g, "Within") })
 	toWaking := w.Time - begin
 	if toWaking > want.within && (call || bound) {
-		f.head = fmt.Sprintf("%s woke %s after %s (want %s): %s from the begin of the call to the waking", a.name, th.name, span(toWaking), span(want.within), span(toWaking))
+		f.head = fmt.Sprintf("%s woke %s after %s (want %s): %s from the begin of the call to the waking", a.name, th.name,
+			span(toWaking), span(want.within), span(toWaking))
 		f.mark(w, "too late")
 		if a.delay >= toWaking-want.within || !call {
-			f.doubt = fmt.Sprintf("%s woke %s after %s (want %s): its thread waited %s for a processor", a.name, th.name, span(toWaking), span(want.within), span(a.delay))
+			f.doubt = fmt.Sprintf("%s woke %s after %s (want %s): its thread waited %s for a processor", a.name, th.name,
+				span(toWaking), span(want.within), span(a.delay))
 		}
 		return f
 	}
@@ -301,7 +305,8 @@ func (a *Act) notWoken(th *Thread, want *wanted) *finding {
 		head += ", which is " + strings.TrimPrefix(now.String(), "is ")
 	}
 	if slept, _ := k.sleptBefore(th, a.begin); slept && th.finished() && len(others) == 0 && f.doubt == "" {
-		f.doubt = fmt.Sprintf("%s: %s slept before it and has returned since, and no wake of it is on record", a.name, th.name)
+		f.doubt = fmt.Sprintf("%s: %s slept before it and has returned since, and no wake of it is on record", a.name,
+			th.name)
 	}
 	f.head = head
 	return f
@@ -441,7 +446,8 @@ func (a *Act) left(n int, ws ...*Thread) *finding {
 		for _, th := range asleep {
 			names = append(names, th.name)
 		}
-		f.head = fmt.Sprintf("%s woke %d of %s; want %d: %s sleep on", a.name, len(ws)-len(asleep), plural(len(ws), "thread"), n, list(names))
+		f.head = fmt.Sprintf("%s woke %d of %s; want %d: %s sleep on", a.name, len(ws)-len(asleep), plural(len(ws),
+			"thread"), n, list(names))
 	}
 	if k.readyOf(&last) != "" {
 		f.head += ": a wake-up was lost"
