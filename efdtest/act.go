@@ -21,6 +21,7 @@ type Act struct {
 	tid        int
 	goid       int
 	begin, end time.Duration             // 0: it goes on
+	lost       int                       // records, before it
 	delay      time.Duration             // of the thread's running, in it
 	delays     map[*Thread]time.Duration // of the threads, before it
 
@@ -78,6 +79,9 @@ func (a *Act) during(fn func()) {
 	k.mu.Unlock()
 	for _, th := range threads {
 		a.delays[th] = runDelay(th.pid, th.tid)
+	}
+	if k.evidence == Kernel {
+		a.lost = observed.lost()
 	}
 	before := a.runDelay()
 	k.mu.Lock()

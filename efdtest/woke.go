@@ -272,7 +272,8 @@ func (k *K) delayOf(th *Thread) time.Duration {
 
 // lossy says why a wake may be missing from the record, "" if it cannot be.
 func (a *Act) lossy() string {
-	if n := observed.tape.lostIn(a.begin, a.until()); n > 0 {
+	// Their times may be known badly: any that are counted since it began count.
+	if n := max(observed.tape.lostIn(a.begin, a.until()), observed.lost()-a.lost); n > 0 {
 		return plural(n, "record was lost", "records were lost") + " during " + a.name
 	}
 	return ""
