@@ -81,7 +81,7 @@ func (a *Act) during(fn func()) {
 		a.delays[th] = runDelay(th.pid, th.tid)
 	}
 	if k.evidence == Kernel {
-		a.lost = observed.lost()
+		a.lost = observed.tape.lostSoFar()
 	}
 	before := a.runDelay()
 	k.mu.Lock()

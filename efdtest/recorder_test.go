@@ -88,8 +88,20 @@ func (r *recorder) Cleanup(fn func()) {
 	r.cleanups = append(r.cleanups, fn)
 }
 
-// record runs a test and returns its outcome.
+// record runs a test and returns its outcome; once more if records were lost.
 func record(t *testing.T, fn func(t testing.TB)) *recorder {
+	t.Helper()
+	r := recordOnce(t, fn)
+	for range 2 {
+		if r.failed || !slices.ContainsFunc(r.logged, func(s string) bool { return strings.Contains(s, " lost during ") }) {
+			break
+		}
+		r = recordOnce(t, fn)
+	}
+	return r
+}
+
+func recordOnce(t *testing.T, fn func(t testing.TB)) *recorder {
 	t.Helper()
 	r := &recorder{TB: t, dir: t.TempDir()}
 	testenv.Within(t, "the recorded test", func() {

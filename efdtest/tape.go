@@ -27,6 +27,7 @@ type tape struct {
 	events []ktrace.Event // a ring once it is full
 	next   int
 	losses []ktrace.Loss
+	lost   int // records, of all losses
 }
 
 // maxEvents and maxLosses bound the tape: some 10 MB.
@@ -45,6 +46,9 @@ func (t *tape) Opened(s *observe.Session) (observe.Recorder, error) {
 func (t *tape) Write(events []ktrace.Event, losses []ktrace.Loss) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, l := range losses {
+		t.lost += int(l.Count)
+	}
 	if t.losses = append(t.losses, losses...); len(t.losses) > maxLosses {
 		t.losses = slices.Delete(t.losses, 0, len(t.losses)-maxLosses)
 	}
@@ -77,6 +81,14 @@ func (t *tape) since(begin time.Duration) (events []ktrace.Event, losses []ktrac
 		}
 	}
 	return events, losses
+}
+
+// lostSoFar is how many records are known to be lost: a sleep whose waker left no
+// record is not among them.
+func (t *tape) lostSoFar() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lost
 }
 
 // lostIn is how many records of a stretch of time were lost.

@@ -273,7 +273,7 @@ func (k *K) delayOf(th *Thread) time.Duration {
 // lossy says why a wake may be missing from the record, "" if it cannot be.
 func (a *Act) lossy() string {
 	// Their times may be known badly: any that are counted since it began count.
-	if n := max(observed.tape.lostIn(a.begin, a.until()), observed.lost()-a.lost); n > 0 {
+	if n := max(observed.tape.lostIn(a.begin, a.until()), observed.tape.lostSoFar()-a.lost); n > 0 {
 		return plural(n, "record was lost", "records were lost") + " during " + a.name
 	}
 	return ""
