@@ -22,12 +22,19 @@ import (
 // tape keeps the newest records of the observation, for a recording of a failure.
 // It implements observe.Recorder.
 type tape struct {
-	mu     sync.Mutex
-	s      *observe.Session
-	events []ktrace.Event // a ring once it is full
-	next   int
-	losses []ktrace.Loss
-	lost   int // records, of all losses
+	mu      sync.Mutex
+	s       *observe.Session
+	events  []ktrace.Event // a ring once it is full
+	next    int
+	losses  []ktrace.Loss
+	lost    int // records, of all losses
+	unwoken []unwoken
+}
+
+// unwoken is a sleep that ended without a record of its wake.
+type unwoken struct {
+	tid      int
+	from, to int64
 }
 
 // maxEvents and maxLosses bound the tape: some 10 MB.
@@ -64,6 +71,25 @@ func (t *tape) Write(events []ktrace.Event, losses []ktrace.Loss) error {
 		t.next = (t.next + 1) % maxEvents
 	}
 	return nil
+}
+
+// Unwoken implements observe.Tap.
+func (t *tape) Unwoken(u *observe.Unwoken) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.unwoken = append(t.unwoken, unwoken{u.TID, u.From, u.To}); len(t.unwoken) > maxLosses {
+		t.unwoken = slices.Delete(t.unwoken, 0, len(t.unwoken)-maxLosses)
+	}
+}
+
+// endedUnseen reports whether a sleep of a thread ended in a stretch of time, and
+// its wake left no record.
+func (t *tape) endedUnseen(tid int, begin, end time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.unwoken, func(u unwoken) bool {
+		return u.tid == tid && u.to >= int64(begin) && u.from <= int64(end)
+	})
 }
 
 // since are the events and losses from a time on.

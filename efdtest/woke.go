@@ -305,6 +305,9 @@ func (a *Act) notWoken(th *Thread, want *wanted) *finding {
 	default:
 		head += ", which is " + strings.TrimPrefix(now.String(), "is ")
 	}
+	if f.doubt == "" && observed.tape.endedUnseen(th.tid, a.begin, a.until()) {
+		f.doubt = fmt.Sprintf("%s: the wake that ended the sleep of %s left no record", a.name, th.name)
+	}
 	if slept, _ := k.sleptBefore(th, a.begin); slept && th.finished() && len(others) == 0 && f.doubt == "" {
 		f.doubt = fmt.Sprintf("%s: %s slept before it and has returned since, and no wake of it is on record", a.name,
 			th.name)

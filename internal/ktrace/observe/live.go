@@ -28,18 +28,19 @@ type Recorder interface {
 
 // Options select the objects of a Session and its receivers.
 type Options struct {
-	PIDs     []int         // processes, and their children
-	OnWake   func(*Judged) // each wake that concerns them, in the order of time but for those of threads that are not seen to run. All of these on one goroutine
-	OnCall   func(*Call)   // each system call that they make of those that wait or signal
-	OnChange func(*Change) // each change of a watched eventfd
-	OnAlloc  func(*Change) // each allocation of a call that has a documented path
-	OnBatch  func()        // after the events of one read were delivered
-	Record   Recorder      // where all is kept as well; the session does not close it
-	Partial  bool          // the events are those of some threads and times: that a wake is not among them says nothing
-	NoArgs   bool          // the events are a recording's that has no arguments
-	Calls    bool          // record system calls and sleeps too: without them a wake has neither arguments nor latency
-	Watch    bool          // watch the eventfds that they make, as far as watchpoints go
-	Trace    bool          // trace the functions that they enter, as far as the kernel lets it
+	PIDs      []int          // processes, and their children
+	OnWake    func(*Judged)  // each wake that concerns them, in the order of time but for those of threads that are not seen to run. All of these on one goroutine
+	OnCall    func(*Call)    // each system call that they make of those that wait or signal
+	OnChange  func(*Change)  // each change of a watched eventfd
+	OnAlloc   func(*Change)  // each allocation of a call that has a documented path
+	OnUnwoken func(*Unwoken) // each sleep of theirs that ended without a record of its wake
+	OnBatch   func()         // after the events of one read were delivered
+	Record    Recorder       // where all is kept as well; the session does not close it
+	Partial   bool           // the events are those of some threads and times: that a wake is not among them says nothing
+	NoArgs    bool           // the events are a recording's that has no arguments
+	Calls     bool           // record system calls and sleeps too: without them a wake has neither arguments nor latency
+	Watch     bool           // watch the eventfds that they make, as far as watchpoints go
+	Trace     bool           // trace the functions that they enter, as far as the kernel lets it
 
 	// Stated returns the statement on a wake, nil for none. A wake with one is
 	// reported even if it concerns nobody.

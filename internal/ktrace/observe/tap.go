@@ -12,6 +12,7 @@ import (
 // Tap receives the events of a session that someone else starts.
 type Tap interface {
 	Opened(*Session) (Recorder, error) // as Options.Opened
+	Unwoken(*Unwoken)                  // as Options.OnUnwoken
 }
 
 // taps are those of the threads that are in Tapped.
@@ -45,6 +46,6 @@ func (o *Options) tap() {
 	taps.Lock()
 	defer taps.Unlock()
 	if t := taps.of[unix.Gettid()]; t != nil && o.Opened == nil {
-		o.Opened = t.Opened
+		o.Opened, o.OnUnwoken = t.Opened, t.Unwoken
 	}
 }

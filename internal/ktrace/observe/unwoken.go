@@ -23,6 +23,9 @@ func (p *Pipeline) sleptOn(u *Unwoken) {
 	}
 	p.Unwoken++
 	p.unwoken[u.CPU]++
+	if p.o.OnUnwoken != nil {
+		p.o.OnUnwoken(u)
+	}
 	if !u.Lost {
 		p.lose(ktrace.Loss{Source: "sched:sched_waking", Count: 1, From: u.From, To: u.To})
 	}
