@@ -15,7 +15,13 @@ module=github.com/efd-go/efd
 base=docs/api
 tag=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true)
 if [ -n "${UPDATE:-}" ]; then
-	for p in efd efdtest; do "$dir/apidiff" -w "$base/$p.export" "$module$([ $p = efd ] || echo "/$p")"; done
+	# The record has the positions of the source; this directory's name is replaced by
+	# one of the same length, which the format needs.
+	masked=$(pwd | LC_ALL=C sed 's|[^/]|x|g')
+	for p in efd efdtest; do
+		"$dir/apidiff" -w "$base/$p.export" "$module$([ $p = efd ] || echo "/$p")"
+		LC_ALL=C sed -i "s|$(pwd)|$masked|g" "$base/$p.export"
+	done
 	exit 0
 fi
 if [ -n "$tag" ]; then
