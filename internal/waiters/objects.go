@@ -4,6 +4,7 @@ package waiters
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -192,12 +193,7 @@ func (b *builder) entry(o *Object, r *bpf.Record) *Entry {
 	if r.TID > 0 {
 		t := b.s.Threads[int(r.TID)]
 		e.PID, e.TID, e.Comm = int(r.PID), int(r.TID), t.Comm
-		if t.Nr >= 0 {
-			e.Syscall = observe.SyscallName(b.s.Arch, t.Nr)
-		}
-		if waiter != nil && waiter.Calls != nil && !slices.Contains(waiter.Calls, e.Syscall) {
-			e.Syscall = "" // it went on between the reading of the queue and of /proc
-		}
+		e.Syscall = b.syscall(e, &t, waiter)
 	}
 	switch {
 	case waiter != nil && waiter.Kind == "poller":
@@ -210,6 +206,22 @@ func (b *builder) entry(o *Object, r *bpf.Record) *Entry {
 		e.Path = b.path(o.Kind, waiter)
 	}
 	return e
+}
+
+// syscall returns the call in which the thread of an entry sleeps, "" if it has
+// gone on between the reading of the queue and of /proc.
+func (b *builder) syscall(e *Entry, t *Thread, w *catalog.Waiter) string {
+	switch {
+	case t.Nr < 0:
+		return ""
+	case b.s.Processes[e.PID].Narrow:
+		return fmt.Sprintf("call %d of 32 bits", t.Nr)
+	}
+	name := observe.SyscallName(b.s.Arch, t.Nr)
+	if w != nil && w.Calls != nil && !slices.Contains(w.Calls, name) {
+		return ""
+	}
+	return name
 }
 
 // path returns the functions by which a waiter's entry comes onto the queue of

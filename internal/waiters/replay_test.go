@@ -175,3 +175,26 @@ func TestLostWake(t *testing.T) {
 		t.Errorf("with a poll that was woken: %q", got)
 	}
 }
+
+// The calls of a 32-bit program have other numbers: they get no name.
+func TestNarrow(t *testing.T) {
+	s := read(t)
+	for pid, p := range s.Processes {
+		p.Narrow = true
+		s.Processes[pid] = p
+	}
+	n := 0
+	for _, o := range Build(s).Objects {
+		for _, e := range o.Queue {
+			if e.TID == 0 {
+				continue
+			}
+			if n++; !strings.HasPrefix(e.Syscall, "call ") || !strings.HasSuffix(e.Syscall, " of 32 bits") {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no entry of a thread")
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/efd-go/efd/internal/asleep"
+	"github.com/efd-go/efd/internal/ktrace/program"
 	"github.com/efd-go/efd/internal/ktrace/source/bpf"
 )
 
@@ -41,6 +42,7 @@ type Thread struct {
 // Process is a process that holds a file.
 type Process struct {
 	Comm    string `json:"comm"`
+	Narrow  bool   `json:"narrow,omitempty"` // a 32-bit program, whose calls have other numbers
 	Threads int    `json:"threads"`
 	Running int    `json:"running"` // threads that do not sleep, if it holds something readable
 }
@@ -89,7 +91,7 @@ func awake(pid int) (n int) {
 
 func process(pid int) Process {
 	dir := "/proc/" + strconv.Itoa(pid)
-	p := Process{Comm: line(dir + "/comm")}
+	p := Process{Comm: line(dir + "/comm"), Narrow: program.Is32(pid)}
 	for l := range strings.Lines(line(dir + "/status")) {
 		if v, ok := strings.CutPrefix(l, "Threads:"); ok {
 			p.Threads, _ = strconv.Atoi(strings.TrimSpace(v))
