@@ -7,6 +7,13 @@ import (
 	"time"
 )
 
+// Hasten shortens the limit of a test of what fails, which waits for it.
+func Hasten(t testing.TB) {
+	old := patience
+	patience = 1500 * time.Millisecond
+	t.Cleanup(func() { patience = old })
+}
+
 // RunTB is Run for other implementations of testing.TB.
 func RunTB(t testing.TB, fn func(k *K)) { run(t, fn) }
 

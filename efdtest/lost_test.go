@@ -85,6 +85,7 @@ func TestNothingLost(t *testing.T) {
 
 // Asleep says which call the thread is in instead, with its stack.
 func TestNotAsleep(t *testing.T) {
+	efdtest.Hasten(t)
 	r := record(t, func(t testing.TB) {
 		k := efdtest.New(t)
 		q, other := newQueue(t), newQueue(t)

@@ -44,6 +44,7 @@ func consumer(t testing.TB, get func(*queue), put func(q, other *queue)) {
 func put(q, _ *queue) { q.Put() }
 
 func TestNoWrite(t *testing.T) {
+	efdtest.Hasten(t)
 	forget := func(q, _ *queue) { q.n.Add(1) }
 	r := record(t, func(t testing.TB) { consumer(t, (*queue).Get, forget) })
 	r.wantFailure(t, "Put did not wake consumer, which sleeps in ppoll on jobs (counter 0): Put made no call of efd's")
@@ -53,6 +54,7 @@ func TestNoWrite(t *testing.T) {
 }
 
 func TestWriteToAnother(t *testing.T) {
+	efdtest.Hasten(t)
 	astray := func(_, other *queue) { other.Put() }
 	r := record(t, func(t testing.TB) { consumer(t, (*queue).Get, astray) })
 	text := r.wantFailure(t,
@@ -126,6 +128,7 @@ func TestWriteBeforeTheWait(t *testing.T) {
 }
 
 func TestSecondReaderSteals(t *testing.T) {
+	efdtest.Hasten(t)
 	// The thief reads after the consumer was woken and before it reads.
 	stolen := func(t testing.TB) {
 		done := make(chan struct{})
@@ -167,6 +170,7 @@ func TestAnotherCallback(t *testing.T) {
 
 // A goroutine in ReadContext is asserted by its own calls.
 func TestGoroutineMutants(t *testing.T) {
+	efdtest.Hasten(t)
 	body := func(put func(q, other *queue)) func(t testing.TB) {
 		return func(t testing.TB) {
 			k := efdtest.New(t)

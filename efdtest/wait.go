@@ -11,10 +11,10 @@ import (
 // patience bounds the wait for something that an idle machine does in no time.
 // On a busy one there is more, while one of the test's own threads has work to
 // do.
-const (
-	patience = 5 * time.Second
-	stretch  = 12 // times as long at most
-)
+var patience = 5 * time.Second
+
+// stretch is how many times as long at most.
+const stretch = 12
 
 // until calls ready until it reports true, for as long as is bearable.
 func (k *K) until(limit time.Duration, ready func() bool) bool {
