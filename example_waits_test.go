@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -28,15 +27,17 @@ func ExampleEventFD_Close() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	var waiters sync.WaitGroup
+	ended := make(chan error)
 	for range 3 {
-		waiters.Go(func() {
+		go func() {
 			_, err := e.ReadContext(context.Background())
-			fmt.Println(errors.Is(err, os.ErrClosed))
-		})
+			ended <- err
+		}()
 	}
 	fmt.Println(e.Close())
-	waiters.Wait()
+	for range 3 {
+		fmt.Println(errors.Is(<-ended, os.ErrClosed))
+	}
 	fmt.Println(e.FD())
 	// Output:
 	// <nil>
