@@ -146,7 +146,7 @@ func TestKeptCallsDoNotChange(t *testing.T) {
 			t.Fatalf("call %d is %v, and was %s", i, c, texts[i])
 		}
 	}
-	if len(calls) != 600 {
+	if len(calls) < 600 { // more if a signal of Go's scheduler interrupts a ppoll
 		t.Errorf("%d calls, want 600", len(calls))
 	}
 }
