@@ -31,8 +31,7 @@ func completion(e *env, args []string) int {
 		return exitOK
 	}
 	if fs.NArg() != 1 || !slices.Contains(shells, fs.Arg(0)) {
-		fmt.Fprintf(e.stderr, "efdtrace completion: %q: want one of %s\n", strings.Join(fs.Args(), " "), strings.Join(shells, ", "))
-		return exitUsage
+		return e.badUsage("completion", "%q: want one of %s", strings.Join(fs.Args(), " "), strings.Join(shells, ", "))
 	}
 	writeCompletion(e.stdout, fs.Arg(0))
 	return exitOK

@@ -48,8 +48,7 @@ func doctor(e *env, args []string) int {
 		return status
 	}
 	if fs.NArg() > 0 {
-		fmt.Fprintf(e.stderr, "efdtrace doctor: %q: takes no arguments\n", fs.Arg(0))
-		return exitUsage
+		return e.badUsage("doctor", "%q: takes no arguments", fs.Arg(0))
 	}
 	report := tiers.Probe(textProbe, waiters.Try)
 	var err error

@@ -123,6 +123,12 @@ func (e *env) checked(c command, args []string) int {
 	return status
 }
 
+// badUsage reports a wrong argument.
+func (e *env) badUsage(command, format string, a ...any) int {
+	fmt.Fprintf(e.stderr, "efdtrace %s: %s\n", command, fmt.Sprintf(format, a...))
+	return exitUsage
+}
+
 func usage(w io.Writer) {
 	fmt.Fprint(w, "efdtrace shows the kernel's path of eventfd, poll, select and epoll calls.\n\nusage: efdtrace SUB-COMMAND [ARGUMENTS]\n\n")
 	for _, c := range commands {

@@ -17,8 +17,7 @@ func man(e *env, args []string) int {
 		return status
 	}
 	if fs.NArg() > 0 {
-		fmt.Fprintf(e.stderr, "efdtrace man: %q: takes no arguments\n", fs.Arg(0))
-		return exitUsage
+		return e.badUsage("man", "%q: takes no arguments", fs.Arg(0))
 	}
 	writeMan(e.stdout)
 	return exitOK

@@ -38,8 +38,7 @@ func version(e *env, args []string) int {
 		return status
 	}
 	if fs.NArg() > 0 {
-		fmt.Fprintf(e.stderr, "efdtrace version: %q: takes no arguments\n", fs.Arg(0))
-		return exitUsage
+		return e.badUsage("version", "%q: takes no arguments", fs.Arg(0))
 	}
 	v := thisVersion()
 	if *asJSON {

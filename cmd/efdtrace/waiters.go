@@ -51,9 +51,9 @@ func showWaiters(e *env, args []string) int {
 	switch {
 	case fs.NArg() > 0:
 		return e.badUsage("waiters", "%q: takes no arguments", fs.Arg(0))
-	case isSet(fs, "p") && *pid <= 0:
+	case given(fs, "p") && *pid <= 0:
 		return e.badUsage("waiters", "-p %d: want the number of a process", *pid)
-	case isSet(fs, "fd") && (*pid == 0 || *fd < 0):
+	case given(fs, "fd") && (*pid == 0 || *fd < 0):
 		return e.badUsage("waiters", "-fd %d: want the number of a descriptor of the process of -p", *fd)
 	}
 	if *pid > 0 {
@@ -77,17 +77,6 @@ func showWaiters(e *env, args []string) int {
 	return w.until(ctx)
 }
 
-// badUsage reports a wrong argument.
-func (e *env) badUsage(command, format string, a ...any) int {
-	fmt.Fprintf(e.stderr, "efdtrace %s: %s\n", command, fmt.Sprintf(format, a...))
-	return exitUsage
-}
-
-func isSet(fs *flag.FlagSet, name string) (set bool) {
-	fs.Visit(func(f *flag.Flag) { set = set || f.Name == name })
-	return set
-}
-
 // watching is one or more looks at the queues.
 type watching struct {
 	e       *env
@@ -102,17 +91,24 @@ type watching struct {
 func (w *watching) once() int {
 	r, err := w.look()
 	if err != nil {
-		fmt.Fprintf(w.e.stderr, "efdtrace waiters: %v\n", err)
-		return exitCannot
+		return w.failed(err)
 	}
 	if w.pid > 0 && w.fd >= 0 && len(r.Objects) == 0 {
 		fmt.Fprintf(w.e.stderr, "efdtrace waiters: descriptor %d of process %d is not open, or of a kind without known wait queues\n", w.fd, w.pid)
 		return exitCannot
 	}
 	if err := w.write(r); err != nil {
-		fmt.Fprintf(w.e.stderr, "efdtrace waiters: %v\n", err)
-		return exitCannot
+		return w.failed(err)
 	}
+	return w.status()
+}
+
+func (w *watching) failed(err error) int {
+	fmt.Fprintf(w.e.stderr, "efdtrace waiters: %v\n", err)
+	return exitCannot
+}
+
+func (w *watching) status() int {
 	if w.lost {
 		return exitFinding
 	}
@@ -147,8 +143,7 @@ func (w *watching) until(ctx context.Context) int {
 	for {
 		r, err := w.look()
 		if err != nil {
-			fmt.Fprintf(w.e.stderr, "efdtrace waiters: %v\n", err)
-			return exitCannot
+			return w.failed(err)
 		}
 		if w.json {
 			err = w.write(r)
@@ -156,15 +151,11 @@ func (w *watching) until(ctx context.Context) int {
 			w.changes(r)
 		}
 		if err != nil {
-			fmt.Fprintf(w.e.stderr, "efdtrace waiters: %v\n", err)
-			return exitCannot
+			return w.failed(err)
 		}
 		select {
 		case <-ctx.Done():
-			if w.lost {
-				return exitFinding
-			}
-			return exitOK
+			return w.status()
 		case <-time.After(again):
 		}
 	}
@@ -177,7 +168,7 @@ func (w *watching) changes(r *waiters.Report) {
 	if w.last == nil {
 		w.e.stdout.Write(b.Bytes())
 	}
-	head := ""
+	headed := false
 	mark := func(of, against []string, sign string) {
 		counts := map[string]int{}
 		context := ""
@@ -195,9 +186,9 @@ func (w *watching) changes(r *waiters.Report) {
 			if l == "" {
 				continue
 			}
-			if head == "" {
-				head = r.At.Format("15:04:05.000")
-				fmt.Fprintf(w.e.stdout, "\n%s\n", head)
+			if !headed {
+				headed = true
+				fmt.Fprintf(w.e.stdout, "\n%s\n", r.At.Format("15:04:05.000"))
 			}
 			if strings.HasPrefix(l, " ") && context != "" {
 				fmt.Fprintf(w.e.stdout, "  %s\n", context)

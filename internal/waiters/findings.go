@@ -97,9 +97,7 @@ func (o *Object) readable() (is, known bool) {
 	switch o.Kind {
 	case "eventfd":
 		return *o.State.Count > 0, true
-	case "pipe":
-		return *o.State.Queued > 0, true
-	case "timerfd", "inotify":
+	case "pipe", "timerfd", "inotify":
 		return *o.State.Queued > 0, true
 	}
 	return false, false
@@ -144,7 +142,7 @@ func (b *builder) findings(rep *Report) []Finding {
 	waits := b.waits(rep)
 	for _, o := range rep.Objects {
 		if is, known := o.readable(); known && is && !o.Torn {
-			out = append(out, b.readyObject(o, waits)...)
+			out = append(out, b.readyObject(o)...)
 		}
 	}
 	for _, w := range waits {
@@ -163,7 +161,7 @@ func (b *builder) findings(rep *Report) []Finding {
 }
 
 // readyObject draws the conclusions of an object that has something to read.
-func (b *builder) readyObject(o *Object, waits []*wait) (out []Finding) {
+func (b *builder) readyObject(o *Object) (out []Finding) {
 	attended := false
 	for _, e := range o.Queue {
 		ep := b.files[e.ep]
@@ -295,23 +293,21 @@ func (b *builder) givers(e *Entry) (of []Holder, known bool) {
 
 // forever reports whether the call that a thread sleeps in has no time-out.
 func (w *wait) forever() bool {
-	arg := func(i int) uint64 {
-		if i < len(w.thread.Args) {
-			return w.thread.Args[i]
-		}
-		return 0
+	arg := w.thread.Args
+	if len(arg) == 0 {
+		return false // it was in another call when they were read
 	}
 	switch w.syscall {
 	case "poll":
-		return int32(arg(2)) < 0
+		return int32(arg[2]) < 0
 	case "epoll_wait", "epoll_pwait":
-		return int32(arg(3)) < 0
+		return int32(arg[3]) < 0
 	case "ppoll":
-		return arg(2) == 0
+		return arg[2] == 0
 	case "epoll_pwait2":
-		return arg(3) == 0
+		return arg[3] == 0
 	case "select", "pselect6":
-		return arg(4) == 0
+		return arg[4] == 0
 	}
 	return slices.Contains(reads, w.syscall) || slices.Contains(writes, w.syscall)
 }

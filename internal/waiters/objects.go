@@ -214,7 +214,7 @@ func (b *builder) syscall(e *Entry, t *Thread, w *catalog.Waiter) string {
 	switch {
 	case t.Nr < 0:
 		return ""
-	case b.s.Processes[e.PID].Narrow:
+	case t.Narrow:
 		return fmt.Sprintf("call %d of 32 bits", t.Nr)
 	}
 	name := observe.SyscallName(b.s.Arch, t.Nr)

@@ -179,9 +179,9 @@ func TestLostWake(t *testing.T) {
 // The calls of a 32-bit program have other numbers: they get no name.
 func TestNarrow(t *testing.T) {
 	s := read(t)
-	for pid, p := range s.Processes {
-		p.Narrow = true
-		s.Processes[pid] = p
+	for tid, th := range s.Threads {
+		th.Narrow = true
+		s.Threads[tid] = th
 	}
 	n := 0
 	for _, o := range Build(s).Objects {

@@ -33,7 +33,8 @@ type Snapshot struct {
 type Thread struct {
 	PID      int      `json:"pid"`
 	Comm     string   `json:"comm"`
-	Nr       int      `json:"nr"` // the system call that it sleeps in, -1 if it runs
+	Narrow   bool     `json:"narrow,omitempty"` // of a 32-bit program, whose calls have other numbers
+	Nr       int      `json:"nr"`               // the system call that it sleeps in, -1 if it runs
 	State    string   `json:"state"`
 	Args     []uint64 `json:"args"`
 	Switches int      `json:"switches"` // how often it gave up the CPU by itself
@@ -42,8 +43,7 @@ type Thread struct {
 // Process is a process that holds a file.
 type Process struct {
 	Comm    string `json:"comm"`
-	Narrow  bool   `json:"narrow,omitempty"` // a 32-bit program, whose calls have other numbers
-	Threads int    `json:"threads"`
+	Threads int    `json:"threads"` // if one of them is on a queue
 	Running int    `json:"running"` // threads that do not sleep, if it holds something readable
 }
 
@@ -56,7 +56,7 @@ func (s *Snapshot) take() {
 		switch {
 		case r.Type == bpf.File:
 			if _, known := s.Processes[int(r.PID)]; !known {
-				s.Processes[int(r.PID)] = process(int(r.PID))
+				s.Processes[int(r.PID)] = Process{Comm: line("/proc/" + strconv.Itoa(int(r.PID)) + "/comm")}
 			}
 			switch r.Kind {
 			case bpf.Eventfd, bpf.Pipe, bpf.Timerfd, bpf.Inotify:
@@ -75,6 +75,12 @@ func (s *Snapshot) take() {
 		p.Running = awake(pid)
 		s.Processes[pid] = p
 	}
+	for _, t := range s.Threads {
+		if p := s.Processes[t.PID]; p.Threads == 0 {
+			p.Threads = threads(t.PID)
+			s.Processes[t.PID] = p
+		}
+	}
 }
 
 // awake counts the threads of a process that do not sleep.
@@ -89,25 +95,25 @@ func awake(pid int) (n int) {
 	return n
 }
 
-func process(pid int) Process {
-	dir := "/proc/" + strconv.Itoa(pid)
-	p := Process{Comm: line(dir + "/comm"), Narrow: program.Is32(pid)}
-	for l := range strings.Lines(line(dir + "/status")) {
+// threads is how many threads a process has.
+func threads(pid int) (n int) {
+	for l := range strings.Lines(line("/proc/" + strconv.Itoa(pid) + "/status")) {
 		if v, ok := strings.CutPrefix(l, "Threads:"); ok {
-			p.Threads, _ = strconv.Atoi(strings.TrimSpace(v))
+			n, _ = strconv.Atoi(strings.TrimSpace(v))
 		}
 	}
-	return p
+	return n
 }
 
 func thread(pid, tid int) Thread {
 	dir := "/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(tid)
-	t := Thread{PID: pid, Nr: -1, Comm: line(dir + "/comm")}
+	t := Thread{PID: pid, Nr: -1, Comm: line(dir + "/comm"), Narrow: program.Is32(pid)}
 	if s, err := asleep.Of(pid, tid); err == nil {
 		t.Nr, t.State = s.Nr, string(rune(s.Letter))
 	}
-	for i, f := range strings.Fields(line(dir + "/syscall")) {
-		if v, err := strconv.ParseUint(f, 0, 64); err == nil && i > 0 && i <= 6 {
+	if f := strings.Fields(line(dir + "/syscall")); len(f) > 6 && f[0] == strconv.Itoa(t.Nr) { // the same call still
+		for _, arg := range f[1:7] {
+			v, _ := strconv.ParseUint(arg, 0, 64)
 			t.Args = append(t.Args, v)
 		}
 	}

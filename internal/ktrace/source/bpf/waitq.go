@@ -30,7 +30,7 @@ type Type uint32
 const (
 	File  Type = 1 + iota // a descriptor
 	Entry                 // an entry of a wait queue
-	End                   // the end of a queue: N entries were read
+	End                   // the end of a queue: Some entries were read
 	Item                  // an item of an epoll's ready list
 )
 
@@ -70,7 +70,7 @@ var constants = map[Kind]string{Eventfd: "poll_eventfd", Epoll: "poll_epoll", Pi
 	Signalfd: "poll_signalfd", Inotify: "poll_inotify", Pidfd: "poll_pidfd", Terminal: "poll_tty", IOUring: "poll_io_uring"}
 
 // Record is struct record of src/waitq.c. The meaning of A, B, C, Flags, Events
-// and N depends on Type and Kind, and is written there.
+// and Some depends on Type and Kind, and is written there.
 type Record struct {
 	Type                Type
 	Kind                Kind
@@ -140,24 +140,16 @@ func addresses(m *catalog.Model, syms *ksym.Table) map[string]any {
 	}
 	out["fn_pollwake"] = at(m.Functions(catalog.Callback, "poller")...)
 	out["fn_ep_poll_callback"] = at(m.Functions(catalog.Callback, "epoll")...)
-	var threads [6]uint64
-	n := 0
+	var own []string // the functions of entries whose private is their thread
 	for _, w := range m.Waiters() {
-		if !w.Sleeps {
-			continue
-		}
-		for _, f := range m.Functions(catalog.Callback, w.Kind) {
-			if n < len(threads) {
-				threads[n] = at(f)
-				n++
-			}
+		if w.Sleeps {
+			own = append(own, m.Functions(catalog.Callback, w.Kind)...)
 		}
 	}
-	for _, f := range m.Functions(catalog.OfThread, "") {
-		if n < len(threads) {
-			threads[n] = at(f)
-			n++
-		}
+	own = append(own, m.Functions(catalog.OfThread, "")...)
+	var threads [6]uint64
+	for i, f := range own[:min(len(own), len(threads))] {
+		threads[i] = at(f)
 	}
 	out["fn_task"] = threads
 	return out
