@@ -34,10 +34,7 @@ type Act struct {
 func (k *K) Do(name string, fn func()) *Act {
 	k.Helper()
 	a := k.newAct(name)
-	if problem := badName(name); problem != "" || fn == nil {
-		if problem == "" {
-			problem = "fn is nil"
-		}
+	if problem := badCall(name, fn == nil); problem != "" {
 		k.fatal("Do %q: %s", name, problem)
 		return a
 	}

@@ -30,10 +30,7 @@ func (k *K) GoContext(name string, fn func(context.Context)) *Goroutine {
 	g := &Goroutine{k: k, name: name, done: make(chan struct{})}
 	ctx, cancel := k.context()
 	g.cancel = cancel
-	if problem := badName(name); problem != "" || fn == nil {
-		if problem == "" {
-			problem = "fn is nil"
-		}
+	if problem := badCall(name, fn == nil); problem != "" {
 		close(g.done)
 		k.fatal("GoContext %q: %s", name, problem)
 		return g

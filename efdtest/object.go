@@ -78,6 +78,14 @@ func badName(name string) string {
 	return ""
 }
 
+// badCall is the rule that the name of a function breaks, or its being nil.
+func badCall(name string, isNil bool) string {
+	if problem := badName(name); problem != "" || !isNil {
+		return problem
+	}
+	return "fn is nil"
+}
+
 // open reports whether the object still has the number that it was named with.
 func (o *Object) open() bool { return describe(os.Getpid(), o.fd).same(o) }
 

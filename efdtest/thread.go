@@ -38,10 +38,7 @@ type Thread struct {
 func (k *K) Go(name string, fn func()) *Thread {
 	k.Helper()
 	th := &Thread{k: k, name: name, pid: os.Getpid(), done: make(chan struct{})}
-	if problem := badName(name); problem != "" || fn == nil {
-		if problem == "" {
-			problem = "fn is nil"
-		}
+	if problem := badCall(name, fn == nil); problem != "" {
 		close(th.done)
 		k.fatal("Go %q: %s", name, problem)
 		return th
